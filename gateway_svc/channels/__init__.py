@@ -1,0 +1,1 @@
+"""Adapters to payment channels: one port, one module per channel."""

@@ -1,0 +1,34 @@
+"""What the bus is made of: model.py reads it from a file, broker.py brings a broker in line."""
+
+from paymesh.bus.topology.broker import apply, verify
+from paymesh.bus.topology.model import (
+    DEAD_EXCHANGE,
+    DEAD_QUEUE_PREFIX,
+    EVENTS_EXCHANGE,
+    LADDER,
+    REDELIVER_EXCHANGE,
+    Binding,
+    Exchange,
+    Queue,
+    Rung,
+    Topology,
+    TopologyError,
+    topic_matches,
+)
+
+__all__ = [
+    "DEAD_EXCHANGE",
+    "DEAD_QUEUE_PREFIX",
+    "EVENTS_EXCHANGE",
+    "LADDER",
+    "REDELIVER_EXCHANGE",
+    "Binding",
+    "Exchange",
+    "Queue",
+    "Rung",
+    "Topology",
+    "TopologyError",
+    "apply",
+    "topic_matches",
+    "verify",
+]

@@ -1,0 +1,1 @@
+"""Databases: engines, the runtime's own tables, migrations, and who may do what."""

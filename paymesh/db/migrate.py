@@ -1,0 +1,87 @@
+"""Migrations: run by the owner role, one process at a time, to the newest of both branches.
+
+The runtime's tables have a branch of their own (paymesh/db/versions); a service's migrations live
+in `<service>/migrations` and depend on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+
+ROOT = Path(__file__).resolve().parents[2]
+MIGRATION_LOCK = 0x7061796D
+
+
+def _config(service: str) -> Config:
+    config = Config()
+    here = Path(__file__).parent
+    config.set_main_option("script_location", str(here))
+    config.set_main_option("path_separator", "newline")
+    versions = [str(here / "versions"), str(ROOT / f"{service}_svc" / "migrations")]
+    config.set_main_option("version_locations", "\n".join(versions))
+    return config
+
+
+@contextmanager
+def _connected(owner_url: str) -> Iterator[sa.Connection]:
+    url = sa.make_url(owner_url).set(drivername="postgresql+psycopg")
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"SELECT pg_advisory_lock({MIGRATION_LOCK})"))
+        connection.commit()
+        try:
+            yield connection
+        finally:
+            connection.rollback()
+            connection.execute(sa.text(f"SELECT pg_advisory_unlock({MIGRATION_LOCK})"))
+            connection.commit()
+
+
+def migrate(service: str, owner_url: str, *, app_role: str) -> None:
+    """Brings a service's database to the newest schema; `app_role` gets its rights."""
+    config = _config(service)
+    with _connected(owner_url) as connection:
+        config.attributes["connection"] = connection
+        config.attributes["app_role"] = app_role
+        command.upgrade(config, "heads")
+
+
+def differences(service: str, owner_url: str, metadata: sa.MetaData) -> list[object]:
+    """How the database differs from the tables that the code declares: empty when true."""
+
+    def ours(_object: object, name: str | None, type_: str, *_: object) -> bool:
+        return not (
+            type_ == "table"
+            and str(name).startswith(("outbox_", "alembic_"))
+            and name != "outbox_due"
+        )
+
+    with _connected(owner_url) as connection:
+        context = MigrationContext.configure(connection, opts={"include_object": ours})
+        return list(compare_metadata(context, metadata))
+
+
+def draft(service: str, owner_url: str, metadata: sa.MetaData, message: str) -> None:
+    """Writes a new migration from what the code declares; for developers, to be read and edited."""
+    config = _config(service)
+    with _connected(owner_url) as connection:
+        config.attributes["connection"] = connection
+        config.attributes["metadata"] = metadata
+        command.revision(
+            config,
+            message,
+            autogenerate=True,
+            head="base",
+            depends_on="rt_0001",
+            branch_label=service,
+            rev_id=f"{service}_0001",
+            version_path=str(ROOT / f"{service}_svc" / "migrations"),
+        )

@@ -1,0 +1,115 @@
+"""Databases and roles: per service one database, an owner that migrates, an application that can't.
+
+`Credentials` hold the roles' passwords; they are made once and kept by whoever runs the mesh.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import make_url
+
+from paymesh.db.migrate import migrate
+
+SERVICES = ("trade", "pay", "gateway", "clearing")
+READER = "paymesh_reader"
+ROLES = (
+    *(f"paymesh_{service}_{kind}" for service in SERVICES for kind in ("owner", "app")),
+    READER,
+)
+
+
+def credentials(path: Path) -> dict[str, str]:
+    """The roles' passwords from a file that only we can read; made at the first call."""
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(json.dumps({role: secrets.token_urlsafe(24) for role in ROLES}))
+    return dict(json.loads(path.read_text()))
+
+
+def url_for(admin_url: str, *, role: str, password: str, database: str) -> str:
+    url = make_url(admin_url).set(username=role, password=password, database=database)
+    return url.render_as_string(hide_password=False)
+
+
+def create_roles(admin_url: str, passwords: dict[str, str]) -> None:
+    """Makes the roles, or gives them these passwords."""
+    with psycopg.connect(admin_url, autocommit=True) as connection:
+        for role, password in passwords.items():
+            exists = connection.execute(
+                "SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)
+            ).fetchone()
+            verb = sql.SQL("ALTER" if exists else "CREATE")
+            connection.execute(
+                sql.SQL("{} ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD {}").format(
+                    verb, sql.Identifier(role), sql.Literal(password)
+                )
+            )
+
+
+def create_database(admin_url: str, service: str, *, database: str, template: str = "") -> None:
+    """Makes a service's database unless it exists; `template`: a copy of that database."""
+    owner, app = (sql.Identifier(f"paymesh_{service}_{kind}") for kind in ("owner", "app"))
+    name = sql.Identifier(database)
+    with psycopg.connect(admin_url, autocommit=True) as connection:
+        found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,))
+        if found.fetchone():
+            return
+        # The server may be somebody's whose administrator is no superuser: be a member first.
+        connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(owner))
+        make = sql.SQL("CREATE DATABASE {} OWNER {}").format(name, owner)
+        if template:
+            make += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
+        connection.execute(make)
+        connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
+        connection.execute(
+            sql.SQL("GRANT CONNECT ON DATABASE {} TO {}, {}").format(
+                name, app, sql.Identifier(READER)
+            )
+        )
+    if template:
+        return
+    with psycopg.connect(
+        make_url(admin_url).set(database=database).render_as_string(hide_password=False),
+        autocommit=True,
+    ) as connection:
+        for statement in (
+            "ALTER SCHEMA public OWNER TO {owner}",
+            "REVOKE ALL ON SCHEMA public FROM PUBLIC",
+            "GRANT USAGE ON SCHEMA public TO {app}, {reader}",
+            "ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public "
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {app}",
+            "ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public "
+            "GRANT SELECT ON TABLES TO {reader}",
+        ):
+            connection.execute(
+                sql.SQL(statement).format(owner=owner, app=app, reader=sql.Identifier(READER))
+            )
+
+
+def drop_databases(admin_url: str, databases: Iterable[str]) -> None:
+    with psycopg.connect(admin_url, autocommit=True) as connection:
+        for database in databases:
+            connection.execute(
+                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database))
+            )
+
+
+def provision(
+    admin_url: str, passwords: dict[str, str], *, prefix: str = "paymesh_"
+) -> dict[str, str]:
+    """Roles, databases and schemas of all services. Gives the databases' names by service."""
+    create_roles(admin_url, passwords)
+    databases = {}
+    for service in SERVICES:
+        database, owner = f"{prefix}{service}", f"paymesh_{service}_owner"
+        create_database(admin_url, service, database=database)
+        owner_url = url_for(admin_url, role=owner, password=passwords[owner], database=database)
+        migrate(service, owner_url, app_role=f"paymesh_{service}_app")
+        databases[service] = database
+    return databases

@@ -1,0 +1,164 @@
+"""Refusals that know their gRPC status and reason; nothing else in the program names codes.
+
+A PaymentError is an answer, not an accident: it tells the caller what to do. `decided` refusals
+were made by a rule over the state and are stored under the request_id; the others (bad input,
+overload, passed deadlines) store nothing and leave the request_id free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Code(IntEnum):
+    """The canonical gRPC status codes that we use (numbers as in google.rpc.Code)."""
+
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+
+
+@dataclass(frozen=True, slots=True)
+class FieldViolation:
+    """Which field breaks which rule."""
+
+    field: str
+    description: str
+    rule: str = ""
+
+
+class PaymentError(Exception):
+    """A refusal: status code, reason (payments.type.v1.ErrorReason), message, fields, metadata."""
+
+    code: Code = Code.INTERNAL
+    reason: str = "INTERNAL"
+    decided: bool = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        fields: tuple[FieldViolation, ...] = (),
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fields = fields
+        self.metadata = dict(metadata or {})
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PaymentError) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash((self.code, self.reason, self.message))
+
+    def _key(self) -> tuple[object, ...]:
+        return (self.code, self.reason, self.message, self.fields, tuple(self.metadata.items()))
+
+
+class InvalidField(PaymentError):
+    """One or several fields break their rules. Nothing was written."""
+
+    code, reason, decided = Code.INVALID_ARGUMENT, "INVALID_FIELD", False
+
+    def __init__(self, field: str, description: str, *, rule: str = "") -> None:
+        super().__init__(
+            f"{field}: {description}", fields=(FieldViolation(field, description, rule),)
+        )
+
+
+class InvalidFields(PaymentError):
+    """Several fields break their rules. Nothing was written."""
+
+    code, reason, decided = Code.INVALID_ARGUMENT, "INVALID_FIELD", False
+
+    def __init__(self, fields: tuple[FieldViolation, ...]) -> None:
+        super().__init__("; ".join(f"{f.field}: {f.description}" for f in fields), fields=fields)
+
+
+class RequestIdReused(PaymentError):
+    code, reason, decided = Code.INVALID_ARGUMENT, "REQUEST_ID_REUSED", False
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(
+            f"request_id {request_id} was used for another request; choose a new one",
+            fields=(FieldViolation("request_id", "was used for another request"),),
+        )
+
+
+class ContextMissing(PaymentError):
+    code, reason, decided = Code.INVALID_ARGUMENT, "CONTEXT_MISSING", False
+
+
+class TrafficMixed(PaymentError):
+    code, reason, decided = Code.INVALID_ARGUMENT, "TRAFFIC_MIXED", False
+
+
+class NotFound(PaymentError):
+    """The thing named does not exist (yet): not stored, so the same request may succeed later."""
+
+    code, reason, decided = Code.NOT_FOUND, "NOT_FOUND", False
+
+
+class IllegalMove(PaymentError):
+    code, reason = Code.FAILED_PRECONDITION, "ILLEGAL_MOVE"
+
+
+class CurrencyMismatch(PaymentError):
+    code, reason = Code.FAILED_PRECONDITION, "CURRENCY_MISMATCH"
+
+
+class AmountMismatch(PaymentError):
+    code, reason = Code.FAILED_PRECONDITION, "AMOUNT_MISMATCH"
+
+
+class Overloaded(PaymentError):
+    code, reason, decided = Code.RESOURCE_EXHAUSTED, "OVERLOADED", False
+
+
+class DeadlinePassed(PaymentError):
+    code, reason, decided = Code.DEADLINE_EXCEEDED, "DEADLINE_PASSED", False
+
+
+class Unavailable(PaymentError):
+    code, reason, decided = Code.UNAVAILABLE, "UNAVAILABLE", False
+
+
+class Internal(PaymentError):
+    code, reason, decided = Code.INTERNAL, "INTERNAL", False
+
+
+class Refused(PaymentError):
+    """A refusal that came from elsewhere: a stored answer, or another service's status."""
+
+    def __init__(
+        self,
+        *,
+        code: Code,
+        reason: str,
+        message: str,
+        fields: tuple[FieldViolation, ...] = (),
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, fields=fields, metadata=metadata)
+        self.code, self.reason = code, reason
+
+    @property
+    def final(self) -> bool:
+        """Whether asking again with the same request can't change the answer."""
+        return self.code not in TRANSIENT
+
+
+TRANSIENT = frozenset(
+    {Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED, Code.INTERNAL, Code.UNAVAILABLE}
+)
+"""Codes that say nothing about whether the request was or will be carried out."""

@@ -1,0 +1,92 @@
+"""A process of the mesh: one service in one role, from its first log line to its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import prometheus_client
+import structlog
+import uvloop
+from sqlalchemy import make_url
+
+from paymesh import log as logs
+from paymesh import telemetry
+from paymesh.app import App
+from paymesh.bus.port import Bus
+from paymesh.bus.rabbitmq import RabbitBus
+from paymesh.bus.topology import Topology, verify
+from paymesh.clock import Clock, SystemClock
+from paymesh.db.migrate import ROOT, migrate
+from paymesh.settings import ServiceSettings
+
+log = structlog.get_logger()
+
+DEFINITIONS = ROOT / "rabbitmq" / "definitions.json"
+
+
+def main(
+    service: str,
+    settings_type: Callable[[], ServiceSettings],
+    build: Callable[..., App],
+    *,
+    roles: tuple[str, ...] = ("serve", "work", "migrate"),
+) -> None:
+    """Runs the role named on the command line until SIGTERM or SIGINT."""
+    role = sys.argv[1] if len(sys.argv) == 2 else ""
+    if role not in roles:
+        sys.exit(f"usage: python -m {service}_svc {'|'.join(roles)}")
+    settings = settings_type()
+    os.environ.setdefault("PAYMESH_ROLE", f"{service}-{role}")
+    logs.start(f"{service}-{role}", level=settings.log_level, human=settings.log_human)
+    if role == "migrate":
+        owner_url = getattr(settings, f"{service}_owner_url")
+        if not owner_url:
+            sys.exit(f"set PAYMESH_{service.upper()}_OWNER_URL to the database's owner role")
+        migrate(service, owner_url, app_role=f"paymesh_{service}_app")
+        return
+    telemetry.start(f"{service}-{role}", settings.traces)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(role, settings, build))
+
+
+async def _run(role: str, settings: ServiceSettings, build: Callable[..., App]) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    if settings.metrics_port:
+        prometheus_client.start_http_server(settings.metrics_port, addr="127.0.0.1")
+    topology = Topology.load(DEFINITIONS).scaled(settings.time_scale)
+    differences = await asyncio.to_thread(verify, settings.amqp_url, topology)
+    if differences:
+        sys.exit("RabbitMQ differs from rabbitmq/definitions.json: " + "; ".join(differences))
+    bus: Bus = RabbitBus(settings.amqp_url, topology)
+    await bus.start()
+    clock: Clock = SystemClock()
+    app = build(settings, bus=bus, clock=clock)
+    await app.start({role})  # type: ignore[arg-type]
+    announce(app, role)
+    await stop.wait()
+    log.info("stopping", role=role)
+    await app.stop()
+    await bus.close()
+    telemetry.flush()
+
+
+def announce(app: App, role: str) -> None:
+    """Tells whoever started us that we are ready, and on which port: a file, written whole."""
+    path = os.environ.get("PAYMESH_READY_FILE")
+    if path:
+        port = app.server.port if app.server is not None else 0
+        temporary = Path(f"{path}.new")
+        temporary.write_text(f"{role} {os.getpid()} {port}\n")
+        temporary.replace(path)
+
+
+def database_of(url: str) -> str:
+    """The database's name in a URL."""
+    return make_url(url).database or ""

@@ -1,0 +1,346 @@
+"""The batch shell: the one way in which every service writes.
+
+A batch of items, from callers, messages or due rows, goes through five steps in one transaction:
+look up what was answered before; load and lock the aggregates; decide item by item in memory;
+save all with one statement per table; commit. Each item then has its outcome, events go to the
+publisher and the effects that are owed to the executor. More: docs/ARCHITECTURE.md.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, Protocol, TypeVar
+
+import structlog
+from google.protobuf.message import Message
+from google.rpc.status_pb2 import Status
+
+from paymesh import metrics
+from paymesh.clock import Clock
+from paymesh.context import Call
+from paymesh.core import Decision, Event, Guard, View
+from paymesh.errors import (
+    DeadlinePassed,
+    Internal,
+    PaymentError,
+    RequestIdReused,
+    Unavailable,
+)
+from paymesh.ids import new_id, shard_of
+from paymesh.status import from_status, to_status
+from paymesh.store.kinds import Aggregate, Kind
+from paymesh.store.port import (
+    CommitUnknown,
+    Conflict,
+    Loaded,
+    MessageKey,
+    Reads,
+    Rejected,
+    RequestKey,
+    Store,
+    StoredAnswer,
+    StoredEvent,
+    Unreachable,
+    Writes,
+)
+
+S = TypeVar("S")
+log = structlog.get_logger()
+
+TRIES_MAX = 5
+BACKOFF_S = 0.01
+UNREACHABLE_TRIES_MAX = 3
+
+Rule = Callable[[Any, Any, datetime, View], Decision[Any]]
+"""decide(state, command, at, view): plain, without I/O; raises PaymentError to refuse."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestClaim:
+    """The caller's request_id with the hash of the request's body."""
+
+    key: RequestKey
+    request_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One command with everything that its answer needs.
+
+    `reply` turns the rule's answer into the response message; `response` is its type, by which a
+    stored answer is read again. Both are absent where nobody waits (messages, due rows).
+    """
+
+    command: Any
+    call: Call
+    claim: RequestClaim | MessageKey | None = None
+    reply: Callable[[Any], Message] | None = None
+    response: type[Message] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[S]):
+    """An item's outcome: the reply (or the bare answer), the state after it, whether replayed."""
+
+    reply: Any
+    state: S
+    replayed: bool = False
+
+
+Outcome = Done[Any] | PaymentError
+
+
+class Publisher(Protocol):
+    def offer(self, events: Sequence[StoredEvent]) -> None:
+        """Take committed events for publication if there is room; never blocks, never raises."""
+
+
+class Executor(Protocol):
+    def offer(self, effects: Sequence[Any]) -> None:
+        """Take effects that are owed if there is room; never blocks, never raises."""
+
+
+def keys_of(command: Any) -> tuple[str, ...]:
+    """The aggregates that a command touches: its `keys`, or its one `key`."""
+    keys = getattr(command, "keys", None)
+    return (command.key,) if keys is None else tuple(keys)
+
+
+class Shell(Generic[S]):
+    """Decides and saves batches of commands on one kind of aggregate.
+
+    `rules` by command type. `owed(state, at)` says, purely, what remains to be done elsewhere for
+    a state. `encode` turns an event's payload into bytes.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        aggregate: Aggregate[S],
+        rules: Mapping[type, Rule],
+        encode: Callable[[Event], bytes],
+        clock: Clock,
+        publisher: Publisher,
+        executor: Executor | None = None,
+        owed: Callable[[S, datetime], Sequence[Any]] | None = None,
+        facts: Sequence[Kind[Any]] = (),
+    ) -> None:
+        self.aggregate = aggregate
+        self.facts = {kind.entity: kind for kind in facts}
+        self.store = store
+        self._rules = dict(rules)
+        self._encode = encode
+        self._clock = clock
+        self._publisher = publisher
+        self._executor = executor
+        self.owed = owed or (lambda state, at: ())
+
+    async def process(self, items: Sequence[Item]) -> list[Outcome]:
+        """All items, each with its own outcome, in order. Never raises for an item's sake."""
+        outcomes: list[Outcome | None] = [None] * len(items)
+        await self._settle(list(range(len(items))), items, outcomes)
+        return [o if o is not None else Internal("no outcome was reached") for o in outcomes]
+
+    async def _settle(
+        self, indexes: list[int], items: Sequence[Item], outcomes: list[Outcome | None]
+    ) -> None:
+        """One transaction for all; if it can't be, halves, until the culprit is alone."""
+        error: Exception = Internal("not tried")
+        unreachable = 0
+        for attempt in range(TRIES_MAX):
+            try:
+                batch = _Batch(self, [items[i] for i in indexes])
+                found = await batch.run()
+            except (Conflict, CommitUnknown) as caught:
+                error = caught
+                metrics.BATCH_RETRIES.labels(self.aggregate.name).inc()
+                await self._clock.sleep(BACKOFF_S * 2**attempt * random.random())
+            except Unreachable as caught:
+                error, unreachable = caught, unreachable + 1
+                if unreachable >= UNREACHABLE_TRIES_MAX:
+                    break
+                await self._clock.sleep(0.1 * 2**attempt)
+            except Rejected as caught:
+                error = caught
+                break
+            else:
+                for index, outcome in zip(indexes, found, strict=True):
+                    outcomes[index] = outcome
+                return
+        if isinstance(error, Unreachable | CommitUnknown):
+            refusal = Unavailable("the database does not answer; repeat the same request")
+            for index in indexes:
+                outcomes[index] = refusal
+            log.warning("store.unreachable", aggregate=self.aggregate.name, error=str(error))
+            return
+        if len(indexes) > 1:
+            middle = len(indexes) // 2
+            await self._settle(indexes[:middle], items, outcomes)
+            await self._settle(indexes[middle:], items, outcomes)
+            return
+        item = items[indexes[0]]
+        log.error(
+            "item.unsaved",
+            aggregate=self.aggregate.name,
+            command=type(item.command).__name__,
+            business_id=item.call.context.business_id,
+            error=str(error),
+        )
+        metrics.ITEMS_UNSAVED.labels(self.aggregate.name).inc()
+        outcomes[indexes[0]] = (
+            Unavailable("too much contention; repeat the same request")
+            if isinstance(error, Conflict)
+            else Internal("the decision could not be saved; operators were alerted")
+        )
+
+    def after_commit(
+        self, events: Sequence[StoredEvent], states: Sequence[S], at: datetime
+    ) -> None:
+        self._publisher.offer([event for event in events if event.published])
+        if self._executor is not None:
+            self._executor.offer([effect for state in states for effect in self.owed(state, at)])
+
+    def rule(self, command: Any) -> Rule:
+        return self._rules[type(command)]
+
+    def encode(self, event: Event) -> bytes:
+        return self._encode(event)
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+
+@dataclass(slots=True)
+class _Batch:
+    """One try at one transaction: steps 1 to 5."""
+
+    shell: Shell[Any]
+    items: list[Item]
+    writes: Writes = field(default_factory=Writes)
+    states: dict[str, Any] = field(default_factory=dict)
+    answers: dict[RequestKey, StoredAnswer] = field(default_factory=dict)
+    seen: set[MessageKey] = field(default_factory=set)
+    taken: dict[Guard, str] = field(default_factory=dict)
+    events: list[tuple[Event, Item]] = field(default_factory=list)
+    changed: set[str] = field(default_factory=set)
+
+    async def run(self) -> list[Outcome]:
+        shell = self.shell
+        async with shell.store.transaction() as transaction:
+            loaded = await transaction.read(shell.aggregate, self._reads())
+            self.states = dict(loaded.states)
+            self.answers, self.seen = dict(loaded.answers), set(loaded.seen)
+            self.taken = dict(loaded.taken)
+            outcomes = [self._decide(item, loaded) for item in self.items]
+            self._collect(loaded)
+            if self.writes:
+                await transaction.commit(self.writes)
+        metrics.BATCH_ITEMS.labels(shell.aggregate.name).observe(len(self.items))
+        shell.after_commit(
+            self.writes.events, [self.states[key] for key in sorted(self.changed)], loaded.at
+        )
+        return outcomes
+
+    def _reads(self) -> Reads:
+        claims = [item.claim for item in self.items]
+        return Reads(
+            keys=sorted({key for item in self.items for key in keys_of(item.command)}),
+            requests=sorted({c.key for c in claims if isinstance(c, RequestClaim)}),
+            messages=sorted({c for c in claims if isinstance(c, MessageKey)}),
+            guards=list({g for item in self.items for g in getattr(item.command, "guards", ())}),
+        )
+
+    def _decide(self, item: Item, loaded: Loaded) -> Outcome:
+        """Step 3 for one item: replay, refuse, or let the rule decide."""
+        shell, claim = self.shell, item.claim
+        keys = keys_of(item.command)
+        if isinstance(claim, RequestClaim) and claim.key in self.answers:
+            return self._replay(item, claim, keys)
+        if isinstance(claim, MessageKey) and claim in self.seen:
+            return Done(None, self.states[keys[0]], replayed=True)
+        if item.call.deadline < shell.monotonic():
+            return DeadlinePassed("the deadline passed before the work began; nothing was written")
+        many = hasattr(item.command, "keys")
+        state = {key: self.states[key] for key in keys} if many else self.states[keys[0]]
+        try:
+            rule = shell.rule(item.command)
+            decision = rule(state, item.command, loaded.at, View(self.taken))
+            reply = item.reply(decision.answer) if item.reply else decision.answer
+        except PaymentError as refusal:
+            if refusal.decided and isinstance(claim, RequestClaim):
+                self._keep(claim, ok=False, body=to_status(refusal))
+            return refusal
+        except Exception as defect:  # one item's defect must not take its neighbours down
+            log.exception(
+                "item.defect",
+                command=type(item.command).__name__,
+                business_id=item.call.context.business_id,
+            )
+            metrics.ITEMS_UNSAVED.labels(shell.aggregate.name).inc()
+            return Internal(f"a defect of ours ({type(defect).__name__}); operators were alerted")
+        self._accept(item, keys, decision, many)
+        if isinstance(claim, RequestClaim):
+            self._keep(claim, ok=True, body=reply)
+        elif isinstance(claim, MessageKey):
+            self.seen.add(claim)
+            self.writes.messages.append(claim)
+        return Done(reply, self.states[keys[0]])
+
+    def _replay(self, item: Item, claim: RequestClaim, keys: tuple[str, ...]) -> Outcome:
+        stored = self.answers[claim.key]
+        if stored.request_hash != claim.request_hash:
+            return RequestIdReused(claim.key.request_id)
+        if not stored.ok:
+            return from_status(Status.FromString(stored.body))
+        assert item.response is not None, "a claimed request has a response type"
+        return Done(item.response.FromString(stored.body), self.states[keys[0]], replayed=True)
+
+    def _keep(self, claim: RequestClaim, *, ok: bool, body: Any) -> None:
+        answer = StoredAnswer(claim.request_hash, ok, body.SerializeToString(deterministic=True))
+        self.answers[claim.key] = self.writes.answers[claim.key] = answer
+
+    def _accept(
+        self, item: Item, keys: tuple[str, ...], decision: Decision[Any], many: bool
+    ) -> None:
+        if many:
+            self.states.update(decision.state)
+            self.changed.update(decision.state)
+        else:
+            self.states[keys[0]] = decision.state
+            self.changed.add(keys[0])
+        self.events.extend((event, item) for event in decision.events)
+        for guard in decision.guards:
+            self.taken[guard] = self.writes.guards[guard] = keys[0]
+        for fact in decision.facts:
+            self.writes.inserts.setdefault(self.shell.facts[type(fact)], []).append(fact)
+
+    def _collect(self, loaded: Loaded) -> None:
+        """Step 4's input: what differs from what was loaded, each row once; and the events."""
+        aggregate = self.shell.aggregate
+        for key in sorted(self.changed):
+            before = {row.id: row for _, row in aggregate.rows(loaded.states[key])}
+            for kind, row in aggregate.rows(self.states[key]):
+                old = before.get(row.id)
+                if old is None:
+                    self.writes.inserts.setdefault(kind, []).append(row)
+                elif old is not row and old != row:
+                    self.writes.updates.setdefault(kind, []).append((row, old.version))
+        self.writes.events = [self._stored(event, item, loaded.at) for event, item in self.events]
+
+    def _stored(self, event: Event, item: Item, at: datetime) -> StoredEvent:
+        return StoredEvent(
+            id=new_id("evt", bucket=shard_of(event.aggregate_id)),
+            type=event.type,
+            aggregate_id=event.aggregate_id,
+            sequence=event.sequence,
+            state=event.state,
+            occurred_at=at,
+            context=event.context,
+            traceparent=item.call.traceparent,
+            payload=self.shell.encode(event) if event.published else b"",
+            published=event.published,
+        )

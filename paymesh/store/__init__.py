@@ -1,0 +1,1 @@
+"""The store: one port, two adapters (PostgreSQL and memory), one contract suite."""

@@ -1,0 +1,231 @@
+"""How frozen dataclasses lie in tables: one Kind per table, one Aggregate per root and children.
+
+The columns of a dataclass field: `Money` gives `<field>_minor` and `<field>_currency`, `Context`
+gives its own seven, a field with a JSON codec gives one jsonb column, anything else one column of
+the field's name. Every table starts with shard_key, which follows from the row's id.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, Generic, TypeVar
+
+import sqlalchemy as sa
+
+from paymesh.context import Context, Traffic
+from paymesh.ids import shard_of
+from paymesh.money import Money
+
+E = TypeVar("E")
+S = TypeVar("S")
+
+CONTEXT_COLUMNS = (
+    "business_id",
+    "merchant_id",
+    "order_type",
+    "sub_type",
+    "pay_org_no",
+    "traffic",
+    "parent_business_id",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Json:
+    """Turns a field into JSON data and back."""
+
+    dump: Callable[[Any], Any]
+    load: Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its PostgreSQL type, whether it may be NULL, how a value gets in and out."""
+
+    name: str
+    type: str
+    nullable: bool
+    dump: Callable[[Any], Any]
+    """From the entity."""
+
+
+def _plain(annotation: Any) -> tuple[Any, bool]:
+    """The type without `| None`, and whether None is allowed."""
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
+        options = [a for a in typing.get_args(annotation) if a is not type(None)]
+        return options[0], len(options) < len(typing.get_args(annotation))
+    return annotation, False
+
+
+_SCALARS: dict[type, str] = {
+    str: "text",
+    int: "bigint",
+    bool: "boolean",
+    bytes: "bytea",
+    datetime: "timestamptz",
+    date: "date",
+}
+SA_TYPES: dict[str, Any] = {
+    "text": sa.Text,
+    "bigint": sa.BigInteger,
+    "smallint": sa.SmallInteger,
+    "boolean": sa.Boolean,
+    "bytea": sa.LargeBinary,
+    "timestamptz": lambda: sa.DateTime(timezone=True),
+    "date": sa.Date,
+    "jsonb": lambda: sa.dialects.postgresql.JSONB,  # type: ignore[attr-defined]
+}
+
+
+class Kind(Generic[E]):
+    """One table and the dataclass whose instances are its rows.
+
+    `parent`: for children, the field with their aggregate's id. `insert_only`: facts, never
+    changed. `check`: what the table's CHECK constraints say, for the memory adapter. `unique`: its
+    unique keys beside the primary one, as field names.
+    """
+
+    def __init__(
+        self,
+        table: str,
+        entity: type[E],
+        *,
+        parent: str | None = None,
+        insert_only: bool = False,
+        json_fields: Mapping[str, Json] | None = None,
+        check: Callable[[E], bool] | None = None,
+        unique: Sequence[tuple[str, ...]] = (),
+    ) -> None:
+        self.table, self.entity, self.parent = table, entity, parent
+        self.insert_only, self.check, self.unique = insert_only, check, tuple(unique)
+        self._json = dict(json_fields or {})
+        self.columns: list[Column] = [
+            Column("shard_key", "smallint", False, lambda row: shard_of(row.id))
+        ]
+        self._loaders: list[tuple[int, Callable[..., Any]]] = []
+        hints = typing.get_type_hints(entity)
+        for item in dataclasses.fields(entity):  # type: ignore[arg-type]
+            self._add(item.name, hints[item.name])
+        self.names = [column.name for column in self.columns]
+
+    def _add(self, name: str, annotation: Any) -> None:
+        plain, nullable = _plain(annotation)
+        width, load = 1, typing.cast(Callable[..., Any], _same)
+        if name in self._json:
+            codec = self._json[name]
+            self._column(name, "jsonb", False, _json_dump(name, codec.dump))
+            load = codec.load
+        elif plain is Money:
+            self._column(f"{name}_minor", "bigint", nullable, _part(name, "minor"))
+            self._column(f"{name}_currency", "text", nullable, _part(name, "currency"))
+            width, load = 2, _load_money
+        elif plain is Context:
+            for column in CONTEXT_COLUMNS:
+                self._column(column, "text", False, _part(name, column))
+            width, load = len(CONTEXT_COLUMNS), _load_context
+        elif isinstance(plain, type) and issubclass(plain, enum.StrEnum):
+            self._column(name, "text", nullable, _part(name))
+            load = _optional(plain)
+        else:
+            self._column(name, _SCALARS[plain], nullable, _part(name))
+        self._loaders.append((width, load))
+
+    def _column(self, name: str, type_: str, nullable: bool, dump: Callable[[Any], Any]) -> None:
+        self.columns.append(Column(name, type_, nullable, dump))
+
+    def load(self, values: Sequence[Any]) -> E:
+        """A row (all columns, in order) as an entity."""
+        at, fields = 1, []
+        for width, load in self._loaders:
+            fields.append(load(*values[at : at + width]))
+            at += width
+        return self.entity(*fields)
+
+    def dump(self, rows: Sequence[E]) -> list[list[Any]]:
+        """Entities as one list per column: what unnest takes."""
+        return [[column.dump(row) for row in rows] for column in self.columns]
+
+    def sa_table(self, metadata: sa.MetaData, *constraints: Any) -> sa.Table:
+        """The table for SQLAlchemy: migrations are compared with it, everyday queries use it."""
+        return sa.Table(
+            self.table,
+            metadata,
+            *(
+                sa.Column(
+                    column.name,
+                    SA_TYPES[column.type](),
+                    nullable=column.nullable,
+                    primary_key=column.name in {"shard_key", "id"},
+                    autoincrement=False,
+                )
+                for column in self.columns
+            ),
+            *constraints,
+        )
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _load_money(minor: int | None, currency: str | None) -> Money | None:
+    return None if minor is None or currency is None else Money(currency, minor)
+
+
+def _load_context(*values: str) -> Context:
+    business, merchant, order, sub, org, traffic, parent = values
+    return Context(business, merchant, order, sub, org, Traffic(traffic), parent)
+
+
+def _optional(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else convert(value)
+
+
+def _part(name: str, part: str | None = None) -> Callable[[Any], Any]:
+    def dump(row: Any) -> Any:
+        value = getattr(row, name)
+        if part is not None and value is not None:
+            value = getattr(value, part)
+        return value.value if isinstance(value, enum.StrEnum) else value
+
+    return dump
+
+
+def _json_dump(name: str, dump: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda row: json.dumps(dump(getattr(row, name)), separators=(",", ":"))
+
+
+@dataclass(frozen=True, eq=False)
+class Aggregate(Generic[S]):
+    """What one command changes as a whole: a root row and its children, locked by the root.
+
+    `state` is a dataclass whose first field is the root (None where there is none yet) and whose
+    other fields are tuples of children, named as in `children`.
+    """
+
+    name: str
+    state: type[S]
+    root: Kind[Any]
+    children: Mapping[str, Kind[Any]] = field(default_factory=dict)
+    deadline: str = ""
+    """The root's column with a time that no ladder may skip, such as expires_at."""
+
+    def rows(self, state: S) -> list[tuple[Kind[Any], Any]]:
+        """All rows of a state with their kinds."""
+        first = dataclasses.fields(self.state)[0].name  # type: ignore[arg-type]
+        root = getattr(state, first)
+        found = [] if root is None else [(self.root, root)]
+        for name, kind in self.children.items():
+            found.extend((kind, child) for child in getattr(state, name))
+        return found
+
+    def build(self, root: Any, children: Mapping[str, Sequence[Any]]) -> S:
+        make: Callable[..., S] = self.state
+        return make(root, **{name: tuple(children.get(name, ())) for name in self.children})

@@ -1,0 +1,148 @@
+"""What the shell knows of a store: a transaction reads once, writes once, and commits.
+
+Reading locks the aggregates it names (in key order) until the transaction ends. Writing is all or
+nothing; every count is asserted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from paymesh.context import Context
+from paymesh.core import Guard
+from paymesh.store.kinds import Aggregate, Kind
+
+
+class Conflict(Exception):
+    """Somebody else was there: a lost CAS, a taken key, a deadlock, a lock timeout. Try again."""
+
+
+class Rejected(Exception):
+    """The data itself was refused (a CHECK, a value out of range): trying again does not help."""
+
+
+class Unreachable(Exception):
+    """The store does not answer. Nothing was committed."""
+
+
+class CommitUnknown(Exception):
+    """The connection broke while committing: read again before doing anything."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RequestKey:
+    """(scope, request_id): scope is the method and the merchant."""
+
+    scope: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class MessageKey:
+    """(consumer, message id): what makes a message count once."""
+
+    consumer: str
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """The answer that a request_id got: for its body's hash, a response or a refusal."""
+
+    request_hash: bytes
+    ok: bool
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event as the outbox keeps it."""
+
+    id: str
+    type: str
+    aggregate_id: str
+    sequence: int
+    state: str
+    occurred_at: datetime
+    context: Context
+    traceparent: str
+    payload: bytes
+    published: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    keys: Sequence[str] = ()
+    """Ids of aggregates to lock and load."""
+    requests: Sequence[RequestKey] = ()
+    messages: Sequence[MessageKey] = ()
+    guards: Sequence[Guard] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    at: datetime
+    states: Mapping[str, Any]
+    """A state for every key asked for; one without a root where there is none."""
+    answers: Mapping[RequestKey, StoredAnswer]
+    seen: frozenset[MessageKey]
+    taken: Mapping[Guard, str]
+
+
+@dataclass(slots=True)
+class Writes:
+    inserts: dict[Kind[Any], list[Any]] = field(default_factory=dict)
+    updates: dict[Kind[Any], list[tuple[Any, int]]] = field(default_factory=dict)
+    """Each row with the version that it must still have."""
+    events: list[StoredEvent] = field(default_factory=list)
+    answers: dict[RequestKey, StoredAnswer] = field(default_factory=dict)
+    messages: list[MessageKey] = field(default_factory=list)
+    guards: dict[Guard, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.inserts
+            or self.updates
+            or self.events
+            or self.answers
+            or self.messages
+            or self.guards
+        )
+
+
+class Transaction(Protocol):
+    async def read(self, aggregate: Aggregate[Any], reads: Reads) -> Loaded: ...
+
+    async def commit(self, writes: Writes) -> None:
+        """Write and commit. Raises Conflict, Rejected, Unreachable or CommitUnknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A row whose next_action_at had come, claimed until `lease_s` from now."""
+
+    key: str
+    attempts: int
+
+
+class Store(Protocol):
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """Leaving it without commit() rolls back."""
+
+    async def load(self, aggregate: Aggregate[Any], keys: Sequence[str]) -> Mapping[str, Any]:
+        """States without locks, for reading; a state without a root where there is none."""
+
+    async def claim_due(
+        self, aggregate: Aggregate[Any], *, limit: int, ladder_s: Sequence[float]
+    ) -> Sequence[Due]:
+        """Take rows whose next_action_at is over, and put it off by the ladder's next rung."""
+
+    async def unpublished(self, *, older_than_s: float, limit: int) -> Sequence[StoredEvent]:
+        """Take events that nobody has confirmed, and put them off by 30 s."""
+
+    async def confirm(self, event_ids: Sequence[str]) -> None:
+        """Forget that these events are due: the bus has them."""

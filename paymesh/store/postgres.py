@@ -1,0 +1,294 @@
+"""The store on PostgreSQL: two pipelined round trips a batch, psycopg under SQLAlchemy's pool.
+
+The engine runs in autocommit and the transaction is ours, word by word: BEGIN goes out with the
+reads, COMMIT with the writes, and only the answer `COMMIT` means committed (COMMIT of a failed
+transaction answers ROLLBACK without an error).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from paymesh.context import Context, Traffic
+from paymesh.core import Guard
+from paymesh.failpoint import failpoint
+from paymesh.ids import bucket_of, shard_of
+from paymesh.store import sql
+from paymesh.store.kinds import Aggregate
+from paymesh.store.port import (
+    CommitUnknown,
+    Conflict,
+    Due,
+    Loaded,
+    MessageKey,
+    Reads,
+    Rejected,
+    RequestKey,
+    StoredAnswer,
+    StoredEvent,
+    Unreachable,
+    Writes,
+)
+
+Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+FAILED_COUNT = "22012"
+
+
+def _translated(error: psycopg.Error) -> Exception:
+    """A database error as what it means for the batch."""
+    state = error.sqlstate or ""
+    if state.startswith("40") or state in {"55P03", "23505", FAILED_COUNT}:
+        return Conflict(f"{state}: {error}")
+    if state.startswith(("22", "23")):
+        return Rejected(f"{state}: {error}")
+    if isinstance(error, psycopg.OperationalError) or state[:2] in {"08", "53", "57", "25"}:
+        return Unreachable(f"{state}: {error}")
+    return error
+
+
+class PostgresTransaction:
+    """One transaction on one connection: read, then commit."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def read(self, aggregate: Aggregate[Any], reads: Reads) -> Loaded:
+        keys = sorted(set(reads.keys), key=lambda key: (shard_of(key), key))
+        shards = [shard_of(key) for key in keys]
+        run = self._connection.execute
+        try:
+            async with self._connection.pipeline():
+                await run("BEGIN")
+                roots = await run(sql.load(aggregate.root, lock=True), (shards, keys))
+                children = {
+                    name: await run(sql.load_children(kind), (shards, keys))
+                    for name, kind in aggregate.children.items()
+                }
+                answers = seen = guards = None
+                if reads.requests:
+                    answers = await run(sql.READ_ANSWERS, _request_keys(reads.requests))
+                if reads.messages:
+                    seen = await run(sql.READ_SEEN, _message_keys(reads.messages))
+                if reads.guards:
+                    guards = await run(sql.READ_GUARDS, _guard_keys(reads.guards))
+                clock = await run("SELECT clock_timestamp()")
+                return Loaded(
+                    at=cast(tuple[Any, ...], await clock.fetchone())[0],
+                    states=await _states(aggregate, keys, roots, children),
+                    answers=await _answers(answers),
+                    seen=frozenset(MessageKey(*row) for row in await _rows(seen)),
+                    taken={Guard(kind, key): owner for kind, key, owner in await _rows(guards)},
+                )
+        except psycopg.Error as error:
+            raise _translated(error) from error
+
+    async def commit(self, writes: Writes) -> None:
+        failpoint("shell.before_commit")
+        run = self._connection.execute
+        sent = False
+        try:
+            async with self._connection.pipeline() as pipeline:
+                for statement, parameters in statements(writes):
+                    await run(statement, parameters)
+                await pipeline.sync()  # an error shows here, before COMMIT is sent
+                sent = True
+                done = await run("COMMIT")
+                await pipeline.sync()
+        except psycopg.Error as error:
+            translated = _translated(error)
+            if sent and isinstance(translated, Unreachable):
+                raise CommitUnknown(str(error)) from error
+            raise translated from error
+        if done.statusmessage != "COMMIT":
+            raise Conflict(f"the commit answered {done.statusmessage}")
+        failpoint("shell.after_commit")
+
+
+class PostgresStore:
+    """The store port over an AsyncEngine (see paymesh.db.engine)."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        try:
+            async with self._engine.connect() as checked_out:
+                proxy = await checked_out.get_raw_connection()
+                raw = cast(Connection, proxy.driver_connection)
+                if raw.info.transaction_status != TransactionStatus.IDLE:
+                    raise Unreachable("the pool gave a connection with an open transaction")
+                try:
+                    yield raw
+                finally:
+                    await _settle(raw)
+        except (DBAPIError, PoolTimeout) as error:
+            raise Unreachable(str(error)) from error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[PostgresTransaction]:
+        async with self._connection() as connection:
+            yield PostgresTransaction(connection)
+
+    async def _run(self, statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """One statement in its own transaction."""
+        try:
+            async with self._connection() as connection:
+                cursor = await connection.execute(statement, parameters)
+                return await cursor.fetchall() if cursor.description else []
+        except psycopg.Error as error:
+            raise _translated(error) from error
+
+    async def load(self, aggregate: Aggregate[Any], keys: Sequence[str]) -> Mapping[str, Any]:
+        shards = [shard_of(key) for key in keys]
+        try:
+            async with self._connection() as connection, connection.pipeline():
+                run = connection.execute
+                roots = await run(sql.load(aggregate.root, lock=False), (shards, list(keys)))
+                children = {
+                    name: await run(sql.load_children(kind), (shards, list(keys)))
+                    for name, kind in aggregate.children.items()
+                }
+                return await _states(aggregate, keys, roots, children)
+        except psycopg.Error as error:
+            raise _translated(error) from error
+
+    async def claim_due(
+        self, aggregate: Aggregate[Any], *, limit: int, ladder_s: Sequence[float]
+    ) -> Sequence[Due]:
+        ladder = list(ladder_s)
+        rows = await self._run(sql.claim_due(aggregate), (limit, ladder, ladder))
+        return [Due(key, attempts) for key, attempts in rows]
+
+    async def unpublished(self, *, older_than_s: float, limit: int) -> Sequence[StoredEvent]:
+        rows = await self._run(sql.UNPUBLISHED, (older_than_s, limit))
+        return [_stored_event(row) for row in rows]
+
+    async def confirm(self, event_ids: Sequence[str]) -> None:
+        ids = sorted(event_ids)
+        await self._run(sql.CONFIRM, ([shard_of(i) for i in ids], ids))
+
+
+async def _settle(raw: Connection) -> None:
+    """Leaves the connection idle for the next user, or closed."""
+    if raw.closed or raw.info.transaction_status == TransactionStatus.IDLE:
+        return
+    try:
+        await raw.execute("ROLLBACK")
+    except psycopg.Error:
+        await raw.close()  # the pool opens another; an open transaction must not survive in it
+
+
+def statements(writes: Writes) -> list[tuple[str, Sequence[Any]]]:
+    """What a batch writes: tables in a fixed order, keys sorted, so no two batches deadlock."""
+    result: list[tuple[str, Sequence[Any]]] = []
+    for kind, changed in sorted(writes.updates.items(), key=lambda item: item[0].table):
+        changed = sorted(changed, key=lambda pair: pair[0].id)
+        columns = kind.dump([row for row, _ in changed])
+        result.append((sql.update(kind), [*columns, [v for _, v in changed], len(changed)]))
+    for kind, rows in sorted(writes.inserts.items(), key=lambda item: item[0].table):
+        result.append((sql.insert(kind), kind.dump(sorted(rows, key=lambda row: row.id))))
+    if writes.guards:
+        guards = sorted(writes.guards.items(), key=lambda item: (item[0].kind, item[0].key))
+        owners = [owner for _, owner in guards]
+        result.append((sql.WRITE_GUARDS, [*_guard_keys([g for g, _ in guards]), owners]))
+    if writes.answers:
+        answers = sorted(writes.answers.items())
+        bodies = [(a.request_hash, a.ok, a.body) for _, a in answers]
+        columns = [list(column) for column in zip(*bodies, strict=True)]
+        result.append((sql.WRITE_ANSWERS, [*_request_keys([k for k, _ in answers]), *columns]))
+    if writes.messages:
+        result.append((sql.WRITE_SEEN, _message_keys(sorted(writes.messages))))
+    if writes.events:
+        result.append((sql.WRITE_EVENTS, _event_columns(writes.events)))
+    return result
+
+
+def _request_keys(keys: Sequence[RequestKey]) -> list[list[Any]]:
+    return [
+        [bucket_of(key.request_id) for key in keys],
+        [key.scope for key in keys],
+        [key.request_id for key in keys],
+    ]
+
+
+def _message_keys(keys: Sequence[MessageKey]) -> list[list[Any]]:
+    return [
+        [bucket_of(key.message_id) for key in keys],
+        [key.consumer for key in keys],
+        [key.message_id for key in keys],
+    ]
+
+
+def _guard_keys(guards: Sequence[Guard]) -> list[list[Any]]:
+    return [
+        [bucket_of(guard.key) for guard in guards],
+        [guard.kind for guard in guards],
+        [guard.key for guard in guards],
+    ]
+
+
+def _event_columns(events: Sequence[StoredEvent]) -> list[list[Any]]:
+    rows = [
+        (
+            shard_of(e.id), e.occurred_at, e.id, e.type, e.aggregate_id, e.sequence, e.state,
+            e.context.business_id, e.context.merchant_id, e.context.order_type, e.context.sub_type,
+            e.context.pay_org_no, e.context.traffic.value, e.context.parent_business_id,
+            e.traceparent, e.payload, e.published,
+        )
+        for e in events
+    ]  # fmt: skip
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _stored_event(row: tuple[Any, ...]) -> StoredEvent:
+    (_, at, id_, type_, aggregate_id, sequence, state, business, merchant, order, sub, org,
+     traffic, parent, trace, payload, published) = row  # fmt: skip
+    context = Context(business, merchant, order, sub, org, Traffic(traffic), parent)
+    return StoredEvent(
+        id=id_,
+        type=type_,
+        aggregate_id=aggregate_id,
+        sequence=sequence,
+        state=state,
+        occurred_at=at,
+        context=context,
+        traceparent=trace,
+        payload=payload,
+        published=published,
+    )
+
+
+async def _rows(cursor: psycopg.AsyncCursor[Any] | None) -> list[tuple[Any, ...]]:
+    return [] if cursor is None else await cursor.fetchall()
+
+
+async def _answers(cursor: psycopg.AsyncCursor[Any] | None) -> dict[RequestKey, StoredAnswer]:
+    return {
+        RequestKey(scope, request_id): StoredAnswer(request_hash, ok, answer)
+        for scope, request_id, request_hash, ok, answer in await _rows(cursor)
+    }
+
+
+async def _states(
+    aggregate: Aggregate[Any],
+    keys: Sequence[str],
+    roots: psycopg.AsyncCursor[Any],
+    children: Mapping[str, psycopg.AsyncCursor[Any]],
+) -> dict[str, Any]:
+    found = {root.id: root for root in map(aggregate.root.load, await roots.fetchall())}
+    below: dict[str, dict[str, list[Any]]] = {}
+    for name, cursor in children.items():
+        kind = aggregate.children[name]
+        for child in map(kind.load, await cursor.fetchall()):
+            of = below.setdefault(getattr(child, cast(str, kind.parent)), {})
+            of.setdefault(name, []).append(child)
+    return {key: aggregate.build(found.get(key), below.get(key, {})) for key in keys}

@@ -1,0 +1,1 @@
+"""Trade core: connects the company's business systems to payment."""

@@ -1,0 +1,122 @@
+"""The only place that constructs things of the trade core."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+
+from payments.trade.v1 import (
+    merchant_service_pb2,
+    merchant_service_pb2_grpc,
+    trade_service_pb2,
+    trade_service_pb2_grpc,
+)
+
+from paymesh.app import App, Core
+from paymesh.bus.port import Bus, ConsumerOptions
+from paymesh.channel import open_channel
+from paymesh.clock import Clock
+from paymesh.db.engine import create_engine
+from paymesh.effects import SweepLimits
+from paymesh.outbox import Publisher
+from paymesh.secretbox import SecretBox
+from paymesh.server import Service
+from paymesh.store.postgres import PostgresStore
+from trade_svc import consumers, domain, merchants, notifications, wire
+from trade_svc.clients import PaymentCore
+from trade_svc.delivery import Delivery
+from trade_svc.rpc import Merchants, MerchantServicer, TradeServicer
+from trade_svc.settings import TradeSettings
+from trade_svc.store import MERCHANTS, STREAMS, TRADES
+
+
+def build(settings: TradeSettings, *, bus: Bus, clock: Clock) -> App:
+    engine = create_engine(settings.trade_database_url, pool=settings.database_pool)
+    store = PostgresStore(engine)
+    publisher = Publisher(store, bus)
+    channel = open_channel(settings.pay_target)
+    payment_core = PaymentCore(channel, clock=clock)
+    box = SecretBox.from_file(settings.secret_key_file)
+    timing = domain.Timing(effect_lease=timedelta(seconds=5 * settings.time_scale))
+    sweep = SweepLimits(
+        ladder_s=settings.ladder(5, 30, 120, 600, 3600, 21600), idle_s=0.5 * settings.time_scale
+    )
+
+    trades = Core(
+        store=store,
+        aggregate=TRADES,
+        rules={
+            domain.CreateTrade: domain.create_trade,
+            domain.PayTrade: partial(domain.pay_trade, timing=timing),
+            domain.CloseTrade: partial(domain.close_trade, timing=timing),
+            domain.PaymentMoved: partial(domain.payment_moved, timing=timing),
+        },
+        encode=wire.encode,
+        publisher=publisher,
+        clock=clock,
+        owed=partial(domain.owed, timing=timing),
+        does={
+            domain.StartPayment: payment_core.start_payment,
+            domain.CancelPayment: payment_core.cancel_payment,
+        },
+        sweep=sweep,
+    )
+    merchant_core = Core(
+        store=store,
+        aggregate=MERCHANTS,
+        rules={merchants.CreateMerchant: merchants.create_merchant},
+        encode=wire.encode,
+        publisher=publisher,
+        clock=clock,
+    )
+    known = Merchants(merchant_core)
+    delivery = Delivery(known, box, allow_private=settings.notify_allow_private)
+    streams = Core(
+        store=store,
+        aggregate=STREAMS,
+        rules={
+            notifications.AddNotification: notifications.add_notification,
+            notifications.NotificationSent: notifications.notification_sent,
+        },
+        encode=wire.encode,
+        publisher=publisher,
+        clock=clock,
+        owed=notifications.owed,
+        does={notifications.SendNotification: delivery.send},
+        sweep=sweep,
+    )
+    trade_service = trade_service_pb2.DESCRIPTOR.services_by_name["TradeService"]
+    merchant_service = merchant_service_pb2.DESCRIPTOR.services_by_name["MerchantService"]
+    return App(
+        name="trade",
+        settings=settings,
+        store=store,
+        bus=bus,
+        clock=clock,
+        publisher=publisher,
+        services=[
+            Service(
+                trade_service,
+                trade_service_pb2_grpc.add_TradeServiceServicer_to_server,
+                TradeServicer(trades, known),
+                edge=True,
+            ),
+            Service(
+                merchant_service,
+                merchant_service_pb2_grpc.add_MerchantServiceServicer_to_server,
+                MerchantServicer(merchant_core, box),
+                edge=True,
+            ),
+        ],
+        cores=[trades, merchant_core, streams],
+        queues=[
+            (consumers.PAYMENTS, consumers.payments(trades, clock).handle, ConsumerOptions()),
+            (
+                consumers.NOTIFICATIONS,
+                consumers.Notifier(streams, clock).handle,
+                ConsumerOptions(prefetch=100, batch_deliveries_max=50),
+            ),
+        ],
+        openers=[delivery.open],
+        closers=[payment_core.close, channel.close, delivery.close, engine.dispose],
+    )

@@ -1,0 +1,109 @@
+"""What the trade core asks of the payment core."""
+
+from __future__ import annotations
+
+import grpc
+from payments.pay.v1 import payment_pb2, payment_service_pb2, payment_service_pb2_grpc
+
+from paymesh import telemetry
+from paymesh.clock import Clock
+from paymesh.coalescer import Coalescer
+from paymesh.context import Call, Context
+from paymesh.effects import Result
+from paymesh.errors import Refused
+from paymesh.ids import request_id_for
+from paymesh.wire import money_to, time_to
+from trade_svc.domain import CancelPayment, PaymentMoved, PaymentOutcome, StartPayment
+from trade_svc.wire import tools_to
+
+CALL_TIMEOUT_S = 5.0
+
+_OUTCOMES = {
+    payment_pb2.PAYMENT_STATE_SUCCEEDED: PaymentOutcome.SUCCEEDED,
+    payment_pb2.PAYMENT_STATE_FAILED: PaymentOutcome.FAILED,
+    payment_pb2.PAYMENT_STATE_CLOSED: PaymentOutcome.CLOSED,
+    payment_pb2.PAYMENT_STATE_RETURNED: PaymentOutcome.RETURNED,
+}
+"""The payment states that mean something to a trade; the others mean: wait."""
+
+
+def outcome_of(state: payment_pb2.PaymentState) -> PaymentOutcome | None:
+    return _OUTCOMES.get(state)
+
+
+class PaymentCore:
+    """Carries out the effects StartPayment and CancelPayment."""
+
+    def __init__(self, channel: grpc.aio.Channel, *, clock: Clock) -> None:
+        stub = payment_service_pb2_grpc.PaymentServiceStub(channel)
+        self._clock = clock
+        self._create = Coalescer(
+            stub.BatchCreatePayments,
+            payment_service_pb2.BatchCreatePaymentsRequest,
+            caller="trade",
+            clock=clock,
+        )
+        self._cancel = Coalescer(
+            stub.BatchCancelPayments,
+            payment_service_pb2.BatchCancelPaymentsRequest,
+            caller="trade",
+            clock=clock,
+        )
+
+    async def start_payment(self, effect: StartPayment) -> Result:
+        """CreatePayment; its value is the credential_id.
+
+        A final refusal makes the attempt a failed one; anything else is asked again later.
+        """
+        request = payment_service_pb2.CreatePaymentRequest(
+            request_id=request_id_for(effect.payment_id, act="create"),
+            payment_id=effect.payment_id,
+            trade_id=effect.trade_id,
+            purpose=payment_pb2.PAYMENT_PURPOSE_PURCHASE,
+            amount=money_to(effect.amount),
+            tools=tools_to(effect.tools),
+            expire_time=time_to(effect.expires_at),
+            subject=effect.subject,
+        )
+        try:
+            response = await self._create.call(self._call(effect.context), request)
+        except Refused as refusal:
+            if not refusal.final:
+                raise
+            return Result(_moved(effect, PaymentOutcome.FAILED))
+        outcome = outcome_of(response.payment.state)
+        return Result(_moved(effect, outcome) if outcome else None, response.credential_id)
+
+    async def cancel_payment(self, effect: CancelPayment) -> Result:
+        """CancelPayment. A payment of which nothing is known is a closed one, in time."""
+        request = payment_service_pb2.CancelPaymentRequest(
+            request_id=request_id_for(effect.payment_id, act="cancel"),
+            payment_id=effect.payment_id,
+            reason="the trade does not take it",
+        )
+        try:
+            response = await self._cancel.call(self._call(effect.context), request)
+        except Refused as refusal:
+            if refusal.reason == "NOT_FOUND" and effect.unknown_means_closed:
+                return Result(_moved(effect, PaymentOutcome.CLOSED))
+            raise
+        outcome = outcome_of(response.payment.state)
+        # SUCCEEDED is what we are having taken back: only an end without our money counts.
+        if outcome in {None, PaymentOutcome.SUCCEEDED}:
+            return Result()
+        return Result(_moved(effect, outcome))
+
+    def _call(self, context: Context) -> Call:
+        return Call(
+            context=context,
+            deadline=self._clock.monotonic() + CALL_TIMEOUT_S,
+            traceparent=telemetry.traceparent(),
+        )
+
+    async def close(self) -> None:
+        await self._create.close()
+        await self._cancel.close()
+
+
+def _moved(effect: StartPayment | CancelPayment, outcome: PaymentOutcome) -> PaymentMoved:
+    return PaymentMoved(effect.trade_id, effect.payment_id, outcome, effect.amount, effect.context)

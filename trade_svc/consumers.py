@@ -1,0 +1,159 @@
+"""What the trade core hears: payments that moved; and its own trades, to notify merchants."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from payments.pay.v1 import payment_events_pb2
+from payments.trade.v1 import trade_events_pb2
+from payments.type.v1.event_pb2 import Event, EventBatch
+
+from paymesh.app import Core
+from paymesh.bus.port import Delivery, Leftover, Verdict
+from paymesh.clock import Clock
+from paymesh.consumer import Consumer, Translate
+from paymesh.money import Money
+from paymesh.wire import context_of, money_of, time_of
+from trade_svc.clients import outcome_of
+from trade_svc.domain import PaymentMoved, TradeView
+from trade_svc.notifications import (
+    AddNotification,
+    NotificationState,
+    StreamView,
+    notification_body,
+    stream_id_of,
+)
+
+PAYMENTS = "trade.payments"
+NOTIFICATIONS = "trade.notifications"
+SEND_LIMIT_S = 6.0
+
+
+def _payment_moved(event: Event) -> PaymentMoved | None:
+    payment = payment_events_pb2.PaymentMoved.FromString(event.payload).payment
+    outcome = outcome_of(payment.state)
+    if outcome is None:
+        return None  # suspended: nothing that a trade could act on
+    return PaymentMoved(
+        trade_id=payment.trade_id,
+        payment_id=payment.payment_id,
+        outcome=outcome,
+        amount=money_of(payment.amount),
+        context=context_of(event.call_context.context),
+    )
+
+
+def payments(core: Core[TradeView], clock: Clock) -> Consumer:
+    names = ("succeeded", "failed", "closed", "returned", "suspended")
+    commands: dict[str, Translate] = {f"pay.payment.{name}": _payment_moved for name in names}
+    return Consumer(PAYMENTS, commands, core.shell.process, clock)
+
+
+def _paid(event: Event) -> AddNotification:
+    paid = trade_events_pb2.TradePaid.FromString(event.payload)
+    amount = money_of(paid.amount)
+    return _notification(
+        event,
+        {
+            "trade_id": paid.trade_id,
+            "merchant_order_no": paid.merchant_order_no,
+            "state": "PAID",
+            "payment_id": paid.payment_id,
+            "amount": _amount(amount),
+            "pay_time": time_of(paid.pay_time).isoformat(),
+        },
+    )
+
+
+def _closed(event: Event) -> AddNotification:
+    closed = trade_events_pb2.TradeClosed.FromString(event.payload)
+    return _notification(
+        event,
+        {
+            "trade_id": closed.trade_id,
+            "merchant_order_no": closed.merchant_order_no,
+            "state": "CLOSED",
+            "reason": closed.reason,
+            "close_time": time_of(closed.close_time).isoformat(),
+        },
+    )
+
+
+def _amount(amount: Money) -> dict[str, object]:
+    return {"currency_code": amount.currency, "minor_units": amount.minor}
+
+
+def _notification(event: Event, trade: dict[str, object]) -> AddNotification:
+    return AddNotification(
+        trade_id=event.aggregate_id,
+        sequence=event.sequence,
+        context=context_of(event.call_context.context),
+        body=notification_body(
+            event_id=event.event_id,
+            type_=event.type.removeprefix("trade."),
+            sequence=event.sequence,
+            trade=trade,
+        ),
+    )
+
+
+class Notifier:
+    """Writes notifications down and sends them; what was not delivered climbs the ladder."""
+
+    def __init__(self, core: Core[StreamView], clock: Clock) -> None:
+        self._core = core
+        commands: dict[str, Translate] = {
+            "trade.trade.paid": _paid,
+            "trade.trade.closed": _closed,
+        }
+        self._consumer = Consumer(NOTIFICATIONS, commands, core.shell.process, clock)
+
+    async def handle(self, deliveries: Sequence[Delivery]) -> list[Verdict]:
+        verdicts = await self._consumer.handle(deliveries)
+        streams = [
+            [] if verdict.dead or verdict.retry else _streams(delivery)
+            for delivery, verdict in zip(deliveries, verdicts, strict=True)
+        ]
+        await self._send({key for keys in streams for key in keys})
+        shell = self._core.shell
+        views = await shell.store.load(shell.aggregate, [k for keys in streams for k in keys])
+        return [
+            _wake_later(delivery, [views[key] for key in keys]) if keys else verdict
+            for delivery, verdict, keys in zip(deliveries, verdicts, streams, strict=True)
+        ]
+
+    async def _send(self, keys: set[str]) -> None:
+        """Sends each stream's pending notifications, one after the other, while time allows."""
+        shell = self._core.shell
+        before: dict[str, int] = {}
+        while keys:
+            views = await shell.store.load(shell.aggregate, sorted(keys))
+            pending = {key: view.oldest_pending for key, view in views.items()}
+            # A stream whose oldest did not move was just refused: it waits for the next rung.
+            keys = {
+                key for key, n in pending.items() if n is not None and before.get(key) != n.sequence
+            }
+            before.update({key: n.sequence for key, n in pending.items() if n is not None})
+            now = self._core.clock.now()
+            owed = [effect for key in sorted(keys) for effect in shell.owed(views[key], now)]
+            await self._core.executor.settle(owed, timeout_s=SEND_LIMIT_S)
+
+
+def _streams(delivery: Delivery) -> list[str]:
+    events = EventBatch.FromString(delivery.message.body).events
+    return list(dict.fromkeys(stream_id_of(event.aggregate_id) for event in events))
+
+
+def _wake_later(delivery: Delivery, views: Sequence[StreamView]) -> Verdict:
+    """Undelivered: the message comes back after its rung. Given up: it is parked."""
+    message = delivery.message
+    errors = [n.last_error for v in views if (n := v.oldest_pending) is not None]
+    if errors:
+        return Verdict(retry=(Leftover(message.id, message.body, errors[0] or "not sent yet"),))
+    dead = [
+        n.last_error for v in views for n in v.notifications if n.state is NotificationState.DEAD
+    ]
+    if dead:
+        return Verdict(dead=(Leftover(message.id, message.body, json.dumps(dead[:3])),))
+    return Verdict()

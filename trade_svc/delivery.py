@@ -1,0 +1,121 @@
+"""Notifications on their way: a signed POST to the merchant's URL, and nowhere else.
+
+The URL is the merchant's word, so it is guarded when it is used: https, a public address (checked
+after resolution, on the address that is then connected to), no redirects.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import time
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
+from yarl import URL
+
+from paymesh.effects import Result
+from paymesh.errors import PaymentError
+from paymesh.secretbox import SecretBox
+from paymesh.signing import sign_notification
+from trade_svc.notifications import NotificationSent, SendNotification
+from trade_svc.rpc import Merchants
+
+TIMEOUT_S = 3.0
+SIGNATURE_HEADER = "Paymesh-Signature"
+
+
+class ForbiddenAddress(OSError):
+    """The notify_url leads to an address that is not public."""
+
+
+def require_public(host: str, address: str) -> None:
+    """Raises ForbiddenAddress for private, loopback, link-local and other special addresses."""
+    ip = ipaddress.ip_address(address)
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    if not ip.is_global or ip.is_multicast:
+        raise ForbiddenAddress(f"{host} leads to {address}, which is not a public address")
+
+
+class PublicResolver(AbstractResolver):
+    """Resolves names, and refuses those that lead inside."""
+
+    def __init__(self) -> None:
+        self._inner = ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await self._inner.resolve(host, port, family)
+        for result in found:
+            require_public(host, result["host"])
+        return found
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+class Delivery:
+    """Carries out the effect SendNotification."""
+
+    def __init__(self, merchants: Merchants, box: SecretBox, *, allow_private: bool) -> None:
+        self._merchants, self._box, self._allow_private = merchants, box, allow_private
+        self._session: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        resolver = None if self._allow_private else PublicResolver()
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+            connector=aiohttp.TCPConnector(resolver=resolver, limit_per_host=20),
+        )
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def send(self, effect: SendNotification) -> Result:
+        """POSTs the body; any answer but 2xx is an error, kept with the notification."""
+        try:
+            merchant = await self._merchants.get(effect.context.merchant_id)
+        except PaymentError as error:
+            return _sent(effect, error.message)
+        if not merchant.notify_url:
+            return _sent(effect, "")  # a merchant without URL wants none
+        secret = self._box.open(merchant.sealed_notify_secret, belongs_to=merchant.id)
+        body = effect.body.encode()
+        signature = sign_notification(secret, timestamp=int(time.time()), body=body)
+        headers = {
+            SIGNATURE_HEADER: signature,
+            "Content-Type": "application/json",
+            "Idempotency-Key": effect.notification_id,
+        }
+        return _sent(effect, await self._post(merchant.notify_url, body, headers))
+
+    async def _post(self, url: str, body: bytes, headers: dict[str, str]) -> str:
+        """What went wrong, or an empty text."""
+        assert self._session is not None, "open() comes first"
+        try:
+            self._require_safe(url)
+            async with self._session.post(
+                url, data=body, headers=headers, allow_redirects=False
+            ) as response:
+                return "" if 200 <= response.status < 300 else f"HTTP {response.status}"
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return f"{type(error).__name__}: {error}"
+
+    def _require_safe(self, url: str) -> None:
+        if self._allow_private:
+            return
+        target = URL(url)
+        if target.scheme != "https":
+            raise ForbiddenAddress("notify_url must be https")
+        try:
+            require_public(url, target.host or "")
+        except ValueError:
+            return  # a name: the resolver judges what it leads to
+
+
+def _sent(effect: SendNotification, error: str) -> Result:
+    return Result(NotificationSent(effect.stream_id, effect.notification_id, effect.context, error))

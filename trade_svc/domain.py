@@ -1,0 +1,533 @@
+"""Trades: what may happen to them, as plain functions.
+
+`decide` functions take the state, a command and the database's time, and give the new state with
+its events; they refuse by raising. They do no I/O and know neither clock nor chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from paymesh.context import Context
+from paymesh.core import Decision, Event, Guard, Moves, View, event, history, moved
+from paymesh.errors import (
+    AmountMismatch,
+    Code,
+    IllegalMove,
+    InvalidField,
+    NotFound,
+    PaymentError,
+)
+from paymesh.money import Money, total
+
+
+class TradeType(StrEnum):
+    INSTANT = "INSTANT"
+    ESCROW = "ESCROW"
+    PREAUTH = "PREAUTH"
+    TOP_UP = "TOP_UP"
+    WITHDRAWAL = "WITHDRAWAL"
+    TRANSFER = "TRANSFER"
+    REFUND = "REFUND"
+    COMBINED = "COMBINED"
+
+
+class TradeState(StrEnum):
+    PENDING = "PENDING"
+    PAYING = "PAYING"
+    PAID = "PAID"
+    CLOSED = "CLOSED"
+
+
+class AttemptState(StrEnum):
+    PROCESSING = "PROCESSING"
+    CLOSING = "CLOSING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CLOSED = "CLOSED"
+    RETURNING = "RETURNING"
+    RETURNED = "RETURNED"
+
+
+class CloseReason(StrEnum):
+    EXPIRED = "EXPIRED"
+    REQUESTED = "REQUESTED"
+
+
+def _moves(table: dict[StrEnum, set[StrEnum]]) -> Moves:
+    return {state: frozenset(after) for state, after in table.items()}
+
+
+_T, _A = TradeState, AttemptState
+
+ATTEMPT_MOVES = _moves(
+    {
+        _A.PROCESSING: {_A.SUCCEEDED, _A.FAILED, _A.CLOSED, _A.CLOSING, _A.RETURNING},
+        _A.CLOSING: {_A.SUCCEEDED, _A.FAILED, _A.CLOSED, _A.RETURNING},
+        _A.SUCCEEDED: set(),
+        # Late success: the money came after all. It pays the trade or is returned, never dropped.
+        _A.FAILED: {_A.SUCCEEDED, _A.RETURNING},
+        _A.CLOSED: {_A.SUCCEEDED, _A.RETURNING},
+        _A.RETURNING: {_A.RETURNED},
+        _A.RETURNED: set(),
+    }
+)
+OPEN_ATTEMPTS = frozenset({_A.PROCESSING, _A.CLOSING, _A.RETURNING})
+
+
+@dataclass(frozen=True, slots=True)
+class TradeKind:
+    """One trade type as a declaration."""
+
+    product_code: str
+    """Selects the accounting templates."""
+    moves: Moves
+    payable: frozenset[TradeState]
+    """States from which a payment may be started."""
+    expires_after: timedelta
+    expires_after_max: timedelta
+
+
+TRADE_KINDS: dict[TradeType, TradeKind] = {
+    TradeType.INSTANT: TradeKind(
+        product_code="INSTANT",
+        moves=_moves(
+            {
+                _T.PENDING: {_T.PAYING, _T.PAID, _T.CLOSED},  # PAID: a late success
+                # PAYING → PAYING: the payer starts anew with another tool.
+                _T.PAYING: {_T.PAYING, _T.PENDING, _T.PAID, _T.CLOSED},
+                _T.PAID: set(),
+                _T.CLOSED: set(),
+            }
+        ),
+        payable=frozenset({_T.PENDING, _T.PAYING}),
+        expires_after=timedelta(minutes=30),
+        expires_after_max=timedelta(days=7),
+    ),
+}
+"""The types on offer. A new type is a new declaration here."""
+
+
+class TradeTypeNotOffered(PaymentError):
+    code, reason, decided = Code.FAILED_PRECONDITION, "TRADE_TYPE_NOT_OFFERED", False
+
+
+class OrderExists(PaymentError):
+    code, reason = Code.ALREADY_EXISTS, "ORDER_EXISTS"
+
+
+class TradeExpired(PaymentError):
+    code, reason = Code.FAILED_PRECONDITION, "TRADE_EXPIRED"
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A means of payment with its part of the amount."""
+
+    channel: str
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    id: str
+    context: Context
+    version: int
+    state: TradeState
+    type: TradeType
+    merchant_order_no: str
+    amount: Money
+    subject: str
+    payer_id: str
+    expires_at: datetime
+    created_at: datetime
+    paid_at: datetime | None = None
+    closed_at: datetime | None = None
+    paid_payment_id: str = ""
+    next_action_at: datetime | None = None
+    action_attempts: int = 0
+
+    @property
+    def kind(self) -> TradeKind:
+        return TRADE_KINDS[self.type]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One payment made for a trade; its id is the payment's."""
+
+    id: str
+    context: Context
+    version: int
+    state: AttemptState
+    trade_id: str
+    tools: tuple[Tool, ...]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TradeView:
+    """A trade with its attempts: what every decision on it sees."""
+
+    trade: Trade | None
+    attempts: tuple[Attempt, ...] = ()
+
+    def attempt(self, payment_id: str) -> Attempt:
+        for attempt in self.attempts:
+            if attempt.id == payment_id:
+                return attempt
+        raise NotFound(f"no payment {payment_id} of this trade")
+
+    def with_attempt(self, changed: Attempt) -> TradeView:
+        return replace(
+            self, attempts=tuple(changed if a.id == changed.id else a for a in self.attempts)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long the trade core waits before it asks again."""
+
+    effect_lease: timedelta = timedelta(seconds=5)
+    """After a commit its own process acts; after this the sweeper does."""
+    cancel_gives_up: timedelta = timedelta(minutes=10)
+    """A payment that its core does not know so long after its start never existed."""
+
+
+# Commands
+
+
+@dataclass(frozen=True, slots=True)
+class CreateTrade:
+    trade_id: str
+    context: Context
+    type: TradeType
+    merchant_order_no: str
+    amount: Money
+    subject: str
+    payer_id: str
+    expires_at: datetime | None
+
+    @property
+    def key(self) -> str:
+        return self.trade_id
+
+    @property
+    def order_guard(self) -> Guard:
+        """One trade per business order: (merchant, order_type, sub_type, merchant_order_no)."""
+        c = self.context
+        parts = (c.merchant_id, c.order_type, c.sub_type, self.merchant_order_no)
+        return Guard("order", "\x1f".join(parts))
+
+    @property
+    def guards(self) -> tuple[Guard, ...]:
+        return (self.order_guard,)
+
+
+@dataclass(frozen=True, slots=True)
+class PayTrade:
+    trade_id: str
+    payment_id: str
+    """Chosen by us before the payment core is asked, so that a retry is the same payment."""
+    tools: tuple[Tool, ...]
+
+    @property
+    def key(self) -> str:
+        return self.trade_id
+
+
+@dataclass(frozen=True, slots=True)
+class CloseTrade:
+    trade_id: str
+    reason: CloseReason
+    context: Context
+
+    @property
+    def key(self) -> str:
+        return self.trade_id
+
+
+class PaymentOutcome(StrEnum):
+    """What the payment core says of a payment."""
+
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CLOSED = "CLOSED"
+    RETURNED = "RETURNED"
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentMoved:
+    trade_id: str
+    payment_id: str
+    outcome: PaymentOutcome
+    amount: Money
+    context: Context
+
+    @property
+    def key(self) -> str:
+        return self.trade_id
+
+
+# Effects
+
+
+@dataclass(frozen=True, slots=True)
+class StartPayment:
+    """Ask the payment core to carry this attempt out (idempotent by payment_id)."""
+
+    context: Context
+    trade_id: str
+    payment_id: str
+    amount: Money
+    tools: tuple[Tool, ...]
+    expires_at: datetime
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelPayment:
+    """Ask the payment core to take this attempt back: close it, or return its money."""
+
+    context: Context
+    trade_id: str
+    payment_id: str
+    amount: Money
+    unknown_means_closed: bool
+    """The payment core had time enough: if it knows nothing of it, nothing happened."""
+
+
+# Payloads of published events
+
+
+@dataclass(frozen=True, slots=True)
+class TradePaid:
+    trade: Trade
+
+
+@dataclass(frozen=True, slots=True)
+class TradeClosed:
+    trade: Trade
+    reason: CloseReason
+
+
+D = Decision[TradeView]
+
+
+def create_trade(state: TradeView, c: CreateTrade, at: datetime, view: View) -> D:
+    """A new trade for a business order that has none."""
+    taken_by = view.taken.get(c.order_guard)
+    if taken_by is not None:
+        raise OrderExists(
+            f"order {c.merchant_order_no!r} already has trade {taken_by}",
+            metadata={"trade_id": taken_by},
+        )
+    kind = TRADE_KINDS[c.type]
+    expires_at = c.expires_at or at + kind.expires_after
+    if not at + timedelta(seconds=1) <= expires_at <= at + kind.expires_after_max:
+        longest = kind.expires_after_max
+        raise InvalidField("expire_time", f"must be 1 second to {longest} from now ({at})")
+    trade = Trade(
+        id=c.trade_id,
+        context=c.context,
+        version=1,
+        state=TradeState.PENDING,
+        type=c.type,
+        merchant_order_no=c.merchant_order_no,
+        amount=c.amount,
+        subject=c.subject,
+        payer_id=c.payer_id,
+        expires_at=expires_at,
+        created_at=at,
+        next_action_at=expires_at,
+    )
+    new = TradeView(trade)
+    return Decision(
+        state=new,
+        events=(history(trade, "trade.trade.created"),),
+        answer=new,
+        guards=(c.order_guard,),
+    )
+
+
+def pay_trade(state: TradeView, c: PayTrade, at: datetime, view: View, *, timing: Timing) -> D:
+    """A new attempt; the former one is taken back (it may still succeed: the first wins)."""
+    trade = _existing(state, c.trade_id)
+    if trade.state not in trade.kind.payable:
+        raise IllegalMove(
+            f"{trade.id} is {trade.state} and cannot be paid", metadata={"state": trade.state}
+        )
+    if at >= trade.expires_at:
+        raise TradeExpired(f"{trade.id} could be paid until {trade.expires_at}")
+    for tool in c.tools:
+        tool.amount.require_same_currency(trade.amount)
+    paid = total((tool.amount for tool in c.tools), currency=trade.amount.currency)
+    if paid != trade.amount:
+        raise AmountMismatch(f"the tools sum to {paid}, the trade is {trade.amount}")
+    events: list[Event] = []
+    attempts = []
+    for old in state.attempts:
+        if old.state is AttemptState.PROCESSING:
+            old = moved(old, AttemptState.CLOSING, ATTEMPT_MOVES)
+            events.append(history(old, "trade.attempt.closing"))
+        attempts.append(old)
+    attempt = Attempt(
+        id=c.payment_id,
+        context=trade.context,
+        version=1,
+        state=AttemptState.PROCESSING,
+        trade_id=trade.id,
+        tools=c.tools,
+        created_at=at,
+    )
+    trade = moved(trade, TradeState.PAYING, trade.kind.moves)
+    events += [history(attempt, "trade.attempt.started"), history(trade, "trade.trade.paying")]
+    new = _scheduled(TradeView(trade, (*attempts, attempt)), at, timing)
+    return Decision(state=new, events=tuple(events), answer=(new, c.payment_id))
+
+
+def close_trade(state: TradeView, c: CloseTrade, at: datetime, view: View, *, timing: Timing) -> D:
+    """An unpaid trade ends; what was started is taken back, late money is returned."""
+    trade = _existing(state, c.trade_id)
+    if c.reason is CloseReason.EXPIRED and (
+        trade.state not in trade.kind.payable or at < trade.expires_at
+    ):
+        return Decision(state=_scheduled(state, at, timing), answer=state)  # nothing to do any more
+    trade = moved(trade, TradeState.CLOSED, trade.kind.moves, closed_at=at)
+    events = [event(trade, "trade.trade.closed", TradeClosed(trade, c.reason))]
+    attempts = []
+    for attempt in state.attempts:
+        if attempt.state is AttemptState.PROCESSING:
+            attempt = moved(attempt, AttemptState.CLOSING, ATTEMPT_MOVES)
+            events.append(history(attempt, "trade.attempt.closing"))
+        attempts.append(attempt)
+    new = _scheduled(TradeView(trade, tuple(attempts)), at, timing)
+    return Decision(state=new, events=tuple(events), answer=new)
+
+
+def payment_moved(
+    state: TradeView, c: PaymentMoved, at: datetime, view: View, *, timing: Timing
+) -> D:
+    """What the payment core reports, in any order and any number of times."""
+    _existing(state, c.trade_id)
+    attempt = state.attempt(c.payment_id)
+    handle = _OUTCOMES[c.outcome]
+    new, events = handle(state, attempt, at)
+    return Decision(state=_scheduled(new, at, timing), events=tuple(events), answer=new)
+
+
+def _succeeded(state: TradeView, attempt: Attempt, at: datetime) -> tuple[TradeView, list[Event]]:
+    """The first success pays the trade; every other one is returned."""
+    trade = _existing(state, attempt.trade_id)
+    if attempt.state in {AttemptState.SUCCEEDED, AttemptState.RETURNING, AttemptState.RETURNED}:
+        return state, []
+    if trade.state not in trade.kind.payable:
+        attempt = moved(attempt, AttemptState.RETURNING, ATTEMPT_MOVES)
+        return state.with_attempt(attempt), [history(attempt, "trade.attempt.returning")]
+    attempt = moved(attempt, AttemptState.SUCCEEDED, ATTEMPT_MOVES)
+    trade = moved(trade, TradeState.PAID, trade.kind.moves, paid_at=at, paid_payment_id=attempt.id)
+    events = [
+        history(attempt, "trade.attempt.succeeded"),
+        event(trade, "trade.trade.paid", TradePaid(trade)),
+    ]
+    attempts = []
+    for other in state.with_attempt(attempt).attempts:
+        if other.state is AttemptState.PROCESSING:
+            other = moved(other, AttemptState.CLOSING, ATTEMPT_MOVES)
+            events.append(history(other, "trade.attempt.closing"))
+        attempts.append(other)
+    return TradeView(trade, tuple(attempts)), events
+
+
+def _without_money(
+    to: AttemptState, name: str
+) -> Callable[[TradeView, Attempt, datetime], tuple[TradeView, list[Event]]]:
+    """An attempt ended without money: the trade waits for another, unless one is under way."""
+
+    def handle(state: TradeView, attempt: Attempt, at: datetime) -> tuple[TradeView, list[Event]]:
+        trade = _existing(state, attempt.trade_id)
+        if attempt.state not in {AttemptState.PROCESSING, AttemptState.CLOSING}:
+            return state, []
+        attempt = moved(attempt, to, ATTEMPT_MOVES)
+        state, events = state.with_attempt(attempt), [history(attempt, name)]
+        active = any(
+            a.state in {AttemptState.PROCESSING, AttemptState.CLOSING} for a in state.attempts
+        )
+        if trade.state is TradeState.PAYING and not active:
+            trade = moved(trade, TradeState.PENDING, trade.kind.moves)
+            events.append(history(trade, "trade.trade.pending"))
+        return replace(state, trade=trade), events
+
+    return handle
+
+
+def _returned(state: TradeView, attempt: Attempt, at: datetime) -> tuple[TradeView, list[Event]]:
+    if attempt.state is AttemptState.RETURNED:
+        return state, []
+    events = []
+    if attempt.state is not AttemptState.RETURNING:  # the report of the success is still on its way
+        attempt = moved(attempt, AttemptState.RETURNING, ATTEMPT_MOVES)
+        events.append(history(attempt, "trade.attempt.returning"))
+    attempt = moved(attempt, AttemptState.RETURNED, ATTEMPT_MOVES)
+    events.append(history(attempt, "trade.attempt.returned"))
+    return state.with_attempt(attempt), events
+
+
+_OUTCOMES = {
+    PaymentOutcome.SUCCEEDED: _succeeded,
+    PaymentOutcome.FAILED: _without_money(AttemptState.FAILED, "trade.attempt.failed"),
+    PaymentOutcome.CLOSED: _without_money(AttemptState.CLOSED, "trade.attempt.closed"),
+    PaymentOutcome.RETURNED: _returned,
+}
+
+
+def owed(state: TradeView, at: datetime, *, timing: Timing) -> list[object]:
+    """What remains to be asked elsewhere, or to be decided because its time has come."""
+    trade = state.trade
+    if trade is None:
+        return []
+    result: list[object] = []
+    if trade.state in trade.kind.payable and at >= trade.expires_at:
+        return [CloseTrade(trade.id, CloseReason.EXPIRED, trade.context)]
+    for attempt in state.attempts:
+        if attempt.state is AttemptState.PROCESSING:
+            result.append(start_payment(trade, attempt))
+        elif attempt.state in {AttemptState.CLOSING, AttemptState.RETURNING}:
+            old = at - attempt.created_at > timing.cancel_gives_up
+            result.append(CancelPayment(trade.context, trade.id, attempt.id, trade.amount, old))
+    return result
+
+
+def start_payment(trade: Trade, attempt: Attempt) -> StartPayment:
+    return StartPayment(
+        context=trade.context,
+        trade_id=trade.id,
+        payment_id=attempt.id,
+        amount=trade.amount,
+        tools=attempt.tools,
+        expires_at=trade.expires_at,
+        subject=trade.subject,
+    )
+
+
+def _scheduled(state: TradeView, at: datetime, timing: Timing) -> TradeView:
+    """Sets when somebody has to look at the trade again; never for one that is done."""
+    trade = _existing(state, "")
+    times = []
+    if any(attempt.state in OPEN_ATTEMPTS for attempt in state.attempts):
+        times.append(at + timing.effect_lease)
+    if trade.state in trade.kind.payable:
+        times.append(max(trade.expires_at, at))
+    due = min(times) if times else None
+    if due == trade.next_action_at and trade.action_attempts == 0:
+        return state
+    return replace(state, trade=replace(trade, next_action_at=due, action_attempts=0))
+
+
+def _existing(state: TradeView, trade_id: str) -> Trade:
+    if state.trade is None:
+        raise NotFound(f"no trade {trade_id}")
+    return state.trade

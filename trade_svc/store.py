@@ -1,0 +1,86 @@
+"""Tables of the trade core."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from paymesh.db.schema import runtime_tables
+from paymesh.money import Money
+from paymesh.store.kinds import Aggregate, Json, Kind
+from trade_svc.domain import Attempt, Tool, Trade, TradeView
+from trade_svc.merchants import Merchant, MerchantView
+from trade_svc.notifications import Notification, Stream, StreamView
+
+
+def _dump_tools(tools: tuple[Tool, ...]) -> list[dict[str, Any]]:
+    return [
+        {"channel": t.channel, "minor": t.amount.minor, "currency": t.amount.currency}
+        for t in tools
+    ]
+
+
+def _load_tools(data: list[dict[str, Any]]) -> tuple[Tool, ...]:
+    return tuple(Tool(t["channel"], Money(t["currency"], t["minor"])) for t in data)
+
+
+TRADE: Kind[Trade] = Kind("trade", Trade, check=lambda t: t.amount.minor > 0)
+ATTEMPT: Kind[Attempt] = Kind(
+    "attempt", Attempt, parent="trade_id", json_fields={"tools": Json(_dump_tools, _load_tools)}
+)
+TRADES = Aggregate("trade", TradeView, TRADE, {"attempts": ATTEMPT}, deadline="expires_at")
+
+MERCHANTS = Aggregate("merchant", MerchantView, Kind("merchant", Merchant))
+
+STREAM: Kind[Stream] = Kind("notification_stream", Stream)
+NOTIFICATION: Kind[Notification] = Kind(
+    "notification", Notification, parent="stream_id", unique=[("stream_id", "sequence")]
+)
+STREAMS = Aggregate("notification_stream", StreamView, STREAM, {"notifications": NOTIFICATION})
+
+metadata = sa.MetaData()
+runtime_tables(metadata)
+TRADE.sa_table(
+    metadata,
+    sa.CheckConstraint("amount_minor > 0", name="trade_amount_positive"),
+    sa.CheckConstraint("version > 0", name="trade_version_positive"),
+    # Paid means: exactly one payment is attributed to it.
+    sa.CheckConstraint(
+        "(state = 'PAID') = (paid_payment_id <> '')", name="trade_paid_has_its_payment"
+    ),
+    sa.Index("trade_by_business_id", "business_id"),
+    sa.Index("trade_due", "next_action_at", postgresql_where=sa.text("next_action_at IS NOT NULL")),
+)
+ATTEMPT.sa_table(
+    metadata,
+    sa.Index("attempt_by_trade", "shard_key", "trade_id"),
+    # One active attempt a trade; former ones are CLOSING.
+    sa.Index(
+        "attempt_one_active",
+        "shard_key",
+        "trade_id",
+        unique=True,
+        postgresql_where=sa.text("state = 'PROCESSING'"),
+    ),
+    sa.Index(
+        "attempt_one_succeeded",
+        "shard_key",
+        "trade_id",
+        unique=True,
+        postgresql_where=sa.text("state = 'SUCCEEDED'"),
+    ),
+)
+MERCHANTS.root.sa_table(metadata)
+STREAM.sa_table(
+    metadata,
+    sa.Index(
+        "notification_stream_due",
+        "next_action_at",
+        postgresql_where=sa.text("next_action_at IS NOT NULL"),
+    ),
+)
+NOTIFICATION.sa_table(
+    metadata,
+    sa.UniqueConstraint("shard_key", "stream_id", "sequence", name="notification_once"),
+)
