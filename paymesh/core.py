@@ -57,10 +57,14 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """A name that only one aggregate may hold, such as a merchant's order number."""
+    """A name that only one aggregate may hold, such as a merchant's order number.
+
+    `owner` is who takes it; empty: the aggregate that the command names (its first key).
+    """
 
     kind: str
     key: str
+    owner: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

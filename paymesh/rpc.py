@@ -55,9 +55,8 @@ def _violation(violation: Any) -> FieldViolation:
     path = ""
     for element in proto.field.elements:
         path += ("." if path else "") + element.field_name
-        which = element.WhichOneof("subscript")
-        if which is not None:
-            path += f"[{getattr(element, which)}]"
+        if element.subscript is not None:
+            path += f"[{element.subscript.value}]"
     return FieldViolation(path or "(message)", proto.message, proto.rule_id)
 
 
@@ -112,7 +111,7 @@ async def run(
 async def batch(
     items: Sequence[Any],
     handler: Callable[[Call, Any], Awaitable[M]],
-    result: type[Message],
+    result: Callable[..., Message],
     *,
     edge: bool = False,
 ) -> list[Any]:

@@ -314,7 +314,7 @@ class _Batch:
             self.changed.add(keys[0])
         self.events.extend((event, item) for event in decision.events)
         for guard in decision.guards:
-            self.taken[guard] = self.writes.guards[guard] = keys[0]
+            self.taken[guard] = self.writes.guards[guard] = guard.owner or keys[0]
         for fact in decision.facts:
             self.writes.inserts.setdefault(self.shell.facts[type(fact)], []).append(fact)
 

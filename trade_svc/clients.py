@@ -77,8 +77,11 @@ class PaymentCore:
     async def cancel_payment(self, effect: CancelPayment) -> Result:
         """CancelPayment. A payment of which nothing is known is a closed one, in time."""
         request = payment_service_pb2.CancelPaymentRequest(
-            request_id=request_id_for(effect.payment_id, act="cancel"),
+            request_id=request_id_for(
+                effect.payment_id, act="return" if effect.return_if_succeeded else "cancel"
+            ),
             payment_id=effect.payment_id,
+            return_if_succeeded=effect.return_if_succeeded,
             reason="the trade does not take it",
         )
         try:
@@ -88,10 +91,7 @@ class PaymentCore:
                 return Result(_moved(effect, PaymentOutcome.CLOSED))
             raise
         outcome = outcome_of(response.payment.state)
-        # SUCCEEDED is what we are having taken back: only an end without our money counts.
-        if outcome in {None, PaymentOutcome.SUCCEEDED}:
-            return Result()
-        return Result(_moved(effect, outcome))
+        return Result(_moved(effect, outcome) if outcome else None)
 
     def _call(self, context: Context) -> Call:
         return Call(

@@ -290,12 +290,14 @@ class StartPayment:
 
 @dataclass(frozen=True, slots=True)
 class CancelPayment:
-    """Ask the payment core to take this attempt back: close it, or return its money."""
+    """Ask the payment core to take this attempt back."""
 
     context: Context
     trade_id: str
     payment_id: str
     amount: Money
+    return_if_succeeded: bool
+    """False while the trade would still take its money: a success must not be undone then."""
     unknown_means_closed: bool
     """The payment core had time enough: if it knows nothing of it, nothing happened."""
 
@@ -497,7 +499,16 @@ def owed(state: TradeView, at: datetime, *, timing: Timing) -> list[object]:
             result.append(start_payment(trade, attempt))
         elif attempt.state in {AttemptState.CLOSING, AttemptState.RETURNING}:
             old = at - attempt.created_at > timing.cancel_gives_up
-            result.append(CancelPayment(trade.context, trade.id, attempt.id, trade.amount, old))
+            result.append(
+                CancelPayment(
+                    context=trade.context,
+                    trade_id=trade.id,
+                    payment_id=attempt.id,
+                    amount=trade.amount,
+                    return_if_succeeded=attempt.state is AttemptState.RETURNING,
+                    unknown_means_closed=old,
+                )
+            )
     return result
 
 

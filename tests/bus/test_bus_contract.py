@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
+from paymesh import failpoint
 from paymesh.bus.port import (
     HANDLED,
     REASON_HEADER,
@@ -304,6 +305,51 @@ async def test_close_ends_the_batch_under_way(harness: Harness) -> None:
     assert isinstance((await harness.bus.publish([message(2)]))[0], PublishFailed)
     with pytest.raises(RuntimeError):
         await harness.bus.consume(QUEUE, seen)
+
+
+@pytest.fixture
+def arm() -> Iterator[Callable[[str], None]]:
+    """Arms a failpoint for one test."""
+    yield failpoint.arm
+    failpoint.arm("")
+
+
+async def test_fault_before_publishing_is_a_failure_and_sends_nothing(
+    harness: Harness, arm: Callable[[str], None]
+) -> None:
+    seen = Seen()
+    await harness.bus.consume(QUEUE, seen)
+    arm("bus.before_publish:1:error")
+    [outcome] = await harness.bus.publish([message(1)])
+    assert isinstance(outcome, PublishFailed)
+    await asyncio.sleep(SETTLE_S)
+    assert seen.ids == []
+
+
+async def test_fault_after_publishing_is_a_failure_of_what_was_sent(
+    harness: Harness, arm: Callable[[str], None]
+) -> None:
+    """As when a crash loses the confirms: the outbox sends again, the inbox sees it twice."""
+    seen = Seen()
+    await harness.bus.consume(QUEUE, seen)
+    arm("bus.after_publish:1:error")
+    [outcome] = await harness.bus.publish([message(1)])
+    assert isinstance(outcome, PublishFailed)
+    assert not any(await harness.bus.publish([message(1)]))
+    await seen.until(2)
+    assert seen.ids == ["evt_1", "evt_1"]
+
+
+async def test_fault_before_the_ack_brings_the_batch_again(
+    harness: Harness, arm: Callable[[str], None]
+) -> None:
+    """Row 34: handled, but not acked."""
+    seen = Seen()
+    await harness.bus.consume(QUEUE, seen)
+    arm("consumer.before_ack:1:error")
+    assert not any(await harness.bus.publish([message(1)]))
+    first, again = await seen.until(2)
+    assert (first.delivery_count, again.delivery_count) == (0, 1)
 
 
 async def test_consuming_an_unknown_queue_is_an_error(harness: Harness) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pika
 import pytest
@@ -187,6 +188,80 @@ async def test_message_that_amqp_cannot_carry_fails_alone(rabbit_harness: Rabbit
     await seen.until(2)
 
 
+async def test_message_on_the_wire_is_persistent_and_carries_its_id(
+    rabbit_harness: RabbitHarness,
+) -> None:
+    """What a person sees in the queue: delivery mode 2, our id, our headers and nothing else."""
+    await taken(rabbit_harness.bus, message(1))
+    properties = await asyncio.to_thread(_look, rabbit_harness.amqp_url)
+    assert properties.delivery_mode == 2
+    assert properties.message_id == "evt_1"
+    ours = {key: v for key, v in properties.headers.items() if not key.startswith("x-")}
+    assert ours == message(1).headers
+
+
+async def test_messages_in_flight_are_bounded(proxy: Proxy) -> None:
+    """When nothing is confirmed, no more is sent than the limit: the next one waits, then fails."""
+    harness = RabbitHarness(
+        proxy.amqp_url, in_flight_messages_max=10, confirm_timeout_s=2, admission_timeout_s=0.3
+    )
+    await harness.open()
+    proxy.stall()
+    first = asyncio.create_task(harness.bus.publish([message(n) for n in range(10)]))
+    await asyncio.sleep(0.05)
+    [outcome] = await harness.bus.publish([message(11)])
+    assert "10 messages are in flight" in reason(outcome)
+    proxy.resume()
+    assert not any(await first)
+    await harness.close()
+
+
+async def test_small_publish_does_not_overtake_a_large_one(proxy: Proxy) -> None:
+    """First come, first sent, even when there is already room for the one behind."""
+    harness = RabbitHarness(proxy.amqp_url, in_flight_messages_max=10)
+    await harness.open()
+    seen = Seen()
+    await harness.bus.consume(QUEUE, seen)
+    await asyncio.sleep(0.1)
+    proxy.stall()
+    calls = [range(10), range(10, 18), range(18, 19)]
+    publishing = []
+    for numbers in calls:
+        sent = [message(n) for n in numbers]
+        publishing.append(asyncio.create_task(harness.bus.publish(sent)))
+        await asyncio.sleep(0.01)
+    proxy.say(1, spec.Basic.Ack(delivery_tag=5, multiple=True))
+    await asyncio.sleep(0.1)
+    proxy.resume()
+    await asyncio.gather(*publishing)
+    await seen.until(19)
+    assert seen.ids == [f"evt_{n}" for n in range(19)]
+    await harness.close()
+
+
+async def test_close_flushes_what_is_in_flight(rabbit_harness: RabbitHarness) -> None:
+    """A publish that has begun gets its confirm before the connection goes."""
+    publishing = asyncio.create_task(rabbit_harness.bus.publish([message(n) for n in range(500)]))
+    await asyncio.sleep(0)
+    await rabbit_harness.bus.close()
+    assert not any(await publishing)
+
+
+async def test_close_does_not_wait_for_a_broker_that_hangs(proxy: Proxy) -> None:
+    """Bounded too: the flush, then one step of goodbye."""
+    harness = RabbitHarness(proxy.amqp_url, flush_timeout_s=0.3, step_timeout_s=0.3)
+    await harness.open()
+    await harness.bus.consume(QUEUE, Seen())
+    await asyncio.sleep(0.1)
+    proxy.stall()
+    publishing = asyncio.create_task(harness.bus.publish([message(1)]))
+    await asyncio.sleep(0.05)
+    began = time.monotonic()
+    await harness.bus.close()
+    assert time.monotonic() - began < 3
+    assert "the bus is closed" in reason((await publishing)[0])
+
+
 async def test_large_bodies_pass_in_bounded_parts(rabbit_harness: RabbitHarness) -> None:
     """More bytes than may be in flight at once: sent as room appears, and arrive whole."""
     harness = RabbitHarness(rabbit_harness.amqp_url, in_flight_bytes_max=1_000_000)
@@ -238,6 +313,14 @@ def _unbind_first_rung(amqp_url: str) -> None:
     connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
     connection.channel().queue_unbind("retry.5s", "payments.retry.5s", "")
     connection.close()
+
+
+def _look(amqp_url: str) -> Any:
+    """The properties of the next message, which stays in the queue."""
+    connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
+    _method, properties, _body = connection.channel().basic_get(QUEUE)
+    connection.close()
+    return properties
 
 
 def _delete_queue(amqp_url: str) -> None:

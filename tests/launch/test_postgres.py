@@ -1,5 +1,6 @@
 """The embedded PostgreSQL starts, stops and survives crashes, and leaves no process behind."""
 
+import json
 import os
 import secrets
 import shutil
@@ -7,6 +8,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -37,7 +39,7 @@ def directory() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-def value_of(server: PostgresServer, query: str) -> object:
+def value_of(server: PostgresServer, query: str) -> Any:
     with psycopg.connect(server.url, connect_timeout=5) as connection:
         row = connection.execute(query.encode()).fetchone()
     return row[0] if row else None
@@ -73,7 +75,7 @@ def assert_nothing_left(directory: Path) -> None:
 def test_start_serves_durably_on_loopback_with_the_given_settings(directory: Path) -> None:
     """A new server takes connections at once, is loopback only, and keeps what is committed."""
     server = start_postgres(directory, settings={"max_connections": "37"})
-    assert value_of(server, "SHOW server_version").startswith("18.")  # type: ignore[attr-defined]
+    assert value_of(server, "SHOW server_version").startswith("18.")
     assert value_of(server, "SHOW listen_addresses") == "127.0.0.1"
     assert value_of(server, "SHOW fsync") == "on"
     assert value_of(server, "SHOW data_checksums") == "on"
@@ -164,7 +166,7 @@ def test_server_that_cannot_start_says_why(directory: Path) -> None:
 def test_older_major_version_is_there_and_is_not_mixed_up(directory: Path) -> None:
     """PostgreSQL 16 runs too; its data is started by 16 and refused to 18."""
     server = start_postgres(directory, version=16)
-    assert value_of(server, "SHOW server_version").startswith("16.")  # type: ignore[attr-defined]
+    assert value_of(server, "SHOW server_version").startswith("16.")
     stop_postgres(server)
     with pytest.raises(PostgresUnavailable, match="holds PostgreSQL 16"):
         start_postgres(directory, version=18)
@@ -178,12 +180,9 @@ def test_ensure_starts_once_records_and_stops(
     monkeypatch.delenv("PAYMESH_DATABASE_URL", raising=False)
     database = ensure_postgres(directory)
     assert ensure_postgres(directory) == database
-    assert (
-        f'"pid": {database.server.pid}'
-        in (  # type: ignore[union-attr]
-            directory / "servers.json"
-        ).read_text()
-    )
+    assert database.server is not None
+    record = json.loads((directory / "servers.json").read_text())
+    assert record["postgres"] == {"pid": database.server.pid, "url": database.url}
     assert stop_servers(directory).postgres == database.server
     assert_nothing_left(directory / "postgres")
     assert stop_servers(directory).postgres is None

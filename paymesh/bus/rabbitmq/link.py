@@ -87,7 +87,7 @@ class Link:
             return
         if self._connection is not None and self._connection.is_open:
             self._connection.close()
-        await asyncio.wait({self._task}, timeout=self._limits.step_timeout_s)
+            await asyncio.wait({self._task}, timeout=self._limits.step_timeout_s)
         self.abort("closing, and the broker does not answer")
         self._task.cancel()
         await asyncio.wait({self._task})

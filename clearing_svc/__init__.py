@@ -1,0 +1,1 @@
+"""Clearing: the double-entry ledger; fees, settlement and reconciliation come beside it."""

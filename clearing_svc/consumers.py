@@ -1,0 +1,81 @@
+"""What the ledger hears: money that moved, and trades that were paid. Message ↔ command.
+
+Mode FACT: events come in any order and any number of times, and each is booked once by its
+business key (paymesh.consumer counts event ids; the ledger's guards know a fact under a new id).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from payments.pay.v1 import payment_events_pb2
+from payments.trade.v1 import trade_events_pb2
+from payments.type.v1 import instruction_pb2
+from payments.type.v1.event_pb2 import Event
+
+from clearing_svc.ledger.chart import PLATFORM
+from clearing_svc.ledger.domain import AccountView, PostJournals
+from clearing_svc.ledger.templates import BusinessEvent, NotBookable, Templates
+from paymesh.app import Core
+from paymesh.clock import Clock
+from paymesh.consumer import Consumer, Translate
+from paymesh.wire import context_of, money_of
+
+LEDGER = "clearing.ledger"
+
+
+def instruction_moved(event: Event) -> BusinessEvent:
+    """pay.instruction.succeeded, pay.instruction.suspended."""
+    instruction = payment_events_pb2.InstructionMoved.FromString(event.payload).instruction
+    context = event.call_context.context
+    amounts = {"amount": money_of(instruction.amount)}
+    if event.type == "pay.instruction.suspended":
+        if not instruction.HasField("observed_amount"):
+            raise NotBookable(f"{instruction.instruction_id}: how much moved is not known")
+        amounts["observed_amount"] = money_of(instruction.observed_amount)
+    kind = instruction_pb2.InstructionKind.Name(instruction.kind)
+    return BusinessEvent(
+        type=event.type,
+        kind=kind.removeprefix("INSTRUCTION_KIND_"),
+        product="",
+        business_key=instruction.instruction_id,
+        amounts=amounts,
+        names={
+            PLATFORM: PLATFORM,
+            "channel_account": f"{instruction.channel}:{context.pay_org_no}",
+            "payment_id": instruction.payment_id,
+        },
+    )
+
+
+def trade_paid(event: Event) -> BusinessEvent:
+    paid = trade_events_pb2.TradePaid.FromString(event.payload)
+    return BusinessEvent(
+        type=event.type,
+        kind="",
+        product=paid.product_code,
+        business_key=paid.trade_id,
+        amounts={"amount": money_of(paid.amount)},
+        names={
+            PLATFORM: PLATFORM,
+            "merchant_id": paid.merchant_id,
+            "payment_id": paid.payment_id,
+            "trade_id": paid.trade_id,
+        },
+    )
+
+
+def ledger(core: Core[AccountView], templates: Templates, clock: Clock) -> Consumer:
+    def booking(facts_of: Callable[[Event], BusinessEvent]) -> Translate:
+        def command(event: Event) -> PostJournals:
+            context = context_of(event.call_context.context)
+            return PostJournals(context, templates.drafts(facts_of(event)))
+
+        return command
+
+    commands = {
+        "pay.instruction.succeeded": booking(instruction_moved),
+        "pay.instruction.suspended": booking(instruction_moved),
+        "trade.trade.paid": booking(trade_paid),
+    }
+    return Consumer(LEDGER, commands, core.shell.process, clock)

@@ -1,0 +1,1 @@
+"""The ledger: accounts, journals and entries, and what of business is booked how."""

@@ -1,0 +1,64 @@
+"""The chart of accounts: which subjects there are, whose accounts they have, how far they may go.
+
+The chart itself is configuration: chart.yaml, read by clearing_svc.ledger.loading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+PLATFORM = "platform"
+
+
+class Side(StrEnum):
+    DEBIT = "DEBIT"
+    CREDIT = "CREDIT"
+
+
+class SubjectClass(StrEnum):
+    ASSET = "asset"
+    LIABILITY = "liability"
+    REVENUE = "revenue"
+    EXPENSE = "expense"
+
+
+class OwnerKind(StrEnum):
+    """Whose accounts a subject has."""
+
+    PLATFORM = "platform"
+    CHANNEL = "channel"
+    """A channel with its contract number: "alipay:2088…"."""
+    MERCHANT = "merchant"
+    USER = "user"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One line of the chart of accounts."""
+
+    name: str
+    subject_class: SubjectClass
+    owner: OwnerKind
+    minimum_minor: int | None
+    """What a balance may not fall below, in minor units; None: it may go anywhere."""
+    needs_reference: bool
+    """Whether each entry must say what it is for, so that its reference can come out even."""
+
+    @property
+    def normal_side(self) -> Side:
+        """The side that increases the balance."""
+        debit = self.subject_class in {SubjectClass.ASSET, SubjectClass.EXPENSE}
+        return Side.DEBIT if debit else Side.CREDIT
+
+    def accepts(self, owner: str) -> bool:
+        """Whether an account of this subject can belong to `owner`."""
+        if self.owner is OwnerKind.PLATFORM:
+            return owner == PLATFORM
+        if self.owner is OwnerKind.CHANNEL:
+            return ":" in owner
+        return owner != ""
+
+
+Chart = Mapping[str, Subject]

@@ -1,0 +1,90 @@
+"""Journals, accounts and events as messages: translation, nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from google.type.date_pb2 import Date  # type: ignore[import-untyped]
+from payments.clearing.v1 import ledger_pb2
+
+from clearing_svc.ledger.chart import Side
+from clearing_svc.ledger.domain import Account, Entry, Journal
+from clearing_svc.ledger.drafts import Line
+from paymesh.core import Event
+from paymesh.errors import InvalidField
+from paymesh.wire import money_of, money_to, time_to
+
+OWNER_CHARACTERS_MAX = 128
+REFERENCE_CHARACTERS_MAX = 128
+
+_SIDES = {
+    Side.DEBIT: ledger_pb2.ENTRY_SIDE_DEBIT,
+    Side.CREDIT: ledger_pb2.ENTRY_SIDE_CREDIT,
+}
+_SIDES_BACK = {number: side for side, number in _SIDES.items()}
+
+
+def lines_of(entries: Sequence[ledger_pb2.Entry]) -> tuple[Line, ...]:
+    """The entries that are asked for. Raises InvalidField for what no journal can have."""
+    return tuple(_line_of(f"entries[{index}]", entry) for index, entry in enumerate(entries))
+
+
+def _line_of(field: str, entry: ledger_pb2.Entry) -> Line:
+    side = _SIDES_BACK.get(entry.side)
+    if side is None:
+        raise InvalidField(f"{field}.side", "must be debit or credit")
+    _text(f"{field}.owner", entry.owner, OWNER_CHARACTERS_MAX)
+    _text(f"{field}.reference", entry.reference, REFERENCE_CHARACTERS_MAX)
+    return Line(
+        subject=entry.subject,  # must be in the chart, so it needs no other rule
+        owner=entry.owner,
+        side=side,
+        amount=money_of(entry.amount),
+        reference=entry.reference,
+    )
+
+
+def _text(field: str, text: str, characters_max: int) -> None:
+    if len(text) > characters_max:
+        raise InvalidField(field, f"has more than {characters_max} characters")
+    if "\x00" in text:  # PostgreSQL would refuse the whole batch for it
+        raise InvalidField(field, "must not contain NUL")
+
+
+def journal_to(journal: Journal, entries: Sequence[Entry]) -> ledger_pb2.Journal:
+    day = journal.accounting_date
+    return ledger_pb2.Journal(
+        journal_id=journal.id,
+        event_type=journal.event_type,
+        business_key=journal.business_key,
+        business_id=journal.context.business_id,
+        entries=[
+            ledger_pb2.Entry(
+                subject=entry.subject,
+                owner=entry.owner,
+                side=_SIDES[entry.side],
+                amount=money_to(entry.amount),
+                reference=entry.reference,
+            )
+            for entry in entries
+        ],
+        accounting_date=Date(year=day.year, month=day.month, day=day.day),
+        post_time=time_to(journal.posted_at),
+    )
+
+
+def account_to(account: Account) -> ledger_pb2.Account:
+    return ledger_pb2.Account(
+        account_id=account.id,
+        subject=account.subject,
+        owner=account.owner,
+        currency_code=account.balance.currency,
+        status=f"ACCOUNT_STATUS_{account.status}",
+        balance=money_to(account.balance),
+        version=account.version,
+    )
+
+
+def encode(event: Event) -> bytes:
+    """The ledger publishes nothing yet."""
+    raise TypeError(f"no message for {event.type}")

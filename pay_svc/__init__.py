@@ -1,0 +1,1 @@
+"""Payment core: carries a payment out as typed instructions, whatever fails on the way."""

@@ -1,0 +1,60 @@
+"""Tables of the payment core."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from pay_svc.domain import Instruction, Payment, PaymentView, Tool
+from paymesh.db.schema import runtime_tables
+from paymesh.money import Money
+from paymesh.store.kinds import Aggregate, Json, Kind
+
+
+def _dump_tools(tools: tuple[Tool, ...]) -> list[dict[str, Any]]:
+    return [
+        {"channel": t.channel, "minor": t.amount.minor, "currency": t.amount.currency}
+        for t in tools
+    ]
+
+
+def _load_tools(data: list[dict[str, Any]]) -> tuple[Tool, ...]:
+    return tuple(Tool(t["channel"], Money(t["currency"], t["minor"])) for t in data)
+
+
+PAYMENT: Kind[Payment] = Kind(
+    "payment",
+    Payment,
+    json_fields={"tools": Json(_dump_tools, _load_tools)},
+    check=lambda p: p.amount.minor > 0,
+)
+INSTRUCTION: Kind[Instruction] = Kind(
+    "instruction", Instruction, parent="payment_id", check=lambda i: i.amount.minor > 0
+)
+PAYMENTS = Aggregate("payment", PaymentView, PAYMENT, {"instructions": INSTRUCTION})
+
+metadata = sa.MetaData()
+runtime_tables(metadata)
+PAYMENT.sa_table(
+    metadata,
+    sa.CheckConstraint("amount_minor > 0", name="payment_amount_positive"),
+    # Nothing unfinished without somebody who looks after it.
+    sa.CheckConstraint(
+        "state NOT IN ('PROCESSING', 'CLOSING', 'RETURNING', 'SUSPENDED') "
+        "OR next_action_at IS NOT NULL OR owner <> ''",
+        name="payment_is_looked_after",
+    ),
+    sa.Index("payment_by_business_id", "business_id"),
+    sa.Index("payment_by_trade", "trade_id"),
+    sa.Index(
+        "payment_due", "next_action_at", postgresql_where=sa.text("next_action_at IS NOT NULL")
+    ),
+)
+INSTRUCTION.sa_table(
+    metadata,
+    sa.CheckConstraint("amount_minor > 0", name="instruction_amount_positive"),
+    sa.UniqueConstraint("shard_key", "request_no", name="instruction_request_no_once"),
+    sa.Index("instruction_by_payment", "shard_key", "payment_id"),
+    sa.Index("instruction_by_business_id", "business_id"),
+)

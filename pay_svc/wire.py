@@ -1,0 +1,88 @@
+"""Payments, instructions and their events as messages: translation, nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from payments.pay.v1 import payment_events_pb2, payment_pb2
+from payments.type.v1 import instruction_pb2, tool_pb2
+
+from pay_svc.domain import (
+    Instruction,
+    InstructionMoved,
+    Payment,
+    PaymentMoved,
+    PaymentView,
+    Purpose,
+    Tool,
+)
+from paymesh.core import Event
+from paymesh.wire import money_of, money_to, time_to
+
+
+def tools_of(tools: Sequence[tool_pb2.PaymentTool]) -> tuple[Tool, ...]:
+    return tuple(Tool(tool.channel.channel, money_of(tool.amount)) for tool in tools)
+
+
+def purpose_of(number: payment_pb2.PaymentPurpose) -> Purpose:
+    return Purpose(payment_pb2.PaymentPurpose.Name(number).removeprefix("PAYMENT_PURPOSE_"))
+
+
+def instruction_to(instruction: Instruction) -> instruction_pb2.Instruction:
+    return instruction_pb2.Instruction(
+        instruction_id=instruction.id,
+        payment_id=instruction.payment_id,
+        kind=f"INSTRUCTION_KIND_{instruction.kind}",
+        state=f"INSTRUCTION_STATE_{instruction.state}",
+        amount=money_to(instruction.amount),
+        channel=instruction.channel,
+        request_no=instruction.request_no,
+        compensates=instruction.compensates,
+        channel_txn_id=instruction.channel_txn_id,
+        success_time=time_to(instruction.succeeded_at),
+        version=instruction.version,
+        observed_amount=money_to(instruction.observed) if instruction.observed else None,
+    )
+
+
+def payment_to(payment: Payment, instructions: Sequence[Instruction] = ()) -> payment_pb2.Payment:
+    return payment_pb2.Payment(
+        payment_id=payment.id,
+        business_id=payment.context.business_id,
+        trade_id=payment.trade_id,
+        purpose=f"PAYMENT_PURPOSE_{payment.purpose}",
+        state=f"PAYMENT_STATE_{payment.state}",
+        amount=money_to(payment.amount),
+        tools=[
+            tool_pb2.PaymentTool(
+                amount=money_to(t.amount), channel=tool_pb2.ChannelTool(channel=t.channel)
+            )
+            for t in payment.tools
+        ],
+        instructions=[instruction_to(i) for i in instructions],
+        expire_time=time_to(payment.expires_at),
+        create_time=time_to(payment.created_at),
+        success_time=time_to(payment.succeeded_at),
+        version=payment.version,
+    )
+
+
+def view_to(view: PaymentView) -> payment_pb2.Payment:
+    assert view.payment is not None
+    return payment_to(view.payment, sorted(view.instructions, key=lambda i: i.created_at))
+
+
+def encode(event: Event) -> bytes:
+    """The payload of a published event."""
+    payload = event.payload
+    if isinstance(payload, PaymentMoved):
+        return payment_events_pb2.PaymentMoved(
+            payment=payment_to(payload.payment)
+        ).SerializeToString()
+    if isinstance(payload, InstructionMoved):
+        return payment_events_pb2.InstructionMoved(
+            instruction=instruction_to(payload.instruction),
+            trade_id=payload.payment.trade_id,
+            payment_state=f"PAYMENT_STATE_{payload.payment.state}",
+        ).SerializeToString()
+    raise TypeError(f"no message for {type(payload).__name__} of {event.type}")

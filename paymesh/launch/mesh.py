@@ -1,0 +1,272 @@
+"""The whole mesh on one machine: which processes there are, what they are told, who restarts them.
+
+`prepare` makes everything that lasts (servers, databases, roles, keys, topology, ports) and can be
+repeated; `Mesh` starts the processes, starts again what dies, and stops them in order.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from paymesh.bus.topology import Topology, apply
+from paymesh.db.migrate import ROOT
+from paymesh.db.provision import READER, SERVICES, credentials, provision, url_for
+from paymesh.launch.home import kept_ports, write_atomically
+from paymesh.launch.servers import ensure_postgres, ensure_rabbitmq
+from paymesh.process import DEFINITIONS
+from paymesh.signing import generate_key_pair
+
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 30.0
+POLL_S = 0.05
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process of the mesh by name (`trade-serve`), with its command line."""
+
+    name: str
+    argv: tuple[str, ...]
+
+
+PROCESSES = (
+    "sandbox",
+    "clearing-serve",
+    "clearing-work",
+    "gateway-serve",
+    "gateway-work",
+    "gateway-ingress",
+    "pay-serve",
+    "pay-work",
+    "trade-serve",
+    "trade-work",
+)
+"""In the order in which they are started: callees first."""
+
+PORTS = ("trade", "pay", "gateway", "clearing", "ingress", "sandbox")
+
+
+@dataclass(frozen=True)
+class MeshPlan:
+    """Everything that the processes are told. `environment` is theirs, `database_urls` reads all."""
+
+    home: Path
+    environment: Mapping[str, str]
+    ports: Mapping[str, int]
+    amqp_url: str
+    admin_url: str
+    databases: Mapping[str, str]
+    reader_urls: Mapping[str, str]
+
+    def target(self, service: str) -> str:
+        """Where a service answers gRPC."""
+        return f"127.0.0.1:{self.ports[service]}"
+
+    @property
+    def sandbox_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['sandbox']}"
+
+    @property
+    def ingress_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['ingress']}"
+
+
+def prepare(
+    home: Path,
+    *,
+    amqp: bool = True,
+    time_scale: float = 1.0,
+    prefix: str = "paymesh_",
+    admin_url: str | None = None,
+    amqp_url: str | None = None,
+) -> MeshPlan:
+    """Servers up, databases migrated, keys made, topology applied: safe to repeat.
+
+    `admin_url` and `amqp_url` name servers that run already. Without `amqp` no broker is needed.
+    Raises PostgresUnavailable or RabbitUnavailable, saying what to do.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    admin_url = admin_url or ensure_postgres(home).url
+    passwords = credentials(home / "credentials.json")
+    databases = provision(admin_url, passwords, prefix=prefix)
+    if amqp:
+        amqp_url = amqp_url or ensure_rabbitmq(home).amqp_url
+        apply(amqp_url, Topology.load(DEFINITIONS).scaled(time_scale))
+    keys = _keys(home / "keys")
+    ports = kept_ports(home / "ports.json", PORTS)
+
+    def url(service: str, role: str) -> str:
+        return url_for(admin_url, role=role, password=passwords[role], database=databases[service])
+
+    environment = {
+        "PAYMESH_AMQP_URL": amqp_url or "",
+        "PAYMESH_TIME_SCALE": str(time_scale),
+        "PAYMESH_DRAIN_WAIT_S": "0",
+        "PAYMESH_RELAY_OLDER_THAN_S": str(5 * time_scale),
+        "PAYMESH_SECRET_KEY_FILE": str(keys / "secret.key"),
+        "PAYMESH_NOTIFY_ALLOW_PRIVATE": "true",
+        "PAYMESH_SANDBOX_URL": f"http://127.0.0.1:{ports['sandbox']}",
+        "PAYMESH_SANDBOX_PUBLIC_KEY_FILE": str(keys / "sandbox.pub.pem"),
+        "PAYMESH_SANDBOX_MERCHANT_KEY_FILE": str(keys / "merchant.pem"),
+        "PAYMESH_CALLBACK_BASE_URL": f"http://127.0.0.1:{ports['ingress']}",
+        "PAYMESH_INGRESS_LISTEN": f"127.0.0.1:{ports['ingress']}",
+        "PAYMESH_PAY_TARGET": f"127.0.0.1:{ports['pay']}",
+        "PAYMESH_GATEWAY_TARGET": f"127.0.0.1:{ports['gateway']}",
+    }
+    for service in SERVICES:
+        environment[f"PAYMESH_{service.upper()}_DATABASE_URL"] = url(
+            service, f"paymesh_{service}_app"
+        )
+    return MeshPlan(
+        home=home,
+        environment=environment,
+        ports=ports,
+        amqp_url=amqp_url or "",
+        admin_url=admin_url,
+        databases=databases,
+        reader_urls={service: url(service, READER) for service in SERVICES},
+    )
+
+
+def _keys(folder: Path) -> Path:
+    """The keys of sandbox and merchant and the key that encrypts secrets: made once, ours alone."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for name in ("sandbox", "merchant"):
+        if not (folder / f"{name}.pub.pem").exists():
+            private, public = generate_key_pair()
+            write_atomically(folder / f"{name}.pem", private.decode(), mode=0o600)
+            write_atomically(folder / f"{name}.pub.pem", public.decode(), mode=0o600)
+    secret = folder / "secret.key"
+    if not secret.exists():
+        secret.touch(mode=0o600)
+        secret.write_bytes(os.urandom(32))
+    return folder
+
+
+@dataclass
+class _Child:
+    popen: subprocess.Popen[bytes]
+    ready_file: Path
+    started: float
+    restarts: int = 0
+
+
+@dataclass
+class Mesh:
+    """The processes of a plan. `extra` are variables for single processes, by name."""
+
+    plan: MeshPlan
+    extra: dict[str, dict[str, str]] = field(default_factory=dict)
+    children: dict[str, _Child] = field(default_factory=dict)
+    deaths: list[tuple[str, int]] = field(default_factory=list)
+    """(process, exit code) of everything that ended without being told to."""
+
+    def start(self, names: Iterable[str] = PROCESSES) -> None:
+        """Starts processes and waits until each is ready. Raises MeshNotReady with its last log."""
+        names = list(names)
+        for name in names:
+            self._spawn(name)
+        for name in names:
+            self.wait_ready(name)
+
+    def _spawn(self, name: str, restarts: int = 0) -> None:
+        folder = self.plan.home / "run"
+        folder.mkdir(exist_ok=True)
+        ready = folder / f"{name}.ready"
+        ready.unlink(missing_ok=True)
+        log = (folder / f"{name}.log").open("ab")
+        environment = {
+            **os.environ,
+            "PYTHONUNBUFFERED": "1",
+            **self.plan.environment,
+            "PAYMESH_ROLE": name,
+            "PAYMESH_READY_FILE": str(ready),
+            **self.extra.get(name, {}),
+        }
+        if name.endswith("-serve"):
+            service = name.removesuffix("-serve")
+            environment["PAYMESH_LISTEN"] = self.plan.target(service)
+        popen = subprocess.Popen(
+            self._argv(name),
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log if name != "sandbox" else ready.open("wb"),
+            stderr=log,
+            start_new_session=True,
+        )
+        log.close()
+        self.children[name] = _Child(popen, ready, time.monotonic(), restarts)
+
+    def _argv(self, name: str) -> list[str]:
+        if name != "sandbox":
+            service, role = name.split("-")
+            return [sys.executable, "-m", f"{service}_svc", role]
+        keys = self.plan.home / "keys"
+        return [
+            *(sys.executable, "-m", "paymesh.sandbox"),
+            *("--port", str(self.plan.ports["sandbox"])),
+            *("--book", str(self.plan.home / "sandbox")),
+            *("--key", str(keys / "sandbox.pem")),
+            *("--merchant-key", str(keys / "merchant.pub.pem")),
+        ]
+
+    def wait_ready(self, name: str) -> None:
+        child = self.children[name]
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while not (child.ready_file.exists() and child.ready_file.stat().st_size):
+            code = child.popen.poll()
+            if code is not None or time.monotonic() > deadline:
+                state = f"exited with {code}" if code is not None else "is not ready"
+                raise MeshNotReady(f"{name} {state}; its log ends:\n{self.log_tail(name)}")
+            time.sleep(POLL_S)
+
+    def log_tail(self, name: str, lines: int = 15) -> str:
+        path = self.plan.home / "run" / f"{name}.log"
+        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+
+    def kill(self, name: str) -> None:
+        """kill -9; `tend` starts it again."""
+        self.children[name].popen.kill()
+
+    def tend(self) -> list[str]:
+        """Starts again what has died; which that were. A process that keeps dying waits longer."""
+        revived = []
+        for name, child in list(self.children.items()):
+            code = child.popen.poll()
+            if code is None:
+                continue
+            if time.monotonic() - child.started < min(5.0, 0.2 * child.restarts):
+                continue
+            self.deaths.append((name, code))
+            self.extra.get(name, {}).pop("FAILPOINT", None)  # it has fired
+            self._spawn(name, child.restarts + 1)
+            revived.append(name)
+        return revived
+
+    def stop(self) -> None:
+        """SIGTERM, callers first; what does not end in time is killed. Their exit codes are kept."""
+        for name in reversed(list(self.children)):
+            popen = self.children[name].popen
+            if popen.poll() is None:
+                popen.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        for child in self.children.values():
+            try:
+                child.popen.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.popen.kill()
+                child.popen.wait()
+        self.exit_codes = {name: child.popen.returncode for name, child in self.children.items()}
+        self.children.clear()
+
+
+class MeshNotReady(RuntimeError):
+    """A process of the mesh did not come up; the message has the end of its log."""

@@ -1,0 +1,401 @@
+"""The ledger as its callers meet it: the real gRPC server on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import grpc
+import psycopg
+import pytest
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
+from payments.clearing.v1 import ledger_pb2, ledger_service_pb2
+
+from clearing_svc.ledger.domain import Entry, PostJournals, post_journals
+from clearing_svc.ledger.drafts import drafted
+from clearing_svc.store import metadata
+from paymesh.app import App, Core
+from paymesh.core import Decision, View
+from paymesh.db.migrate import differences
+from paymesh.money import Money
+from paymesh.shell import Done
+from tests.clearing.conftest import Database, Stub
+from tests.clearing.ledger_world import (
+    CONFIG,
+    asked,
+    call_context,
+    item,
+    line,
+    post,
+    reasons,
+    top_up,
+    transfer,
+)
+
+Item = ledger_service_pb2.PostJournalsItem
+
+
+async def send(stub: Stub, *items: Item) -> list[Any]:
+    request = ledger_service_pb2.PostJournalsRequest(items=items)
+    return list((await stub.PostJournals(request, timeout=10)).results)
+
+
+def verdicts(results: list[Any]) -> list[str]:
+    return ["OK" if r.HasField("journal") else reason_of(r.error) for r in results]
+
+
+def reason_of(status: Status) -> str:
+    info = ErrorInfo()
+    assert any(detail.Unpack(info) for detail in status.details)
+    return info.reason
+
+
+def fields_of(status: Status) -> list[str]:
+    bad = BadRequest()
+    assert any(detail.Unpack(bad) for detail in status.details)
+    return [violation.field for violation in bad.field_violations]
+
+
+async def balance(stub: Stub, subject: str, owner: str, currency: str = "CNY") -> int:
+    request = ledger_service_pb2.GetAccountRequest(
+        subject=subject, owner=owner, currency_code=currency
+    )
+    return int((await stub.GetAccount(request, timeout=5)).account.balance.minor_units)
+
+
+def books_are_true(database: Database) -> bool:
+    """Invariants 1 to 4 and 14, as SQL."""
+    broken = [
+        "SELECT journal_id FROM entry GROUP BY journal_id, amount_currency HAVING count(*) < 2 OR "
+        "sum(CASE side WHEN 'DEBIT' THEN amount_minor ELSE -amount_minor END) <> 0",
+        "SELECT a.id FROM account a LEFT JOIN entry e ON e.account_id = a.id GROUP BY a.shard_key, "
+        "a.id HAVING a.balance_minor <> coalesce(sum(CASE WHEN e.side = a.normal_side "
+        "THEN e.amount_minor ELSE -e.amount_minor END), 0)",
+        "SELECT id FROM account WHERE balance_minor < minimum_minor",
+        "SELECT event_type FROM journal GROUP BY event_type, business_key HAVING count(*) > 1",
+        "SELECT j.id FROM journal j WHERE NOT EXISTS (SELECT FROM entry WHERE journal_id = j.id)",
+        "SELECT balance_currency FROM account GROUP BY balance_currency HAVING "
+        "sum(CASE normal_side WHEN 'DEBIT' THEN balance_minor ELSE -balance_minor END) <> 0",
+    ]
+    return not any(database.query(query) for query in broken)
+
+
+def test_the_migrated_schema_is_what_the_code_declares(migrated: Database) -> None:
+    assert differences("clearing", migrated.owner_url, metadata) == []
+
+
+async def test_a_balanced_journal_is_posted_and_read_back(stub: Stub, database: Database) -> None:
+    [result] = await send(stub, asked(top_up("ann", 500, key="1")))
+    journal = result.journal
+    assert journal.journal_id.startswith("jrn_")
+    assert (journal.event_type, journal.business_key) == ("test/top-up", "1")
+    assert journal.business_id == "biz_1"
+    assert [(e.subject, e.side, e.amount.minor_units) for e in journal.entries] == [
+        ("BANK", ledger_pb2.ENTRY_SIDE_DEBIT, 500),
+        ("USER_BALANCE", ledger_pb2.ENTRY_SIDE_CREDIT, 500),
+    ]
+    today = datetime.now(UTC)
+    assert today - journal.post_time.ToDatetime(tzinfo=UTC) < timedelta(minutes=1)
+    assert journal.accounting_date.year == journal.post_time.ToDatetime(tzinfo=UTC).year
+    listed = await stub.ListJournals(
+        ledger_service_pb2.ListJournalsRequest(business_id="biz_1"), timeout=5
+    )
+    assert list(listed.journals) == [journal]
+    account = (
+        await stub.GetAccount(
+            ledger_service_pb2.GetAccountRequest(
+                subject="USER_BALANCE", owner="ann", currency_code="CNY"
+            ),
+            timeout=5,
+        )
+    ).account
+    assert (account.version, account.balance.minor_units) == (1, 500)
+    assert account.status == ledger_pb2.ACCOUNT_STATUS_OPEN
+    assert books_are_true(database)
+
+
+async def test_each_item_has_its_own_verdict_and_good_neighbours_post(
+    stub: Stub, database: Database
+) -> None:
+    """Whatever is wrong with one item, structure, entries or funds, the others are booked."""
+    good = asked(top_up("ann", 500, key="1"))
+    unbalanced = asked(
+        drafted(
+            "t",
+            "2",
+            [line("DEBIT", "BANK", "platform", 5), line("CREDIT", "USER_BALANCE", "ann", 6)],
+        )
+    )
+    unknown = asked(
+        drafted("t", "3", [line("DEBIT", "BANK", "platform", 5), line("CREDIT", "HEAVEN", "a", 5)])
+    )
+    no_uuid = asked(top_up("ann", 1, key="4"), request_id="not a uuid")
+    one_entry = asked(top_up("ann", 1, key="5"))
+    del one_entry.request.entries[1:]
+    no_side = asked(top_up("ann", 1, key="6"))
+    no_side.request.entries[0].side = ledger_pb2.ENTRY_SIDE_UNSPECIFIED
+    nul = asked(top_up("ann", 1, key="7"))
+    nul.request.entries[1].owner = "an\x00n"
+    long_ = asked(top_up("ann", 1, key="8"))
+    long_.request.entries[1].reference = "x" * 129
+    no_money = asked(top_up("ann", 1, key="9"))
+    no_money.request.entries[1].ClearField("amount")
+    overdraft = asked(transfer("bob", "ann", 1, key="10"))
+    no_context = asked(top_up("ann", 1, key="11"))
+    no_context.call_context.context.business_id = ""
+    last = asked(transfer("ann", "bob", 500, key="12"))
+    results = await send(
+        stub, good, unbalanced, unknown, no_uuid, one_entry, no_side, nul, long_, no_money,
+        overdraft, no_context, last,
+    )  # fmt: skip
+    field = "INVALID_FIELD"
+    assert verdicts(results) == [
+        "OK", "UNBALANCED", field, field, field, field, field, field, field,
+        "INSUFFICIENT_FUNDS", "CONTEXT_MISSING", "OK",
+    ]  # fmt: skip
+    assert [fields_of(r.error) for r in results[2:9]] == [
+        ["entries[1].subject"],
+        ["request_id"],
+        ["entries"],
+        ["entries[0].side"],
+        ["entries[1].owner"],
+        ["entries[1].reference"],
+        ["entries[1].amount.currency_code"],
+    ]
+    assert await balance(stub, "USER_BALANCE", "bob") == 500
+    assert books_are_true(database)
+
+
+async def test_the_same_request_again_gets_the_same_answer(stub: Stub) -> None:
+    asked_once = asked(top_up("ann", 500, key="1"))
+    [first] = await send(stub, asked_once)
+    [again] = await send(stub, asked_once)
+    assert first == again
+    assert await balance(stub, "USER_BALANCE", "ann") == 500
+
+
+async def test_the_same_journal_under_a_new_request_id_is_answered_as_posted(stub: Stub) -> None:
+    """The business key is what makes it one journal: the answer is whole, read from the books."""
+    [first] = await send(stub, asked(top_up("ann", 500, key="1")))
+    repeated = asked(top_up("ann", 500, key="1"), business_id="biz_other")
+    [second] = await send(stub, repeated)
+    [third] = await send(stub, repeated)
+    assert first.journal == second.journal == third.journal
+    assert await balance(stub, "USER_BALANCE", "ann") == 500
+
+
+async def test_another_journal_under_a_used_key_is_refused(stub: Stub) -> None:
+    results = await send(
+        stub, asked(top_up("ann", 500, key="1")), asked(top_up("ann", 501, key="1"))
+    )
+    assert verdicts(results) == ["OK", "JOURNAL_KEY_REUSED"]
+    assert results[1].error.code == grpc.StatusCode.ALREADY_EXISTS.value[0]
+
+
+async def test_a_request_id_with_another_body_is_refused(stub: Stub) -> None:
+    request_id = str(uuid.uuid4())
+    first = asked(top_up("ann", 500, key="1"), request_id=request_id)
+    other = asked(top_up("ann", 500, key="2"), request_id=request_id)
+    assert verdicts(await send(stub, first)) == ["OK"]
+    assert verdicts(await send(stub, other)) == ["REQUEST_ID_REUSED"]
+
+
+async def test_overdraft_is_exact_inside_one_batch(stub: Stub, database: Database) -> None:
+    """100 in, then 30 each: the first three pass, the others do not, whoever is in between."""
+    items = [asked(top_up("ann", 100, key="in"))]
+    items += [asked(transfer("ann", f"user-{n}", 30, key=str(n))) for n in range(6)]
+    assert verdicts(await send(stub, *items)) == ["OK"] * 4 + ["INSUFFICIENT_FUNDS"] * 3
+    assert await balance(stub, "USER_BALANCE", "ann") == 10
+    assert books_are_true(database)
+
+
+async def test_concurrent_callers_book_everything_exactly_once(
+    stub: Stub, database: Database
+) -> None:
+    """Twenty callers at once, each key asked for by two of them, all on one account."""
+
+    async def caller(number: int) -> list[str]:
+        items = [asked(top_up("ann", 1, key=f"{number // 2}-{n}")) for n in range(20)]
+        return verdicts(await send(stub, *items))
+
+    found = await asyncio.gather(*(caller(number) for number in range(20)))
+    assert all(verdict == "OK" for each in found for verdict in each)
+    assert await balance(stub, "USER_BALANCE", "ann") == 200
+    assert database.query("SELECT count(*) FROM journal") == [(200,)]
+    assert books_are_true(database)
+
+
+async def test_two_processes_on_one_database_book_everything_exactly_once(
+    stub: Stub, app: App, database: Database
+) -> None:
+    """Another shell beside the server's, on the same accounts: conflicts are tried again."""
+    shell = app.cores[0].shell
+
+    async def other(number: int) -> list[str]:
+        drafts = [top_up("ann", 1, key=f"{number}-{n}") for n in range(20)]
+        return reasons(await shell.process([item(post(draft)) for draft in drafts]))
+
+    async def caller(number: int) -> list[str]:
+        items = [asked(top_up("ann", 1, key=f"{number}-{n}")) for n in range(20)]
+        return verdicts(await send(stub, *items))
+
+    found = await asyncio.gather(*(f(n) for n in range(8) for f in (other, caller)))
+    assert {verdict for each in found for verdict in each} <= {"OK", "AGAIN"}
+    assert await balance(stub, "USER_BALANCE", "ann") == 160
+    assert books_are_true(database)
+
+
+async def test_live_and_shadow_items_do_not_share_a_batch(stub: Stub) -> None:
+    live, shadow = asked(top_up("ann", 1, key="1")), asked(top_up("ann", 1, key="2"))
+    shadow.call_context.CopyFrom(call_context(traffic=2))
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await send(stub, live, shadow)
+    status = rpc_status.from_call(refused.value)
+    assert status is not None
+    assert reason_of(status) == "TRAFFIC_MIXED"
+
+
+@pytest.mark.parametrize(
+    ("subject", "owner", "code"),
+    [
+        ("USER_BALANCE", "nobody", grpc.StatusCode.NOT_FOUND),
+        ("HEAVEN", "ann", grpc.StatusCode.INVALID_ARGUMENT),
+        ("heaven", "ann", grpc.StatusCode.INVALID_ARGUMENT),
+    ],
+)
+async def test_an_account_that_is_not_there_is_not_found(
+    stub: Stub, subject: str, owner: str, code: grpc.StatusCode
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await balance(stub, subject, owner)
+    assert refused.value.code() is code
+
+
+async def test_the_journals_of_a_chain_come_in_pages_oldest_first(stub: Stub) -> None:
+    for batch in range(3):
+        await send(stub, *(asked(top_up("ann", 1, key=f"{batch}-{n}")) for n in range(3)))
+    await send(stub, asked(top_up("ann", 1, key="x"), business_id="biz_2"))
+    found: list[Any] = []
+    token = ""
+    while True:
+        page = await stub.ListJournals(
+            ledger_service_pb2.ListJournalsRequest(
+                business_id="biz_1", page_size=2, page_token=token
+            ),
+            timeout=5,
+        )
+        found += page.journals
+        token = page.next_page_token
+        if not token:
+            break
+        assert len(page.journals) == 2
+    assert len({journal.journal_id for journal in found}) == 9
+    places = [(j.post_time.ToNanoseconds(), j.journal_id) for j in found]
+    assert places == sorted(places)
+    assert {journal.business_key[0] for journal in found[:3]} == {"0"}
+
+
+@pytest.mark.parametrize("token", ["x", "eHg=", "MjAyNi0xMS0yMiBqcm5fMQ==", "ÿ"])
+async def test_a_page_token_that_is_not_ours_is_refused(stub: Stub, token: str) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.ListJournals(
+            ledger_service_pb2.ListJournalsRequest(business_id="biz_1", page_token=token), timeout=5
+        )
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+CHANGES = [
+    "UPDATE {} SET business_id = 'x'",
+    "DELETE FROM {}",
+    "TRUNCATE {}",
+    "UPDATE {} SET business_id = 'x' WHERE false",
+]
+
+
+@pytest.mark.parametrize("statement", CHANGES)
+@pytest.mark.parametrize("table", ["journal", "entry"])
+async def test_the_application_cannot_change_what_was_booked(
+    stub: Stub, database: Database, table: str, statement: str
+) -> None:
+    await send(stub, asked(top_up("ann", 1, key="1")))
+    with (
+        psycopg.connect(database.app_url) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute(statement.format(table).encode())
+
+
+@pytest.mark.parametrize(
+    "statement", [*CHANGES, "SET session_replication_role = replica; DELETE FROM {}"]
+)
+@pytest.mark.parametrize("table", ["journal", "entry"])
+async def test_not_even_a_superuser_changes_what_was_booked(
+    stub: Stub, database: Database, table: str, statement: str
+) -> None:
+    await send(stub, asked(top_up("ann", 1, key="1")))
+    with (
+        psycopg.connect(database.admin_url) as connection,
+        pytest.raises(psycopg.errors.RestrictViolation, match="append-only"),
+    ):
+        connection.execute(statement.format(table).encode())
+
+
+async def test_the_application_cannot_delete_accounts(stub: Stub, database: Database) -> None:
+    await send(stub, asked(top_up("ann", 1, key="1")))
+    with (
+        psycopg.connect(database.app_url) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute("DELETE FROM account")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "balance_minor = -1",
+        "version = 0",
+        "status = 'FROZEN'",
+        "normal_side = 'LEFT'",
+        "balance_currency = 'cny'",
+    ],
+)
+async def test_the_database_itself_refuses_an_account_that_cannot_be(
+    stub: Stub, database: Database, change: str
+) -> None:
+    await send(stub, asked(top_up("ann", 1, key="1")))
+    with (
+        psycopg.connect(database.admin_url) as connection,
+        pytest.raises(psycopg.errors.CheckViolation),
+    ):
+        connection.execute(f"UPDATE account SET {change} WHERE subject = 'USER_BALANCE'".encode())
+
+
+async def test_a_row_that_a_check_refuses_fails_alone(
+    app: App, core: Core[Any], database: Database
+) -> None:
+    """A defective rule writes an entry of zero: its item alone fails, its neighbours commit."""
+
+    def defective(state: Any, c: PostJournals, at: datetime, view: View) -> Decision[Any]:
+        decision = post_journals(state, c, at, view, chart=CONFIG.chart)
+        if c.journals[0].business_key != "poison":
+            return decision
+        facts = tuple(
+            replace(fact, amount=Money("CNY", 0)) if isinstance(fact, Entry) else fact
+            for fact in decision.facts
+        )
+        return replace(decision, facts=facts)
+
+    core.shell._rules[PostJournals] = partial(defective)
+    drafts = [top_up("ann", 1, key=str(n)) for n in range(8)]
+    drafts[5] = top_up("ann", 1_000, key="poison")
+    outcomes = await core.shell.process([item(post(draft)) for draft in drafts])
+    assert reasons(outcomes) == ["OK"] * 5 + ["INTERNAL"] + ["OK"] * 2
+    assert all(isinstance(outcome, Done) for outcome in outcomes[:5])
+    assert database.query("SELECT balance_minor FROM account") == [(7,), (7,)]
+    assert books_are_true(database)

@@ -1,0 +1,254 @@
+"""Templates, fees and the chart: what is proven on load, and what is booked."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clearing_svc.ledger import amounts, loading
+from clearing_svc.ledger.amounts import NotLinear
+from clearing_svc.ledger.chart import Side
+from clearing_svc.ledger.templates import EVENTS, FEE, OWNERS, BusinessEvent, NotBookable
+from paymesh.money import Money
+from tests.clearing.ledger_world import CONFIG
+
+HERE = Path(loading.__file__).parent
+
+
+@pytest.mark.parametrize(
+    ("text", "coefficients"),
+    [
+        ("amount", {"amount": 1}),
+        ("amount - fee", {"amount": 1, "fee": -1}),
+        ("-fee + 2 * (amount - 3 * fee)", {"amount": 2, "fee": -7}),
+    ],
+)
+def test_an_amount_is_a_linear_expression(text: str, coefficients: dict[str, int]) -> None:
+    assert amounts.parse(text) == coefficients
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "amount *", "amount * fee", "amount * 2", "amount + 1", "7", "amount / 2",
+        "0.5 * amount",
+        "True * amount", "amount - amount", "0 * amount", "f(amount)", "a.b", "'amount'",
+        "1001 * amount", "amount if fee else amount", "(" * 300 + "a" + ")" * 300, "a\x00",
+    ],
+)  # fmt: skip
+def test_what_is_not_linear_or_cancels_out_is_refused(text: str) -> None:
+    with pytest.raises(NotLinear):
+        amounts.parse(text)
+
+
+@given(st.text(max_size=40))
+def test_no_text_crashes_the_parser(text: str) -> None:
+    with suppress(NotLinear):
+        amounts.parse(text)
+
+
+LINEARS = st.dictionaries(st.sampled_from("abc"), st.integers(-9, 9).filter(bool))
+
+
+@given(
+    st.lists(LINEARS), st.lists(LINEARS), st.fixed_dictionaries(dict.fromkeys("abc", st.integers()))
+)
+def test_sums_that_are_proven_equal_are_equal_for_all_amounts(
+    left: list[dict[str, int]], right: list[dict[str, int]], facts: dict[str, int]
+) -> None:
+    values = [sum(amounts.value(part, facts) for part in parts) for parts in (left, right)]
+    if amounts.same(left, right):
+        assert values[0] == values[1]
+    assert amounts.same(left + right, right + left)
+
+
+def event(type_: str, minor: int = 10_000, **changes: object) -> BusinessEvent:
+    names = {name: f"sandbox:{name}" for name in EVENTS[type_].names} | {"platform": "platform"}
+    values: dict[str, object] = {
+        "type": type_,
+        "kind": "CHANNEL_COLLECT" if type_.startswith("pay") else "",
+        "product": "INSTANT" if type_.startswith("trade") else "",
+        "business_key": "key_1",
+        "amounts": {name: Money("CNY", minor) for name in EVENTS[type_].amounts - {FEE}},
+        "names": names,
+    }
+    return BusinessEvent(**{**values, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("type_", EVENTS)
+@pytest.mark.parametrize("kind", ["CHANNEL_COLLECT", "CHANNEL_REFUND"])
+@given(minor=st.integers(1, 2**63 - 1), other=st.integers(1, 2**63 - 1))
+def test_every_shipped_template_balances_whatever_the_amounts(
+    type_: str, kind: str, minor: int, other: int
+) -> None:
+    given_ = {name: Money("KWD", minor) for name in EVENTS[type_].amounts - {FEE}}
+    if "observed_amount" in given_:
+        given_["observed_amount"] = Money("KWD", other)
+    for draft in CONFIG.templates.drafts(event(type_, kind=kind, amounts=given_)):
+        sums = {Side.DEBIT: 0, Side.CREDIT: 0}
+        for line in draft.lines:
+            sums[line.side] += line.amount.minor
+            assert line.amount.minor > 0
+        assert sums[Side.DEBIT] == sums[Side.CREDIT] > 0
+
+
+def test_a_paid_trade_is_attributed_and_its_fee_is_taken() -> None:
+    attribution, fee = CONFIG.templates.drafts(event("trade.trade.paid", 10_000))
+    assert (attribution.event_type, fee.event_type) == (
+        "trade.trade.paid/attribution",
+        "trade.trade.paid/fee",
+    )
+    assert [(x.subject, x.side, x.amount.minor) for x in attribution.lines] == [
+        ("PAYER_TRANSIT", Side.DEBIT, 10_000),
+        ("MERCHANT_PENDING", Side.CREDIT, 10_000),
+    ]
+    assert [(x.subject, x.side, x.amount.minor) for x in fee.lines] == [
+        ("MERCHANT_PENDING", Side.DEBIT, 60),
+        ("FEE_INCOME", Side.CREDIT, 60),
+    ]
+
+
+@pytest.mark.parametrize(("minor", "fee"), [(83, 0), (84, 1), (250, 2), (10_000, 60)])
+def test_the_fee_is_rounded_half_up_and_a_fee_of_zero_is_not_booked(minor: int, fee: int) -> None:
+    drafts = CONFIG.templates.drafts(event("trade.trade.paid", minor))
+    booked = [line.amount.minor for draft in drafts[1:] for line in draft.lines]
+    assert booked == ([fee, fee] if fee else [])
+
+
+def test_what_moved_in_another_currency_is_held_in_that_currency() -> None:
+    moved = {"amount": Money("CNY", 100), "observed_amount": Money("USD", 7)}
+    [draft] = CONFIG.templates.drafts(event("pay.instruction.suspended", amounts=moved))
+    assert {line.amount for line in draft.lines} == {Money("USD", 7)}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        event("trade.trade.paid", product="TOP_UP"),
+        event("pay.instruction.succeeded", kind="HOLD"),
+        event("pay.instruction.succeeded", 0),
+        event("pay.instruction.succeeded", -5),
+    ],
+)
+def test_an_event_without_template_or_with_nothing_to_book_is_not_bookable(
+    bad: BusinessEvent,
+) -> None:
+    with pytest.raises(NotBookable):
+        CONFIG.templates.drafts(bad)
+
+
+def test_a_changed_fee_does_not_make_an_event_another_one(tmp_path: Path) -> None:
+    """The digest is of the event's own facts: what was booked is found again under a new rate."""
+    changed = configured(tmp_path, fees='INSTANT: "0.01"')
+    before = CONFIG.templates.drafts(event("trade.trade.paid"))
+    after = changed.templates.drafts(event("trade.trade.paid"))
+    assert before != after
+    assert [d.guard.owner for d in before] == [d.guard.owner for d in after]
+    other = changed.templates.drafts(event("trade.trade.paid", 9_999))
+    assert other[0].guard.owner != before[0].guard.owner
+
+
+def configured(folder: Path, **files: str) -> loading.LedgerConfig:
+    """The shipped configuration with some files replaced."""
+    for name in ("chart", "fees", "templates"):
+        shutil.copy(HERE / f"{name}.yaml", folder)
+    for name, text in files.items():
+        (folder / f"{name}.yaml").write_text(text)
+    return loading.load(folder)
+
+
+JOURNAL = """
+- event: trade.trade.paid
+  product: INSTANT
+  journals: {j: [{debit: BANK, owner: platform, amount: DEBIT},
+                 {credit: FEE_INCOME, owner: platform, amount: CREDIT}]}
+"""
+
+
+def test_a_template_of_ones_own_is_loaded(tmp_path: Path) -> None:
+    text = JOURNAL.replace("DEBIT", "2 * amount - fee").replace("CREDIT", "amount + amount - fee")
+    [draft] = configured(tmp_path, templates=text).templates.drafts(event("trade.trade.paid"))
+    assert [line.amount.minor for line in draft.lines] == [19_940, 19_940]
+
+
+GOOD = JOURNAL.replace("DEBIT", "amount").replace("CREDIT", "amount")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("debit: BANK", "debit: BANKS", "not in the chart"),
+        ("credit: FEE_INCOME, owner: platform", "credit: FEE_INCOME, owner: boss", "no owner"),
+        ("credit: FEE_INCOME, owner: platform", "credit: FEE_INCOME, owner: trade_id", "no owner"),
+        (
+            "credit: FEE_INCOME, owner: platform",
+            "credit: FEE_INCOME, owner: merchant_id",
+            "belongs",
+        ),
+        ("credit: FEE_INCOME", "credit: PAYER_TRANSIT", "needs a reference"),
+        ("amount: amount}]", "amount: amount, reference: wish}]", "no fact"),
+        ("amount: amount}]", "amount: tip}]", "no amounts"),
+        ("amount: amount}]", "amount: amount - fee}]", "not always equal"),
+        ("amount: amount}]", "amount: amount - amount}]", "cancels out"),
+        ("amount: amount}]", "amount: amount, debit: BANK}]", "debit or a credit"),
+        ("amount: amount}]", "amount: amount, color: red}]", "color"),
+        ("amount: amount}]", "amount: 100}]", "amount"),
+        ("trade.trade.paid", "trade.trade.closed", "no such event"),
+        ("{j:", "{j: [], j:", "comes twice"),
+        ("{j:", "{'j j':", "cannot name"),
+        ("journals:", "kind: [", "kind"),
+    ],
+)
+def test_a_wrong_template_stops_the_start(tmp_path: Path, old: str, new: str, why: str) -> None:
+    assert old in GOOD
+    with pytest.raises(loading.ConfigInvalid, match=why):
+        configured(tmp_path, templates=GOOD.replace(old, new))
+
+
+def test_two_templates_for_one_event_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(loading.ConfigInvalid, match="two of it"):
+        configured(tmp_path, templates=GOOD + GOOD)
+
+
+def test_a_fee_in_a_template_without_a_rate_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(loading.ConfigInvalid, match="no fee of INSTANT"):
+        configured(tmp_path, fees='ESCROW: "0.01"')
+
+
+@pytest.mark.parametrize("rate", ["0.006", '"1.5"', '"-0.1"', '"0.0000001"', '"1e-3"', '""'])
+def test_a_rate_is_a_decimal_string_from_zero_to_one(tmp_path: Path, rate: str) -> None:
+    with pytest.raises(loading.ConfigInvalid):
+        configured(tmp_path, fees=f"INSTANT: {rate}")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("BANK:", "USER_BALANCE:"),
+        ("class: revenue", "class: income"),
+        ("owner: user", "owner: cat"),
+        ("minimum: 0", "minimum: 0.5"),
+        ("minimum: 0", "maximum: 0"),
+        ("reference: true}", "reference: 1}"),
+    ],
+)
+def test_a_wrong_chart_stops_the_start(tmp_path: Path, old: str, new: str) -> None:
+    text = (HERE / "chart.yaml").read_text()
+    assert old in text
+    with pytest.raises(loading.ConfigInvalid):
+        configured(tmp_path, chart=text.replace(old, new, 1))
+
+
+def test_assets_and_expenses_grow_by_debits_the_others_by_credits() -> None:
+    debit = {s.name for s in CONFIG.chart.values() if s.normal_side is Side.DEBIT}
+    assert debit == {"CHANNEL_RECEIVABLE", "CHANNEL_FUNDS", "CHANNEL_COST", "BANK"}
+
+
+def test_every_owner_fact_is_one_that_some_event_has() -> None:
+    known = {name for facts in EVENTS.values() for name in facts.names}
+    assert OWNERS.keys() <= known
