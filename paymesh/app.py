@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import structlog
 
@@ -28,7 +28,7 @@ from paymesh.store.kinds import Aggregate, Kind
 from paymesh.store.port import Store
 
 S = TypeVar("S")
-Role = Literal["serve", "work"]
+Role = Literal["serve", "work", "ingress"]
 log = structlog.get_logger()
 
 
@@ -84,6 +84,14 @@ class Core(Generic[S]):
         await self.batcher.close()
 
 
+class HttpIngress(Protocol):
+    port: int
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
 @dataclass(slots=True)
 class App:
     """A service, put together by its bootstrap."""
@@ -102,7 +110,10 @@ class App:
     """What `work` does for ever beside consuming, relaying and sweeping."""
     openers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    ingress: Callable[[], HttpIngress] | None = None
+    """Makes what takes HTTP from outside, for the role `ingress`."""
     server: Server | None = None
+    http: HttpIngress | None = None
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _subscriptions: list[Subscription] = field(default_factory=list)
 
@@ -115,6 +126,10 @@ class App:
             self.server = Server(self.services, listen=self.settings.listen)
             await self.server.start()
             log.info("serve.started", service=self.name, port=self.server.port)
+        if "ingress" in roles and self.ingress is not None:
+            self.http = self.ingress()
+            await self.http.start()
+            log.info("ingress.started", service=self.name, port=self.http.port)
         if "work" in roles:
             for queue, handler, options in self.queues:
                 self._subscriptions.append(await self.bus.consume(queue, handler, options))
@@ -142,6 +157,8 @@ class App:
 
     async def stop(self) -> None:
         """Orderly end: no new calls, finish calls and batches, flush, close."""
+        if self.http is not None:
+            await self.http.stop()
         if self.server is not None:
             await self.server.stop(drain_wait_s=self.settings.drain_wait_s)
         for subscription in self._subscriptions:

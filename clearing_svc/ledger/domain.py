@@ -8,16 +8,15 @@ again is answered as posted, another one under that name is refused.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
 
 from clearing_svc.ledger.chart import Chart, Side
-from clearing_svc.ledger.drafts import JournalDraft, Line
+from clearing_svc.ledger.drafts import JournalDraft, Line, entry_id_of
 from paymesh.context import Context
 from paymesh.core import Decision, Guard, View
-from paymesh.errors import Code, CurrencyMismatch, FieldViolation, InvalidField, PaymentError
-from paymesh.ids import derived_id, shard_of
+from paymesh.errors import Code, CurrencyMismatch, InvalidField, PaymentError
 from paymesh.money import MINOR_UNITS_MAX, Money, known_currency
 
 ENTRIES_MAX = 100
@@ -117,14 +116,13 @@ class PostJournals:
 
     context: Context
     journals: tuple[JournalDraft, ...]
+    keys: tuple[str, ...] = field(init=False, compare=False)
+    guards: tuple[Guard, ...] = field(init=False, compare=False)
 
-    @property
-    def keys(self) -> tuple[str, ...]:
-        return tuple(sorted({line.account_id for j in self.journals for line in j.lines}))
-
-    @property
-    def guards(self) -> tuple[Guard, ...]:
-        return tuple(journal.guard for journal in self.journals)
+    def __post_init__(self) -> None:
+        keys = sorted({line.account_id for draft in self.journals for line in draft.lines})
+        object.__setattr__(self, "keys", tuple(keys))
+        object.__setattr__(self, "guards", tuple(draft.guard for draft in self.journals))
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,27 +242,27 @@ def _opened(line: Line, context: Context, at: datetime, chart: Chart) -> Account
 def _booked(account: Account, debits: int) -> Account:
     """The account after so many net debits, in minor units. Refuses by raising."""
     delta = debits if account.normal_side is Side.DEBIT else -debits
-    about = {"account_id": account.id, "subject": account.subject, "owner": account.owner}
-    name = f"{account.subject} of {account.owner}"
     if account.status is not AccountStatus.OPEN:
-        raise AccountNotOpen(f"{name} is {account.status}", metadata=about)
+        raise _refusal(AccountNotOpen, account, "is closed")
     minor = account.balance.minor + delta
     minimum = account.minimum_minor
     if delta < 0 and minimum is not None and minor < minimum:
-        raise InsufficientFunds(f"{name} would fall below its minimum", metadata=about)
+        raise _refusal(InsufficientFunds, account, "would fall below its minimum")
     if abs(minor) > MINOR_UNITS_MAX:
-        too_large = FieldViolation("entries", "the amount is too large for this account")
-        raise BalanceTooLarge(
-            f"{name} would not fit into 64 bits", fields=(too_large,), metadata=about
-        )
+        raise _refusal(BalanceTooLarge, account, "would not fit into 64 bits")
     balance = Money(account.balance.currency, minor)
     return replace(account, version=account.version + 1, balance=balance)
+
+
+def _refusal(error: type[PaymentError], account: Account, why: str) -> PaymentError:
+    about = {"account_id": account.id, "subject": account.subject, "owner": account.owner}
+    return error(f"{account.subject} of {account.owner} {why}", metadata=about)
 
 
 def _entries(journal: Journal, draft: JournalDraft) -> tuple[Entry, ...]:
     return tuple(
         Entry(
-            id=derived_id("ent", bucket=shard_of(line.account_id), key=f"{journal.id}/{number}"),
+            id=entry_id_of(journal.id, number, line.account_id),
             context=journal.context,
             journal_id=journal.id,
             line=number,

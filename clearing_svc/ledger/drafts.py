@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from clearing_svc.ledger.chart import Side
 from paymesh.core import Guard
-from paymesh.ids import bucket_of, derived_id
+from paymesh.ids import body_of, bucket_of, derived_id
 from paymesh.money import Money
 
 _SEPARATOR = "\x1f"
+_BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 
 
 @lru_cache(maxsize=50_000)  # pure, and a busy ledger meets the same accounts again and again
@@ -32,10 +33,12 @@ class Line:
     side: Side
     amount: Money
     reference: str = ""
+    account_id: str = field(init=False, compare=False)
+    """Follows from the others."""
 
-    @property
-    def account_id(self) -> str:
-        return account_id_of(self.subject, self.owner, self.amount.currency)
+    def __post_init__(self) -> None:
+        account_id = account_id_of(self.subject, self.owner, self.amount.currency)
+        object.__setattr__(self, "account_id", account_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +49,31 @@ class JournalDraft:
     business_key: str
     lines: tuple[Line, ...]
     digest: str
+    guard: Guard = field(init=False, compare=False)
+    """One journal per event_type and business_key; its owner is the journal's id."""
 
-    @property
-    def guard(self) -> Guard:
-        """One journal per event_type and business_key; the journal's id carries the digest."""
+    def __post_init__(self) -> None:
         key = self.event_type + _SEPARATOR + self.business_key
         # The name's own bucket: so the journal's unique key is unique everywhere, in one shard.
+        # The digest is in the id: a taken name is held by the same journal or by another one.
         owner = derived_id("jrn", bucket=bucket_of(key), key=key + _SEPARATOR + self.digest)
-        return Guard("journal", key, owner)
+        object.__setattr__(self, "guard", Guard("journal", key, owner))
+
+
+def entry_id_of(journal_id: str, line: int, account_id: str) -> str:
+    """The id of a journal's line, in its account's shard: 120 bits of the journal's id, the line.
+
+    A journal has fewer than 1024 lines, so two base32 characters name one.
+    """
+    shard, hash_ = body_of(account_id)[:2], body_of(journal_id)[2:26]
+    return f"ent_{shard}{hash_}{_BASE32[line >> 5]}{_BASE32[line & 31]}"
 
 
 def drafted(event_type: str, business_key: str, lines: Sequence[Line]) -> JournalDraft:
     """A draft whose lines themselves say whether it is the same."""
-    body = [[x.subject, x.owner, x.side, x.amount.currency, x.amount.minor, x.reference]
-            for x in lines]  # fmt: skip
+    body = [
+        [x.subject, x.owner, x.side, x.amount.currency, x.amount.minor, x.reference] for x in lines
+    ]
     return JournalDraft(event_type, business_key, tuple(lines), digest_of(body))
 
 

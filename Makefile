@@ -1,0 +1,53 @@
+# Everything a person does here. Each target prepares what it needs; nothing runs as a service.
+
+bin := .venv/bin
+export PATH := $(CURDIR)/$(bin):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up down check test test-fast lint proto contract-release clean setup broker
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: setup ## run every form of payment end to end, on embedded servers, and tell the story
+	$(bin)/paymesh demo
+
+up: setup ## start the whole mesh on this machine
+	$(bin)/paymesh up
+
+down: setup ## stop it; `paymesh down --purge` also removes its data
+	$(bin)/paymesh down
+
+check: setup ## check all invariants of the books
+	$(bin)/paymesh check
+
+test: broker lint ## everything: lint and all tests, on real servers
+	$(bin)/pytest
+
+test-fast: broker lint ## lint and the tests that take milliseconds
+	$(bin)/pytest -m "not slow"
+
+lint: setup ## style, types, imports and contracts
+	$(bin)/ruff check .
+	$(bin)/ruff format --check .
+	$(bin)/mypy
+	$(bin)/lint-imports
+	$(bin)/buf lint
+	$(bin)/buf format --diff --exit-code
+	$(bin)/buf breaking --against protos/baseline.binpb
+
+proto: setup ## generate gen/ from protos/
+	scripts/generate.sh
+
+contract-release: setup ## make today's contract the one that may not be broken
+	$(bin)/buf build -o protos/baseline.binpb
+
+clean: ## remove caches and build output; the data and .venv stay
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -path ./.venv -prune -o -type d -name __pycache__ -exec rm -rf {} +
+
+setup:
+	@scripts/setup.sh
+
+broker:
+	@scripts/setup.sh --broker

@@ -1,0 +1,1 @@
+"""Channel gateway: external calls made asynchronous, callbacks made durable facts."""

@@ -1,0 +1,171 @@
+"""HTTP callbacks of channels: verified on the raw bytes, durable, then answered.
+
+The order of checks is the order of their price: channel, rate, encoding, size, signature, content.
+Only what is committed is answered 2xx; whatever the channel does not hear 2xx for comes again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+from limits import RateLimitItemPerSecond
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import FixedWindowRateLimiter
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from gateway_svc.asking import moved_of
+from gateway_svc.channels.port import (
+    CALLBACK_BYTES_MAX,
+    Channel,
+    NativeOutcome,
+    UnreadableCallback,
+)
+from gateway_svc.channels.port import Callback as Verified
+from gateway_svc.domain import Callback, Report, Reported
+from paymesh import metrics
+from paymesh.clock import Clock
+from paymesh.context import Call, Context
+from paymesh.errors import TRANSIENT, PaymentError
+from paymesh.ids import bucket_of, derived_id
+from paymesh.shell import Item, Outcome
+from paymesh.signing import MalformedSignature, SignatureError, StaleTimestamp
+from paymesh.store.port import MessageKey
+
+log = structlog.get_logger()
+
+DECIDE_LIMIT_S = 4.0
+"""WeChat, the strictest, waits five seconds."""
+
+
+REQUEST_NO = re.compile(r"[a-z2-7]{28}")
+
+
+class Refusal(Exception):
+    """An answer other than 2xx: nothing was written."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.reason, self.message = status, reason, message
+
+
+class Callbacks:
+    """The ingress as an ASGI application."""
+
+    def __init__(
+        self,
+        channels: Mapping[str, Channel],
+        submit: Callable[[Item], Awaitable[Outcome]],
+        *,
+        clock: Clock,
+        per_second_max: int,
+    ) -> None:
+        self._channels, self._submit, self._clock = channels, submit, clock
+        self._rate = RateLimitItemPerSecond(per_second_max)
+        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+        self.app = Starlette(
+            routes=[
+                Route("/callbacks/{channel}", self._receive, methods=["POST"]),
+                Route("/health", self._health),
+            ]
+        )
+
+    async def _health(self, request: Request) -> JSONResponse:
+        return JSONResponse({"status": "SERVING"})
+
+    async def _receive(self, request: Request) -> JSONResponse:
+        name = request.path_params["channel"]
+        try:
+            await self._take(name, request)
+        except Refusal as refusal:
+            metrics.CALLBACKS.labels(name[:32], refusal.reason).inc()
+            log.warning("callback.refused", channel=name[:32], reason=refusal.reason)
+            body = {"code": "FAIL", "reason": refusal.reason, "message": refusal.message}
+            return JSONResponse(body, status_code=refusal.status)
+        metrics.CALLBACKS.labels(name, "taken").inc()
+        return JSONResponse({"code": "SUCCESS"})
+
+    async def _take(self, name: str, request: Request) -> None:
+        channel = self._channels.get(name)
+        if channel is None:
+            raise Refusal(404, "CHANNEL_NOT_OFFERED", f"no channel {name!r}")
+        source = request.client.host if request.client else "?"
+        if not await self._limiter.hit(self._rate, name, source):
+            raise Refusal(429, "OVERLOADED", "too many callbacks; send it again later")
+        if request.headers.get("content-encoding"):
+            raise Refusal(415, "ENCODED", "send the body without Content-Encoding")
+        raw = await _body(request)
+        try:
+            verified = channel.verify_callback(raw, request.headers, int(time.time()))
+        except StaleTimestamp as error:
+            raise Refusal(401, "STALE_TIMESTAMP", str(error)) from error
+        except MalformedSignature as error:
+            raise Refusal(401, "MALFORMED_SIGNATURE", str(error)) from error
+        except SignatureError as error:
+            raise Refusal(401, "FORGED_SIGNATURE", str(error)) from error
+        except UnreadableCallback as error:
+            raise Refusal(400, "UNREADABLE", str(error)) from error
+        if not REQUEST_NO.fullmatch(verified.request_no):
+            raise Refusal(400, "NOT_OURS", f"{verified.request_no[:64]!r} is no number of ours")
+        await self._keep(name, verified, raw)
+
+    async def _keep(self, name: str, verified: Verified, raw: bytes) -> None:
+        """Decides and commits; a callback that was taken before is simply taken again."""
+        outcome = await self._submit(
+            Item(
+                command=report_of_callback(name, verified, raw, self._clock),
+                call=Call(
+                    context=Context(business_id=""),
+                    deadline=self._clock.monotonic() + DECIDE_LIMIT_S,
+                ),
+                claim=MessageKey(f"callback.{name}", verified.id),
+            )
+        )
+        if isinstance(outcome, PaymentError):
+            later = outcome.code in TRANSIENT
+            raise Refusal(503 if later else 409, outcome.reason, outcome.message)
+
+
+def report_of_callback(name: str, verified: Verified, raw: bytes, clock: Clock) -> Report:
+    result = verified.result
+    callback = Callback(
+        id=derived_id("cbk", bucket=bucket_of(verified.request_no), key=f"{name}:{verified.id}"),
+        context=Context(business_id=""),
+        version=1,
+        channel=name,
+        callback_id=verified.id,
+        request_no=verified.request_no,
+        reported=result.state.value,
+        body_sha256=hashlib.sha256(raw).hexdigest(),
+        matched=False,
+        received_at=clock.now(),
+    )
+    return Report(
+        context=callback.context,
+        request_no=verified.request_no,
+        reported=Reported(result.state.value),
+        moved=moved_of(result) if result.state is NativeOutcome.SUCCEEDED else None,
+        channel_txn_id=result.channel_txn_id or "",
+        occurred_at=result.occurred_at,
+        reason=result.reason,
+        callback=callback,
+    )
+
+
+async def _body(request: Request) -> bytes:
+    """The raw body. Refuses at the first byte too many, without reading on."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > CALLBACK_BYTES_MAX:
+        raise Refusal(413, "TOO_LARGE", f"a callback has at most {CALLBACK_BYTES_MAX} bytes")
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > CALLBACK_BYTES_MAX:
+            raise Refusal(413, "TOO_LARGE", f"a callback has at most {CALLBACK_BYTES_MAX} bytes")
+    return bytes(raw)

@@ -1,0 +1,179 @@
+"""ChannelService: message ↔ command, nothing more. Answers show the order as it stands now."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from payments.gateway.v1 import channel_pb2, channel_service_pb2, channel_service_pb2_grpc
+
+from gateway_svc.channels.port import Channel, Verb
+from gateway_svc.domain import (
+    ChannelOrder,
+    OrderKind,
+    OrderView,
+    Place,
+    RequestClose,
+    order_id_of,
+)
+from gateway_svc.watch import Watcher
+from gateway_svc.wire import credential_to, order_to
+from paymesh.app import Core
+from paymesh.context import Call
+from paymesh.errors import Code, FieldViolation, NotFound, PaymentError
+from paymesh.money import known_currency
+from paymesh.rpc import batch, claim, current_call, run
+from paymesh.wire import money_of, time_of
+
+PENDING = channel_pb2.CREDENTIAL_STATE_PENDING
+
+
+class ChannelNotOffered(PaymentError):
+    code, reason, decided = Code.FAILED_PRECONDITION, "CHANNEL_NOT_OFFERED", False
+
+    def __init__(self, name: str, verb: Verb) -> None:
+        super().__init__(
+            f"channel {name!r} is not known or does not {verb.lower()}",
+            fields=(FieldViolation("channel", "is not offered"),),
+        )
+
+
+class ChannelServicer(channel_service_pb2_grpc.ChannelServiceServicer):
+    def __init__(
+        self, orders: Core[OrderView], channels: Mapping[str, Channel], watcher: Watcher
+    ) -> None:
+        self._orders, self._channels, self._watcher = orders, channels, watcher
+
+    async def Prepay(self, request: Any, context: Any) -> Any:
+        return await self._prepay(current_call.get(), request)
+
+    async def BatchPrepay(self, request: Any, context: Any) -> Any:
+        result = channel_service_pb2.BatchPrepayResult
+        results = await batch(request.items, self._prepay, result)
+        return channel_service_pb2.BatchPrepayResponse(results=results)
+
+    async def CloseChannelOrder(self, request: Any, context: Any) -> Any:
+        return await self._close(current_call.get(), request)
+
+    async def BatchCloseChannelOrders(self, request: Any, context: Any) -> Any:
+        result = channel_service_pb2.BatchCloseChannelOrdersResult
+        results = await batch(request.items, self._close, result)
+        return channel_service_pb2.BatchCloseChannelOrdersResponse(results=results)
+
+    async def RefundChannelOrder(self, request: Any, context: Any) -> Any:
+        return await self._refund(current_call.get(), request)
+
+    async def BatchRefundChannelOrders(self, request: Any, context: Any) -> Any:
+        result = channel_service_pb2.BatchRefundChannelOrdersResult
+        results = await batch(request.items, self._refund, result)
+        return channel_service_pb2.BatchRefundChannelOrdersResponse(results=results)
+
+    async def GetChannelOrder(self, request: Any, context: Any) -> Any:
+        return await self._get(current_call.get(), request)
+
+    async def BatchGetChannelOrders(self, request: Any, context: Any) -> Any:
+        result = channel_service_pb2.BatchGetChannelOrdersResult
+        results = await batch(request.items, self._get, result)
+        return channel_service_pb2.BatchGetChannelOrdersResponse(results=results)
+
+    async def GetCredential(self, request: Any, context: Any) -> Any:
+        order = await self._credential_order(request.credential_id)
+        return channel_service_pb2.GetCredentialResponse(credential=credential_to(order))
+
+    async def WatchCredential(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        order = await self._credential_order(request.credential_id)
+        async for now in self._watcher.watch(order):
+            credential = credential_to(now)
+            yield channel_service_pb2.WatchCredentialResponse(credential=credential)
+            if credential.state != PENDING:
+                return
+
+    async def _prepay(self, call: Call, request: Any) -> Any:
+        known_currency(request.amount.currency_code, field="amount.currency_code")
+        self._offered(request.channel, Verb.PREPAY)
+        command = Place(
+            context=call.context,
+            kind=OrderKind.COLLECT,
+            channel=request.channel,
+            request_no=request.request_no,
+            amount=money_of(request.amount),
+            subject=request.subject,
+            expires_at=time_of(request.expire_time),
+            reference=request.reference,
+        )
+        response = channel_service_pb2.PrepayResponse
+
+        def reply(view: OrderView) -> Any:
+            order = _present(view)
+            return response(credential=credential_to(order), channel_order=order_to(order))
+
+        request_claim = claim("Prepay", request.request_no, request, request.request_id)
+        done = await run(self._orders.submit, command, call, request_claim, reply, response)
+        return reply(done.state)
+
+    async def _close(self, call: Call, request: Any) -> Any:
+        response = channel_service_pb2.CloseChannelOrderResponse
+
+        def reply(view: OrderView) -> Any:
+            return response(channel_order=order_to(_present(view)))
+
+        request_claim = claim("CloseChannelOrder", request.request_no, request, request.request_id)
+        done = await run(
+            self._orders.submit,
+            RequestClose(request.request_no),
+            call,
+            request_claim,
+            reply,
+            response,
+        )
+        return reply(done.state)
+
+    async def _refund(self, call: Call, request: Any) -> Any:
+        original = await self._order(request.original_request_no)
+        self._offered(original.channel, Verb.REFUND)
+        money_of(request.amount).require_same_currency(original.amount)
+        command = Place(
+            context=call.context,
+            kind=OrderKind.REFUND,
+            channel=original.channel,
+            request_no=request.request_no,
+            amount=money_of(request.amount),
+            subject="",
+            expires_at=None,
+            reference=request.reference,
+            original_request_no=request.original_request_no,
+        )
+        response = channel_service_pb2.RefundChannelOrderResponse
+
+        def reply(view: OrderView) -> Any:
+            return response(channel_order=order_to(_present(view)))
+
+        request_claim = claim("RefundChannelOrder", request.request_no, request, request.request_id)
+        done = await run(self._orders.submit, command, call, request_claim, reply, response)
+        return reply(done.state)
+
+    async def _get(self, call: Call, request: Any) -> Any:
+        order = await self._order(request.request_no)
+        return channel_service_pb2.GetChannelOrderResponse(channel_order=order_to(order))
+
+    def _offered(self, name: str, verb: Verb) -> None:
+        channel = self._channels.get(name)
+        if channel is None or verb not in channel.verbs:
+            raise ChannelNotOffered(name, verb)
+
+    async def _order(self, request_no: str) -> ChannelOrder:
+        view = await self._orders.load(order_id_of(request_no))
+        if view.order is None:
+            raise NotFound(f"no channel order {request_no}", metadata={"field": "request_no"})
+        return view.order
+
+    async def _credential_order(self, credential_id: str) -> ChannelOrder:
+        view = await self._orders.load(order_id_of(credential_id.removeprefix("crd_")))
+        if view.order is None or view.order.kind is not OrderKind.COLLECT:
+            raise NotFound(f"no credential {credential_id}", metadata={"field": "credential_id"})
+        return view.order
+
+
+def _present(view: OrderView) -> ChannelOrder:
+    assert view.order is not None, "the command has just written or read it"
+    return view.order

@@ -1,0 +1,70 @@
+"""Credentials watched by streams: all of a process's watchers share one query per 100 ms."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import structlog
+
+from gateway_svc.domain import ChannelOrder, OrderView
+from paymesh.errors import Overloaded
+from paymesh.store.kinds import Aggregate
+from paymesh.store.port import Store, Unreachable
+
+log = structlog.get_logger()
+
+POLL_S = 0.1
+WATCHERS_MAX = 5000
+
+
+class Watcher:
+    """Polls the orders that somebody watches and tells each watcher of every new version."""
+
+    def __init__(self, store: Store, orders: Aggregate[OrderView]) -> None:
+        self._store, self._orders = store, orders
+        self._queues: dict[str, set[asyncio.Queue[ChannelOrder]]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def watch(self, order: ChannelOrder) -> AsyncIterator[ChannelOrder]:
+        """The order now and at each change, for ever; the caller ends it. Raises Overloaded."""
+        if sum(map(len, self._queues.values())) >= WATCHERS_MAX:
+            raise Overloaded("too many credentials are watched; poll GetCredential instead")
+        queue: asyncio.Queue[ChannelOrder] = asyncio.Queue()
+        self._queues.setdefault(order.id, set()).add(queue)
+        if self._task is None:
+            self._task = asyncio.create_task(self._poll())
+        version = 0
+        try:
+            while True:
+                if order.version > version:
+                    version = order.version
+                    yield order
+                order = await queue.get()
+        finally:
+            watching = self._queues[order.id]
+            watching.discard(queue)
+            if not watching:
+                del self._queues[order.id]
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_S)
+            if not self._queues:
+                continue
+            try:
+                views = await self._store.load(self._orders, sorted(self._queues))
+            except Unreachable as error:
+                log.warning("watch.unreachable", error=str(error))
+                continue
+            for key, view in views.items():
+                for queue in self._queues.get(key, ()):
+                    if view.order is not None:
+                        queue.put_nowait(view.order)
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
