@@ -40,7 +40,7 @@ proto: setup ## generate gen/ from protos/
 	scripts/generate.sh
 
 contract-release: setup ## make today's contract the one that may not be broken
-	$(bin)/buf build -o protos/baseline.binpb
+	$(bin)/buf build --path protos/payments -o protos/baseline.binpb
 
 clean: ## remove caches and build output; the data and .venv stay
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

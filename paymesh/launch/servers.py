@@ -22,6 +22,10 @@ from paymesh.launch.postgres import (
 )
 from paymesh.launch.rabbitmq import RabbitServer, running_rabbitmq, start_rabbitmq, stop_rabbitmq
 
+# Usually 4 s; 41 s were seen where nothing of Erlang was in the disk cache yet. One that dies is
+# noticed at once, so patience costs nothing.
+_FIRST_BOOT_TIMEOUT_S = 120.0
+
 
 @dataclass(frozen=True)
 class Database:
@@ -76,7 +80,7 @@ def ensure_rabbitmq(home: Path) -> Broker:
         management_url = os.environ.get("PAYMESH_RABBITMQ_MANAGEMENT_URL") or None
         return Broker(amqp_url=url, management_url=management_url, server=None)
     with _locked(home):
-        server = start_rabbitmq(home / "rabbitmq")
+        server = start_rabbitmq(home / "rabbitmq", timeout_s=_FIRST_BOOT_TIMEOUT_S)
         _record(home)
     return Broker(amqp_url=server.amqp_url, management_url=server.management_url, server=server)
 

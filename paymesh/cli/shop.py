@@ -1,0 +1,294 @@
+"""A merchant's shop with a paying customer: what the demo and the tests drive the mesh with.
+
+It calls the mesh by generated stubs as any business system would, takes signed notifications on an
+HTTP endpoint of its own, and pays at the sandbox as a customer's phone would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import aiohttp
+import grpc
+from aiohttp import web
+from payments.clearing.v1 import ledger_pb2, ledger_service_pb2, ledger_service_pb2_grpc
+from payments.gateway.v1 import channel_pb2, channel_service_pb2, channel_service_pb2_grpc
+from payments.trade.v1 import (
+    merchant_service_pb2,
+    merchant_service_pb2_grpc,
+    trade_pb2,
+    trade_service_pb2,
+    trade_service_pb2_grpc,
+)
+from payments.type.v1 import money_pb2, tool_pb2
+
+from paymesh.channel import open_channel
+from paymesh.signing import verify_notification
+from paymesh.wire import time_to
+
+T = TypeVar("T")
+RPC_TIMEOUT_S = 10.0
+
+
+def request_id() -> str:
+    return str(uuid.uuid4())
+
+
+async def eventually(
+    what: str, look: Callable[[], Awaitable[T | None]], *, timeout_s: float = 20.0
+) -> T:
+    """The first answer of `look` that is not None. Raises TimeoutError, saying what was awaited."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        found = await look()
+        if found is not None:
+            return found
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"after {timeout_s:g} s there is still no {what}")
+        await asyncio.sleep(0.05)
+
+
+@dataclass
+class Shop:
+    """One merchant. `open` registers it; use it as an async context manager."""
+
+    trade_target: str
+    gateway_target: str
+    clearing_target: str
+    sandbox_url: str
+    order_type: str = "shop"
+    merchant_id: str = ""
+    notified: list[dict[str, Any]] = field(default_factory=list)
+    """Verified notifications, in the order of their coming; duplicates too."""
+    refuse_notifications: int = 0
+    """So many notifications are answered 500 first."""
+
+    async def __aenter__(self) -> Shop:
+        self._secret = secrets.token_bytes(32)
+        self._channels: list[grpc.aio.Channel] = []
+        self.trades: Any = trade_service_pb2_grpc.TradeServiceStub(self._open(self.trade_target))
+        merchants: Any = merchant_service_pb2_grpc.MerchantServiceStub(
+            self._open(self.trade_target)
+        )
+        self.gateway: Any = channel_service_pb2_grpc.ChannelServiceStub(
+            self._open(self.gateway_target)
+        )
+        self.ledger: Any = ledger_service_pb2_grpc.LedgerServiceStub(
+            self._open(self.clearing_target)
+        )
+        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10))
+        await self._listen()
+        created = await merchants.CreateMerchant(
+            merchant_service_pb2.CreateMerchantRequest(
+                request_id=request_id(),
+                display_name="Corner Bookshop",
+                notify_url=self.notify_url,
+                notify_secret=self._secret,
+            ),
+            timeout=RPC_TIMEOUT_S,
+        )
+        self.merchant_id = created.merchant.merchant_id
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.close()
+        await self._runner.cleanup()
+        for channel in self._channels:
+            await channel.close()
+
+    def _open(self, target: str) -> grpc.aio.Channel:
+        channel = open_channel(target)
+        self._channels.append(channel)
+        return channel
+
+    async def _listen(self) -> None:
+        app = web.Application()
+        app.router.add_post("/notify", self._notify)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        port = self._runner.addresses[0][1]
+        self.notify_url = f"http://127.0.0.1:{port}/notify"
+
+    async def _notify(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        header = request.headers.get("Paymesh-Signature", "")
+        verify_notification(self._secret, header=header, body=body, now_s=int(time.time()))
+        if self.refuse_notifications > 0:
+            self.refuse_notifications -= 1
+            return web.Response(status=500)
+        self.notified.append(json.loads(body))
+        return web.Response(text="ok")
+
+    def create_request(self, **changes: Any) -> trade_service_pb2.CreateTradeRequest:
+        """A valid CreateTradeRequest of 12.34 EUR, with changes."""
+        fields: dict[str, Any] = {
+            "request_id": request_id(),
+            "merchant_id": self.merchant_id,
+            "order_type": self.order_type,
+            "merchant_order_no": f"order-{secrets.token_hex(6)}",
+            "type": trade_pb2.TRADE_TYPE_INSTANT,
+            "amount": money_pb2.Money(currency_code="EUR", minor_units=1234),
+            "subject": "One book",
+            "payer_id": "customer-7",
+        }
+        return trade_service_pb2.CreateTradeRequest(**{**fields, **changes})
+
+    def pay_request(self, trade: trade_pb2.Trade, **changes: Any) -> Any:
+        """A PayTradeRequest for the whole amount at the sandbox, with changes."""
+        tool = tool_pb2.PaymentTool(
+            amount=trade.amount, channel=tool_pb2.ChannelTool(channel="sandbox")
+        )
+        fields: dict[str, Any] = {
+            "request_id": request_id(),
+            "trade_id": trade.trade_id,
+            "tools": [tool],
+        }
+        return trade_service_pb2.PayTradeRequest(**{**fields, **changes})
+
+    async def order(
+        self, minor_units: int = 1234, *, currency: str = "EUR", expires_in_s: float | None = None
+    ) -> trade_pb2.Trade:
+        """Creates a trade."""
+        changes: dict[str, Any] = {
+            "amount": money_pb2.Money(currency_code=currency, minor_units=minor_units)
+        }
+        if expires_in_s is not None:
+            changes["expire_time"] = time_to(datetime.now(UTC) + timedelta(seconds=expires_in_s))
+        response = await self.trades.CreateTrade(
+            self.create_request(**changes), timeout=RPC_TIMEOUT_S
+        )
+        trade: trade_pb2.Trade = response.trade
+        return trade
+
+    async def start_payment(self, trade: trade_pb2.Trade) -> str:
+        """PayTrade until it gives a credential; the credential_id."""
+        request = self.pay_request(trade)
+
+        async def ask() -> str | None:
+            try:
+                response = await self.trades.PayTrade(request, timeout=RPC_TIMEOUT_S)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+                return None
+            return response.credential_id or None
+
+        return await eventually("credential_id", ask)
+
+    async def credential(self, credential_id: str) -> channel_pb2.Credential:
+        """The credential once the channel has answered (polling; see WatchCredential)."""
+        request = channel_service_pb2.GetCredentialRequest(credential_id=credential_id)
+
+        async def ask() -> channel_pb2.Credential | None:
+            try:
+                response = await self.gateway.GetCredential(request, timeout=RPC_TIMEOUT_S)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+                return None
+            found: channel_pb2.Credential = response.credential
+            return None if found.state == channel_pb2.CREDENTIAL_STATE_PENDING else found
+
+        return await eventually("channel credential", ask)
+
+    async def customer_pays(self, credential: channel_pb2.Credential) -> int:
+        """What the payer's phone does with the credential; the HTTP status of the sandbox."""
+        url = credential.channel_fields["pay_url"]
+        async with self._http.post(url, headers={"Accept": "application/json"}) as response:
+            return response.status
+
+    async def purchase(self, minor_units: int = 1234) -> trade_pb2.Trade:
+        """An order, paid by the customer; the trade as it was created."""
+        trade = await self.order(minor_units)
+        credential = await self.credential(await self.start_payment(trade))
+        await self.customer_pays(credential)
+        return trade
+
+    async def trade(self, trade_id: str) -> trade_pb2.Trade:
+        request = trade_service_pb2.GetTradeRequest(trade_id=trade_id)
+        response = await self.trades.GetTrade(request, timeout=RPC_TIMEOUT_S)
+        trade: trade_pb2.Trade = response.trade
+        return trade
+
+    async def reaches(
+        self, trade: trade_pb2.Trade, state: trade_pb2.TradeState, *, timeout_s: float = 20.0
+    ) -> trade_pb2.Trade:
+        """The trade once it is in the state."""
+
+        async def look() -> trade_pb2.Trade | None:
+            try:
+                found = await self.trade(trade.trade_id)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+                return None
+            return found if found.state == state else None
+
+        name = trade_pb2.TradeState.Name(state)
+        return await eventually(f"{name} of {trade.trade_id}", look, timeout_s=timeout_s)
+
+    async def attempt_reaches(
+        self, trade: trade_pb2.Trade, state: trade_pb2.AttemptState, *, timeout_s: float = 20.0
+    ) -> None:
+        """Waits until the trade's last attempt is in the state."""
+
+        async def look() -> bool | None:
+            found = await self.trade(trade.trade_id)
+            return True if found.attempts and found.attempts[-1].state == state else None
+
+        name = trade_pb2.AttemptState.Name(state)
+        await eventually(f"{name} of {trade.trade_id}", look, timeout_s=timeout_s)
+
+    async def journals(
+        self, trade: trade_pb2.Trade, count: int, *, timeout_s: float = 20.0
+    ) -> list[ledger_pb2.Journal]:
+        """The chain's journals once there are `count`."""
+        request = ledger_service_pb2.ListJournalsRequest(business_id=trade.business_id)
+
+        async def look() -> list[ledger_pb2.Journal] | None:
+            try:
+                response = await self.ledger.ListJournals(request, timeout=RPC_TIMEOUT_S)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+                return None
+            found = list(response.journals)
+            return found if len(found) >= count else None
+
+        return await eventually(f"{count} journals", look, timeout_s=timeout_s)
+
+    async def hears(
+        self, trade: trade_pb2.Trade, type_: str, *, timeout_s: float = 20.0
+    ) -> dict[str, Any]:
+        """The verified notification of this type for the trade, once it has come."""
+
+        async def look() -> dict[str, Any] | None:
+            for message in self.notified:
+                about = message["trade"]["trade_id"] == trade.trade_id
+                if about and message["type"] == type_:
+                    return message
+            return None
+
+        return await eventually(f"notification {type_}", look, timeout_s=timeout_s)
+
+    async def faults(self, document: dict[str, Any]) -> None:
+        """Sets the sandbox's fault knobs; {} heals everything."""
+        async with self._http.put(f"{self.sandbox_url}/admin/faults", json=document) as response:
+            response.raise_for_status()
+
+    async def book(self) -> dict[str, Any]:
+        """The sandbox's own book: the channel's truth."""
+        async with self._http.get(f"{self.sandbox_url}/admin/book") as response:
+            response.raise_for_status()
+            found: dict[str, Any] = await response.json()
+            return found
