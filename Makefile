@@ -1,6 +1,7 @@
 # Everything a person does here. Each target prepares what it needs; nothing runs as a service.
 
 bin := .venv/bin
+unexport PYTHONDONTWRITEBYTECODE # compiled modules halve the time that everything starts in
 export PATH := $(CURDIR)/$(bin):$(PATH)
 
 .DEFAULT_GOAL := help
@@ -40,7 +41,7 @@ proto: setup ## generate gen/ from protos/
 	scripts/generate.sh
 
 contract-release: setup ## make today's contract the one that may not be broken
-	$(bin)/buf build --path protos/payments -o protos/baseline.binpb
+	$(bin)/buf build --exclude-source-info --path protos/payments -o protos/baseline.binpb
 
 clean: ## remove caches and build output; the data and .venv stay
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -85,7 +85,11 @@ def build(settings: GatewaySettings, *, bus: Bus, clock: Clock) -> App:
     )
     watcher = Watcher(store, ORDERS)
     callbacks = Callbacks(
-        offered, orders.submit, clock=clock, per_second_max=settings.callbacks_per_second_max
+        offered,
+        orders.submit,
+        clock=clock,
+        per_second_max=settings.callbacks_per_second_max,
+        channel_per_second_max=settings.channel_callbacks_per_second_max,
     )
     descriptor = channel_service_pb2.DESCRIPTOR.services_by_name["ChannelService"]
     return App(

@@ -65,9 +65,12 @@ class Callbacks:
         *,
         clock: Clock,
         per_second_max: int,
+        channel_per_second_max: int,
     ) -> None:
+        """`per_second_max` for one source of one channel; the other for all its sources."""
         self._channels, self._submit, self._clock = channels, submit, clock
         self._rate = RateLimitItemPerSecond(per_second_max)
+        self._channel_rate = RateLimitItemPerSecond(channel_per_second_max)
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
         self.app = Starlette(
             routes=[
@@ -81,14 +84,16 @@ class Callbacks:
 
     async def _receive(self, request: Request) -> JSONResponse:
         name = request.path_params["channel"]
+        # Anybody chooses the path: only names that we know may become labels.
+        label = name if name in self._channels else "unknown"
         try:
             await self._take(name, request)
         except Refusal as refusal:
-            metrics.CALLBACKS.labels(name[:32], refusal.reason).inc()
+            metrics.CALLBACKS.labels(label, refusal.reason).inc()
             log.warning("callback.refused", channel=name[:32], reason=refusal.reason)
             body = {"code": "FAIL", "reason": refusal.reason, "message": refusal.message}
             return JSONResponse(body, status_code=refusal.status)
-        metrics.CALLBACKS.labels(name, "taken").inc()
+        metrics.CALLBACKS.labels(label, "taken").inc()
         return JSONResponse({"code": "SUCCESS"})
 
     async def _take(self, name: str, request: Request) -> None:
@@ -96,7 +101,11 @@ class Callbacks:
         if channel is None:
             raise Refusal(404, "CHANNEL_NOT_OFFERED", f"no channel {name!r}")
         source = request.client.host if request.client else "?"
-        if not await self._limiter.hit(self._rate, name, source):
+        # The source first: one that asks too much must not use its channel's share up.
+        if not (
+            await self._limiter.hit(self._rate, name, source)
+            and await self._limiter.hit(self._channel_rate, name)
+        ):
             raise Refusal(429, "OVERLOADED", "too many callbacks; send it again later")
         if request.headers.get("content-encoding"):
             raise Refusal(415, "ENCODED", "send the body without Content-Encoding")
@@ -117,16 +126,19 @@ class Callbacks:
 
     async def _keep(self, name: str, verified: Verified, raw: bytes) -> None:
         """Decides and commits; a callback that was taken before is simply taken again."""
-        outcome = await self._submit(
-            Item(
-                command=report_of_callback(name, verified, raw, self._clock),
-                call=Call(
-                    context=Context(business_id=""),
-                    deadline=self._clock.monotonic() + DECIDE_LIMIT_S,
-                ),
-                claim=MessageKey(f"callback.{name}", verified.id),
-            )
+        item = Item(
+            command=report_of_callback(name, verified, raw, self._clock),
+            call=Call(
+                context=Context(business_id=""),
+                deadline=self._clock.monotonic() + DECIDE_LIMIT_S,
+            ),
+            claim=MessageKey(f"callback.{name}", verified.id),
         )
+        outcome: Outcome
+        try:
+            outcome = await self._submit(item)
+        except PaymentError as error:  # it was not even queued
+            outcome = error
         if isinstance(outcome, PaymentError):
             later = outcome.code in TRANSIENT
             raise Refusal(503 if later else 409, outcome.reason, outcome.message)
@@ -155,6 +167,7 @@ def report_of_callback(name: str, verified: Verified, raw: bytes, clock: Clock) 
         occurred_at=result.occurred_at,
         reason=result.reason,
         callback=callback,
+        callback_kind=verified.kind.value,
     )
 
 

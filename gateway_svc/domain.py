@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from paymesh.context import Context
 from paymesh.core import Decision, Moves, View, event, history, moved
-from paymesh.errors import Code, NotFound, PaymentError
+from paymesh.errors import Code, InvalidField, NotFound, PaymentError
 from paymesh.money import Money
 
 
@@ -42,6 +42,9 @@ MOVES: Moves = {
     _O.FAILED: frozenset({_O.SUCCEEDED}),
     _O.CLOSED: frozenset({_O.SUCCEEDED}),
 }
+REFUND_MOVES: Moves = {**MOVES, _O.FAILED: frozenset(), _O.CLOSED: frozenset()}
+"""Late success is a thing of collections."""
+EXPIRES_AFTER_MAX = timedelta(days=30)
 ENDS = frozenset({_O.SUCCEEDED, _O.FAILED, _O.CLOSED})
 
 
@@ -86,6 +89,10 @@ class ChannelOrder:
     next_action_at: datetime | None = None
     action_attempts: int = 0
 
+    @property
+    def moves(self) -> Moves:
+        return MOVES if self.kind is OrderKind.COLLECT else REFUND_MOVES
+
 
 @dataclass(frozen=True, slots=True)
 class Callback:
@@ -100,7 +107,7 @@ class Callback:
     reported: str
     body_sha256: str
     matched: bool
-    """Whether the order was known when it came."""
+    """Whether its channel's order of that number and kind was known when it came."""
     received_at: datetime
 
 
@@ -129,12 +136,11 @@ def order_id_of(request_no: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A new order at a channel: a collection, or the refund of one."""
+    """A new order at a channel: a collection, or the refund of one (where that one went)."""
 
     context: Context
     kind: OrderKind
     channel: str
-    """Empty for a refund: it goes where the collection went."""
     request_no: str
     amount: Money
     subject: str
@@ -169,6 +175,9 @@ class Report:
     reason: str = ""
     credential: dict[str, str] = field(default_factory=dict)
     callback: Callback | None = None
+    """As it came; the decision adds context, time and whether it fits an order."""
+    callback_kind: str = ""
+    """What it speaks of: COLLECT, REFUND, …"""
 
     @property
     def key(self) -> str:
@@ -203,13 +212,16 @@ def place(state: OrderView, c: Place, at: datetime, view: View, *, timing: Timin
     """Writes the order down; the channel hears of it after the commit."""
     known = state.order
     if known is not None:
-        if (known.kind, known.amount, known.original_request_no) != (
+        if (known.kind, known.channel, known.amount, known.original_request_no) != (
             c.kind,
+            c.channel,
             c.amount,
             c.original_request_no,
         ):
             raise ReferenceReused(f"request_no {c.request_no} stands for another order")
         return Decision(state=state, answer=state)
+    if c.expires_at is not None and not at < c.expires_at <= at + EXPIRES_AFTER_MAX:
+        raise InvalidField("expire_time", f"must be within {EXPIRES_AFTER_MAX} from now ({at})")
     order = ChannelOrder(
         id=c.key,
         context=c.context,
@@ -253,16 +265,25 @@ def request_close(
 def report(state: OrderView, c: Report, at: datetime, view: View, *, timing: Timing) -> D:
     """Takes the channel's word, in any order and any number of times."""
     order = state.order
-    facts = () if c.callback is None else (replace(c.callback, matched=order is not None),)
-    if order is None:  # a callback for an order that is not ours (yet): kept, the ladder will ask
+    facts = () if c.callback is None else (_kept(order, c, c.callback, at),)
+    # A callback that fits no order of ours (yet) is kept, no more: the ladder will ask.
+    if order is None or not all(fact.matched for fact in facts):
         return Decision(state=state, facts=facts)
     to = _destination(order, c, at, timing)
-    if to is None or to not in MOVES[order.state]:
+    if to is None or to not in order.moves[order.state]:
         return Decision(state=state, facts=facts)
-    order = moved(order, to, MOVES, **_changes(order, c, to, at, timing))
+    order = moved(order, to, order.moves, **_changes(order, c, to, at, timing))
     name, published = _EVENTS[to]
     happened = event(order, name, ChannelResult(order)) if published else history(order, name)
     return Decision(state=OrderView(order), events=(happened,), facts=facts)
+
+
+def _kept(order: ChannelOrder | None, c: Report, callback: Callback, at: datetime) -> Callback:
+    """The callback's row. A channel speaks for its own orders only."""
+    fits = (callback.channel, c.callback_kind)
+    if order is None or (order.channel, order.kind.value) != fits:
+        return replace(callback, received_at=at, matched=False)
+    return replace(callback, received_at=at, matched=True, context=order.context)
 
 
 _EVENTS: dict[OrderState, tuple[str, bool]] = {

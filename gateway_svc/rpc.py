@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from payments.gateway.v1 import channel_pb2, channel_service_pb2, channel_service_pb2_grpc
@@ -11,16 +12,17 @@ from gateway_svc.channels.port import Channel, Verb
 from gateway_svc.domain import (
     ChannelOrder,
     OrderKind,
+    OrderState,
     OrderView,
     Place,
     RequestClose,
     order_id_of,
 )
-from gateway_svc.watch import Watcher
+from gateway_svc.watch import WATCH_MAX_S, Watcher
 from gateway_svc.wire import credential_to, order_to
 from paymesh.app import Core
 from paymesh.context import Call
-from paymesh.errors import Code, FieldViolation, NotFound, PaymentError
+from paymesh.errors import Code, FieldViolation, InvalidField, NotFound, PaymentError
 from paymesh.money import known_currency
 from paymesh.rpc import batch, claim, current_call, run
 from paymesh.wire import money_of, time_of
@@ -36,6 +38,12 @@ class ChannelNotOffered(PaymentError):
             f"channel {name!r} is not known or does not {verb.lower()}",
             fields=(FieldViolation("channel", "is not offered"),),
         )
+
+
+class NotPaid(PaymentError):
+    """Only a collection that is paid can be given back. Not stored: it may be paid yet."""
+
+    code, reason, decided = Code.FAILED_PRECONDITION, "ILLEGAL_MOVE", False
 
 
 class ChannelServicer(channel_service_pb2_grpc.ChannelServiceServicer):
@@ -82,7 +90,8 @@ class ChannelServicer(channel_service_pb2_grpc.ChannelServiceServicer):
 
     async def WatchCredential(self, request: Any, context: Any) -> AsyncIterator[Any]:
         order = await self._credential_order(request.credential_id)
-        async for now in self._watcher.watch(order):
+        limit_s = context.time_remaining() or WATCH_MAX_S
+        async for now in self._watcher.watch(order, limit_s=limit_s):
             credential = credential_to(now)
             yield channel_service_pb2.WatchCredentialResponse(credential=credential)
             if credential.state != PENDING:
@@ -98,7 +107,7 @@ class ChannelServicer(channel_service_pb2_grpc.ChannelServiceServicer):
             request_no=request.request_no,
             amount=money_of(request.amount),
             subject=request.subject,
-            expires_at=time_of(request.expire_time),
+            expires_at=_expire_time(request),
             reference=request.reference,
         )
         response = channel_service_pb2.PrepayResponse
@@ -130,6 +139,9 @@ class ChannelServicer(channel_service_pb2_grpc.ChannelServiceServicer):
 
     async def _refund(self, call: Call, request: Any) -> Any:
         original = await self._order(request.original_request_no)
+        # Read without a lock: nothing leaves SUCCEEDED, and a channel never changes.
+        if original.kind is not OrderKind.COLLECT or original.state is not OrderState.SUCCEEDED:
+            raise NotPaid(f"{original.id} is a {original.kind} in {original.state}")
         self._offered(original.channel, Verb.REFUND)
         money_of(request.amount).require_same_currency(original.amount)
         command = Place(
@@ -172,6 +184,13 @@ class ChannelServicer(channel_service_pb2_grpc.ChannelServiceServicer):
         if view.order is None or view.order.kind is not OrderKind.COLLECT:
             raise NotFound(f"no credential {credential_id}", metadata={"field": "credential_id"})
         return view.order
+
+
+def _expire_time(request: Any) -> datetime:
+    try:
+        return time_of(request.expire_time)
+    except ValueError as error:
+        raise InvalidField("expire_time", "is not a time between the years 1 and 9999") from error
 
 
 def _present(view: OrderView) -> ChannelOrder:

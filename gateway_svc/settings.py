@@ -17,6 +17,8 @@ class GatewaySettings(ServiceSettings):
     """How channels reach the ingress."""
     callbacks_per_second_max: int = 500
     """Per channel and source address."""
+    channel_callbacks_per_second_max: int = 2000
+    """Per channel, from all sources together."""
     channel_in_flight_max: int = 100
     channel_budget_s: float = 4.0
     """The time that one call of a channel may take."""

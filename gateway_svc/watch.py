@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -17,6 +18,8 @@ log = structlog.get_logger()
 
 POLL_S = 0.1
 WATCHERS_MAX = 5000
+WATCH_MAX_S = 60.0
+"""No stream lives longer, whatever its caller would wait; it may watch again."""
 
 
 class Watcher:
@@ -27,21 +30,23 @@ class Watcher:
         self._queues: dict[str, set[asyncio.Queue[ChannelOrder]]] = {}
         self._task: asyncio.Task[None] | None = None
 
-    async def watch(self, order: ChannelOrder) -> AsyncIterator[ChannelOrder]:
-        """The order now and at each change, for ever; the caller ends it. Raises Overloaded."""
+    async def watch(self, order: ChannelOrder, *, limit_s: float) -> AsyncIterator[ChannelOrder]:
+        """The order now and at each change, at most so long. Raises Overloaded."""
         if sum(map(len, self._queues.values())) >= WATCHERS_MAX:
             raise Overloaded("too many credentials are watched; poll GetCredential instead")
         queue: asyncio.Queue[ChannelOrder] = asyncio.Queue()
         self._queues.setdefault(order.id, set()).add(queue)
         if self._task is None:
             self._task = asyncio.create_task(self._poll())
-        version = 0
+        version, end = 0, time.monotonic() + min(limit_s, WATCH_MAX_S)
         try:
             while True:
                 if order.version > version:
                     version = order.version
                     yield order
-                order = await queue.get()
+                order = await asyncio.wait_for(queue.get(), end - time.monotonic())
+        except TimeoutError:
+            return
         finally:
             watching = self._queues[order.id]
             watching.discard(queue)
@@ -57,6 +62,9 @@ class Watcher:
                 views = await self._store.load(self._orders, sorted(self._queues))
             except Unreachable as error:
                 log.warning("watch.unreachable", error=str(error))
+                continue
+            except Exception:  # the one task of all watchers must outlive a defect
+                log.exception("watch.defect")
                 continue
             for key, view in views.items():
                 for queue in self._queues.get(key, ()):

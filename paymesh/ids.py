@@ -15,6 +15,8 @@ from uuid_utils import uuid7
 BUCKETS = 1024
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _VALUE = {letter: value for value, letter in enumerate(_ALPHABET)}
+_SORTABLE = str.maketrans(_ALPHABET.upper(), "".join(sorted(_ALPHABET)))
+"""As text digits come before letters: with them first, ids sort as the numbers they stand for."""
 
 
 def bucket_of(key: str) -> int:
@@ -23,7 +25,7 @@ def bucket_of(key: str) -> int:
 
 
 def _text(bucket: int, payload: bytes) -> str:
-    body = b32encode(payload).decode().lower().rstrip("=")
+    body = b32encode(payload).decode().rstrip("=").translate(_SORTABLE)
     return _ALPHABET[bucket // 32] + _ALPHABET[bucket % 32] + body
 
 

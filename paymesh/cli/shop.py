@@ -56,6 +56,19 @@ async def eventually(
         await asyncio.sleep(0.05)
 
 
+async def answered(call: Awaitable[Any]) -> Any:
+    """The response, or None when the service is away or late: the same request is asked again."""
+    try:
+        return await call
+    except grpc.aio.AioRpcError as error:
+        if error.code() not in {
+            grpc.StatusCode.UNAVAILABLE,
+            grpc.StatusCode.DEADLINE_EXCEEDED,
+        }:
+            raise
+        return None
+
+
 @dataclass
 class Shop:
     """One merchant. `open` registers it; use it as an async context manager."""
@@ -68,6 +81,8 @@ class Shop:
     merchant_id: str = ""
     notified: list[dict[str, Any]] = field(default_factory=list)
     """Verified notifications, in the order of their coming; duplicates too."""
+    request_nos: dict[str, set[str]] = field(default_factory=dict)
+    """Our references at the channel by trade: from the credentials that were given out."""
     refuse_notifications: int = 0
     """So many notifications are answered 500 first."""
 
@@ -164,37 +179,33 @@ class Shop:
         }
         if expires_in_s is not None:
             changes["expire_time"] = time_to(datetime.now(UTC) + timedelta(seconds=expires_in_s))
-        response = await self.trades.CreateTrade(
-            self.create_request(**changes), timeout=RPC_TIMEOUT_S
-        )
-        trade: trade_pb2.Trade = response.trade
-        return trade
+        request = self.create_request(**changes)
+
+        async def ask() -> trade_pb2.Trade | None:
+            response = await answered(self.trades.CreateTrade(request, timeout=RPC_TIMEOUT_S))
+            return response.trade if response is not None else None
+
+        return await eventually("trade", ask)
 
     async def start_payment(self, trade: trade_pb2.Trade) -> str:
         """PayTrade until it gives a credential; the credential_id."""
         request = self.pay_request(trade)
 
         async def ask() -> str | None:
-            try:
-                response = await self.trades.PayTrade(request, timeout=RPC_TIMEOUT_S)
-            except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.UNAVAILABLE:
-                    raise
-                return None
-            return response.credential_id or None
+            response = await answered(self.trades.PayTrade(request, timeout=RPC_TIMEOUT_S))
+            return response.credential_id or None if response is not None else None
 
-        return await eventually("credential_id", ask)
+        credential_id = await eventually("credential_id", ask)
+        self.request_nos.setdefault(trade.trade_id, set()).add(credential_id.removeprefix("crd_"))
+        return credential_id
 
     async def credential(self, credential_id: str) -> channel_pb2.Credential:
         """The credential once the channel has answered (polling; see WatchCredential)."""
         request = channel_service_pb2.GetCredentialRequest(credential_id=credential_id)
 
         async def ask() -> channel_pb2.Credential | None:
-            try:
-                response = await self.gateway.GetCredential(request, timeout=RPC_TIMEOUT_S)
-            except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.UNAVAILABLE:
-                    raise
+            response = await answered(self.gateway.GetCredential(request, timeout=RPC_TIMEOUT_S))
+            if response is None:
                 return None
             found: channel_pb2.Credential = response.credential
             return None if found.state == channel_pb2.CREDENTIAL_STATE_PENDING else found
@@ -226,13 +237,8 @@ class Shop:
         """The trade once it is in the state."""
 
         async def look() -> trade_pb2.Trade | None:
-            try:
-                found = await self.trade(trade.trade_id)
-            except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.UNAVAILABLE:
-                    raise
-                return None
-            return found if found.state == state else None
+            found = await answered(self.trade(trade.trade_id))
+            return found if found is not None and found.state == state else None
 
         name = trade_pb2.TradeState.Name(state)
         return await eventually(f"{name} of {trade.trade_id}", look, timeout_s=timeout_s)
@@ -243,8 +249,9 @@ class Shop:
         """Waits until the trade's last attempt is in the state."""
 
         async def look() -> bool | None:
-            found = await self.trade(trade.trade_id)
-            return True if found.attempts and found.attempts[-1].state == state else None
+            found = await answered(self.trade(trade.trade_id))
+            there = found is not None and found.attempts and found.attempts[-1].state == state
+            return True if there else None
 
         name = trade_pb2.AttemptState.Name(state)
         await eventually(f"{name} of {trade.trade_id}", look, timeout_s=timeout_s)
@@ -256,13 +263,8 @@ class Shop:
         request = ledger_service_pb2.ListJournalsRequest(business_id=trade.business_id)
 
         async def look() -> list[ledger_pb2.Journal] | None:
-            try:
-                response = await self.ledger.ListJournals(request, timeout=RPC_TIMEOUT_S)
-            except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.UNAVAILABLE:
-                    raise
-                return None
-            found = list(response.journals)
+            response = await answered(self.ledger.ListJournals(request, timeout=RPC_TIMEOUT_S))
+            found = list(response.journals) if response is not None else []
             return found if len(found) >= count else None
 
         return await eventually(f"{count} journals", look, timeout_s=timeout_s)

@@ -55,7 +55,7 @@ PORTS = ("trade", "pay", "gateway", "clearing", "ingress", "sandbox")
 
 @dataclass(frozen=True)
 class MeshPlan:
-    """Everything that the processes are told. `environment` is theirs, `database_urls` reads all."""
+    """Everything that the processes are told; `reader_urls` may read all databases."""
 
     home: Path
     environment: Mapping[str, str]
@@ -167,6 +167,8 @@ class Mesh:
     children: dict[str, _Child] = field(default_factory=dict)
     deaths: list[tuple[str, int]] = field(default_factory=list)
     """(process, exit code) of everything that ended without being told to."""
+    exit_codes: dict[str, int] = field(default_factory=dict)
+    """How each process ended when it was told to."""
 
     def start(self, names: Iterable[str] = PROCESSES) -> None:
         """Starts processes and waits until each is ready. Raises MeshNotReady with its last log."""
@@ -190,6 +192,8 @@ class Mesh:
             "PAYMESH_READY_FILE": str(ready),
             **self.extra.get(name, {}),
         }
+        # Ten processes that import the same modules: compile them once, whatever the shell says.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         if name.endswith("-serve"):
             service = name.removesuffix("-serve")
             environment["PAYMESH_LISTEN"] = self.plan.target(service)
@@ -232,6 +236,14 @@ class Mesh:
         path = self.plan.home / "run" / f"{name}.log"
         return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
 
+    def restart(self, names: Iterable[str]) -> None:
+        """kill -9, then start anew with what `extra` says now."""
+        names = list(names)
+        for name in names:
+            self.children[name].popen.kill()
+            self.children[name].popen.wait()
+        self.start(names)
+
     def kill(self, name: str) -> None:
         """kill -9; `tend` starts it again."""
         self.children[name].popen.kill()
@@ -252,7 +264,7 @@ class Mesh:
         return revived
 
     def stop(self) -> None:
-        """SIGTERM, callers first; what does not end in time is killed. Their exit codes are kept."""
+        """SIGTERM, callers first; what does not end in time is killed. Keeps the exit codes."""
         for name in reversed(list(self.children)):
             popen = self.children[name].popen
             if popen.poll() is None:

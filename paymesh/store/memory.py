@@ -92,7 +92,8 @@ class MemoryStore:
             for _, event_id in ids:
                 self.due[event_id] = now + timedelta(seconds=30)
             wanted = {event_id for _, event_id in ids}
-            return [event for event in self.events if event.id in wanted]
+            found = [event for event in self.events if event.id in wanted]
+            return sorted(found, key=lambda event: (event.occurred_at, event.id))
 
     async def confirm(self, event_ids: Sequence[str]) -> None:
         async with self._lock:

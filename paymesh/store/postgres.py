@@ -8,7 +8,7 @@ transaction answers ROLLBACK without an error).
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
 import psycopg
@@ -49,6 +49,8 @@ def _translated(error: psycopg.Error) -> Exception:
         return Conflict(f"{state}: {error}")
     if state.startswith(("22", "23")):
         return Rejected(f"{state}: {error}")
+    if isinstance(error, psycopg.DataError):  # the driver's own, such as NUL in a text
+        return Rejected(str(error))
     if isinstance(error, psycopg.OperationalError) or state[:2] in {"08", "53", "57", "25"}:
         return Unreachable(f"{state}: {error}")
     return error
@@ -61,8 +63,7 @@ class PostgresTransaction:
         self._connection = connection
 
     async def read(self, aggregate: Aggregate[Any], reads: Reads) -> Loaded:
-        keys = sorted(set(reads.keys), key=lambda key: (shard_of(key), key))
-        shards = [shard_of(key) for key in keys]
+        shards, keys = _sharded(reads.keys)
         run = self._connection.execute
         try:
             async with self._connection.pipeline():
@@ -82,7 +83,7 @@ class PostgresTransaction:
                 clock = await run("SELECT clock_timestamp()")
                 return Loaded(
                     at=cast(tuple[Any, ...], await clock.fetchone())[0],
-                    states=await _states(aggregate, keys, roots, children),
+                    states=await _states(aggregate, reads.keys, roots, children),
                     answers=await _answers(answers),
                     seen=frozenset(MessageKey(*row) for row in await _rows(seen)),
                     taken={Guard(kind, key): owner for kind, key, owner in await _rows(guards)},
@@ -148,13 +149,13 @@ class PostgresStore:
             raise _translated(error) from error
 
     async def load(self, aggregate: Aggregate[Any], keys: Sequence[str]) -> Mapping[str, Any]:
-        shards = [shard_of(key) for key in keys]
+        shards, ids = _sharded(keys)
         try:
             async with self._connection() as connection, connection.pipeline():
                 run = connection.execute
-                roots = await run(sql.load(aggregate.root, lock=False), (shards, list(keys)))
+                roots = await run(sql.load(aggregate.root, lock=False), (shards, ids))
                 children = {
-                    name: await run(sql.load_children(kind), (shards, list(keys)))
+                    name: await run(sql.load_children(kind), (shards, ids))
                     for name, kind in aggregate.children.items()
                 }
                 return await _states(aggregate, keys, roots, children)
@@ -210,6 +211,16 @@ def statements(writes: Writes) -> list[tuple[str, Sequence[Any]]]:
     if writes.events:
         result.append((sql.WRITE_EVENTS, _event_columns(writes.events)))
     return result
+
+
+def _sharded(keys: Sequence[str]) -> tuple[list[int], list[str]]:
+    """Shards and keys, sorted; without keys that are no ids (from outside): nothing has those."""
+    found = []
+    for key in set(keys):
+        with suppress(LookupError):
+            found.append((shard_of(key), key))
+    found.sort()
+    return [shard for shard, _ in found], [key for _, key in found]
 
 
 def _request_keys(keys: Sequence[RequestKey]) -> list[list[Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,8 @@ from payments.type.v1 import event_pb2
 from clearing_svc import consumers
 from clearing_svc.ledger.domain import PostJournals, post_journals
 from clearing_svc.ledger.drafts import account_id_of
+from clearing_svc.ledger.fees import Fees
+from clearing_svc.ledger.loading import HERE, load_templates
 from clearing_svc.store import ACCOUNT, ACCOUNTS, ENTRY, JOURNAL
 from clearing_svc.wire import encode
 from paymesh.app import App, Core
@@ -43,7 +46,7 @@ class World:
     def __init__(self, bus: InProcessBus) -> None:
         clock = SystemClock()
         self.store = MemoryStore(clock)
-        core: Core[Any] = Core(
+        self.core: Core[Any] = Core(
             store=self.store,
             aggregate=ACCOUNTS,
             rules={PostJournals: partial(post_journals, chart=CONFIG.chart)},
@@ -52,7 +55,7 @@ class World:
             publisher=Publisher(self.store, bus),
             clock=clock,
         )
-        self.consumer: Consumer = consumers.ledger(core, CONFIG.templates, clock)
+        self.consumer: Consumer = consumers.ledger(self.core, CONFIG.templates, clock)
 
     async def hears(self, *events: event_pb2.Event) -> Verdict:
         [verdict] = await self.consumer.handle([delivery(*events)])
@@ -149,6 +152,16 @@ async def test_an_event_that_comes_again_is_handled_and_not_booked(world: World)
     assert await world.hears(paid(10_000, event_id="evt_again")) == HANDLED
     assert world.balance("MERCHANT_PENDING") == 9_940
     assert len(world.journals) == 2
+
+
+async def test_a_fee_that_changed_since_books_nothing_more(world: World) -> None:
+    """Booked without a fee, told again under a new id when there is one: it stays as it was."""
+    free = load_templates(HERE / "templates.yaml", CONFIG.chart, Fees({"INSTANT": Decimal(0)}))
+    of_today, world.consumer = world.consumer, consumers.ledger(world.core, free, SystemClock())
+    assert await world.hears(paid(10_000)) == HANDLED
+    world.consumer = of_today
+    assert await world.hears(paid(10_000, event_id="evt_again")) == HANDLED
+    assert world.journals == ["trade.trade.paid/attribution"]
 
 
 async def test_another_amount_under_a_used_business_key_is_parked(world: World) -> None:

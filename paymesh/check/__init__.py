@@ -1,0 +1,17 @@
+"""The invariants as a program: each is a query that finds nothing while the books are right."""
+
+from paymesh.check.model import Finding, Invariant, Result
+from paymesh.check.printing import print_findings
+from paymesh.check.runner import INVARIANTS, check, run
+from paymesh.check.snapshots import DatabaseUnreadable
+
+__all__ = [
+    "INVARIANTS",
+    "DatabaseUnreadable",
+    "Finding",
+    "Invariant",
+    "Result",
+    "check",
+    "print_findings",
+    "run",
+]

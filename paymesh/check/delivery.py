@@ -1,0 +1,176 @@
+"""Invariants of what comes once: numbers, answers, messages, callbacks: 10, 11, 13, 16, 19."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+
+from paymesh.bus.topology import Topology
+from paymesh.bus.topology.model import EVENTS_EXCHANGE
+from paymesh.check.model import FINDINGS_MAX, Finding, Options, each, found
+from paymesh.check.moves import HISTORY_DAYS
+from paymesh.check.snapshots import SERVICES, Row, Snapshots, merged
+from paymesh.db.migrate import ROOT
+
+IGNORED = {("trade.payments", "pay.payment.suspended")}
+"""(queue, event type) of which a consumer takes no note: nothing that it could act on."""
+
+_TWICE = (
+    ("gateway", "a channel transaction belongs to two orders", """
+        SELECT array_agg(id ORDER BY id) AS orders, channel, pay_org_no, kind, channel_txn_id,
+            min(business_id) AS business_id
+        FROM channel_order WHERE channel_txn_id <> ''
+        GROUP BY channel, pay_org_no, kind, channel_txn_id HAVING count(*) > 1 LIMIT 200"""),
+    ("gateway", "a request_no belongs to two channel orders", """
+        SELECT array_agg(id ORDER BY id) AS orders, channel, pay_org_no, request_no,
+            min(business_id) AS business_id
+        FROM channel_order GROUP BY channel, pay_org_no, request_no
+        HAVING count(*) > 1 LIMIT 200"""),
+    ("pay", "a request_no belongs to two instructions", """
+        SELECT array_agg(id ORDER BY id) AS instructions, request_no,
+            min(business_id) AS business_id
+        FROM instruction GROUP BY request_no HAVING count(*) > 1 LIMIT 200"""),
+    ("trade", "a merchant's order has two trades", """
+        SELECT array_agg(id ORDER BY id) AS trades, merchant_id, order_type, sub_type,
+            merchant_order_no, min(business_id) AS business_id
+        FROM trade GROUP BY merchant_id, order_type, sub_type, merchant_order_no
+        HAVING count(*) > 1 LIMIT 200"""),
+)  # fmt: skip
+
+_ANSWERED_TWICE = """
+    SELECT request_id, scope, count(*) AS answers, count(DISTINCT request_hash) AS hashes
+    FROM request_answer GROUP BY scope, request_id HAVING count(*) > 1 ORDER BY 1 LIMIT 200
+"""
+
+_HEARD_TWICE = """
+    SELECT message_id, consumer, count(*) AS times
+    FROM inbox GROUP BY consumer, message_id HAVING count(*) > 1 ORDER BY 1 LIMIT 200
+"""
+
+_PUBLISHED = """
+    SELECT o.event_id COLLATE "C" AS key, o.event_id, o.type, o.occurred_at, o.business_id,
+        d.event_id IS NULL
+            AND o.occurred_at < now() - make_interval(secs => %(grace)s) AS arrived
+    FROM outbox o LEFT JOIN outbox_due d
+        ON d.shard_key = o.shard_key AND d.event_id = o.event_id
+    WHERE o.published AND o.type = ANY(%(types)s) ORDER BY 1
+"""
+
+_TYPES = "SELECT DISTINCT type FROM outbox WHERE published"
+
+_HEARD = """
+    SELECT message_id COLLATE "C" AS key, message_id, consumer, created_at,
+        created_at < now() - make_interval(secs => %(grace)s)
+            AND created_at > now() - make_interval(days => %(days)s) AS settled
+    FROM inbox WHERE consumer = %(queue)s ORDER BY 1
+"""
+
+_CALLBACKS = """
+    SELECT coalesce(c.callback_id, i.message_id) AS callback_id,
+        coalesce(i.consumer, 'callback.' || c.channel) AS consumer, c.id AS callback,
+        i.message_id AS inbox, c.request_no,
+        coalesce(nullif(c.business_id, ''), o.business_id, '') AS business_id
+    FROM callback c
+    FULL JOIN (SELECT consumer, message_id FROM inbox WHERE starts_with(consumer, 'callback.')) i
+        ON i.consumer = 'callback.' || c.channel AND i.message_id = c.callback_id
+    LEFT JOIN channel_order o ON o.channel = c.channel AND o.request_no = c.request_no
+    WHERE c.id IS NULL OR (i.message_id IS NULL AND c.matched) ORDER BY 1 LIMIT 200
+"""
+
+_ORDERS = """
+    SELECT request_no COLLATE "C" AS key, id, kind, state, moved_amount_minor AS minor,
+        business_id
+    FROM channel_order
+    WHERE channel = 'sandbox' AND state IN ('SUCCEEDED', 'FAILED', 'CLOSED') ORDER BY 1
+"""
+
+
+async def numbers_are_unique(s: Snapshots, o: Options) -> list[Finding]:
+    """10: one order per channel transaction, per request_no, per merchant's order."""
+    result = []
+    for service, title, sql in _TWICE:
+        what = "One of the two is not ours to count: ask the channel, return what came twice."
+        result += each(10, title, await s.rows(service, sql), what)
+    return result
+
+
+async def requests_have_one_answer(s: Snapshots, o: Options) -> list[Finding]:
+    """11: a request_id has one answer in its scope."""
+    result = []
+    for service in SERVICES:
+        what = "The caller may have acted on either answer: compare what both created."
+        rows = await s.rows(service, _ANSWERED_TWICE)
+        result += each(11, f"{service} answered a request twice", rows, what)
+    return result
+
+
+async def events_arrive_once(s: Snapshots, o: Options) -> list[Finding]:
+    """13: what was published is in the inbox of each consumer that is bound to it, once."""
+    result = []
+    for service in SERVICES:
+        what = "It may have counted twice: see invariants 2 and 4."
+        rows = await s.rows(service, _HEARD_TWICE)
+        result += each(13, f"{service} has a message twice in its inbox", rows, what)
+    topology = Topology.load(ROOT / "rabbitmq" / "definitions.json")
+    for queue in topology.consumer_queues:
+        result += await _arrivals(s, o, queue, topology)
+    return result
+
+
+async def _arrivals(s: Snapshots, o: Options, queue: str, topology: Topology) -> list[Finding]:
+    """The differences between what was published to a queue and its consumer's inbox."""
+    sources = []
+    for service in SERVICES:
+        known = [row["type"] for row in await s.rows(service, _TYPES)]
+        types = [t for t in known if queue in topology.route(EVENTS_EXCHANGE, t)]
+        types = [t for t in types if (queue, t) not in IGNORED]
+        if types:
+            sources.append(s.stream(service, _PUBLISHED, types=types, grace=o.grace_s))
+    consumer = queue.split(".", 1)[0]
+    heard = s.stream(consumer, _HEARD, queue=queue, grace=o.grace_s, days=HISTORY_DAYS)
+    parked = o.parked.get(queue, set())
+    result: list[Finding] = []
+    async for event_id, (inbox, *published) in merged(heard, *sources):
+        events = [event for group in published for event in group]
+        if events and events[0]["arrived"] and not inbox and event_id not in parked:
+            what = "Is it parked (`paymesh dlq list`)? If not, emit it again from the outbox."
+            result.append(found(13, f"an event did not reach {queue}", events, what))
+        if inbox and inbox[0]["settled"] and not events:
+            what = "The sender lost what it had sent: was its database restored, or failed over?"
+            result.append(found(13, f"{queue} heard an event that nobody has", inbox, what))
+    return result[:FINDINGS_MAX]
+
+
+async def callbacks_are_kept(s: Snapshots, o: Options) -> list[Finding]:
+    """19: what we answered a channel with 2xx is kept."""
+    rows = await s.rows("gateway", _CALLBACKS)
+    what = "Query the order at the channel: what it called back with is lost or was not deduped."
+    return each(19, "a callback and its inbox row differ", rows, what)
+
+
+async def _iterate(rows: Iterable[Row]) -> AsyncIterator[Row]:
+    for row in rows:
+        yield row
+
+
+async def channel_agrees(s: Snapshots, o: Options) -> list[Finding]:
+    """16: what ended here has ended at the channel, in the same way."""
+    if o.sandbox_book is None:
+        return []
+    truth = [
+        {"key": row["out_trade_no"], "state": row["state"], "minor": row["paid_amount"]}
+        for row in o.sandbox_book.get("orders", ())
+    ] + [
+        {"key": row["out_refund_no"], "state": row["state"], "minor": row["amount"]}
+        for row in o.sandbox_book.get("refunds", ())
+    ]
+    result: list[Finding] = []
+    theirs = _iterate(sorted(truth, key=lambda row: row["key"]))
+    async for _, (ours, booked) in merged(s.stream("gateway", _ORDERS), theirs):
+        if not ours or len(result) >= FINDINGS_MAX:
+            continue
+        success = [row["minor"] for row in booked if row["state"] == "SUCCESS"]
+        wanted = [ours[0]["minor"]] if ours[0]["state"] == "SUCCEEDED" else []
+        if success != wanted:
+            what = "The channel's book is the truth: query the order, it heals."
+            result.append(found(16, "order and channel differ", [*ours, *booked], what))
+    return result

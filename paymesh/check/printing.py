@@ -1,0 +1,56 @@
+"""Results on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+
+from paymesh.check.model import Finding, Result
+
+SHOWN_MAX = 10
+"""Findings of one invariant that are printed; the others are counted."""
+
+
+def print_findings(console: Console, results: Sequence[Result]) -> None:
+    """A line per invariant, then what was found and what to do."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("#", justify="right", style="dim")
+    table.add_column("invariant")
+    table.add_column("result", justify="right")
+    table.add_column("ms", justify="right", style="dim")
+    for result in results:
+        count = len(result.findings)
+        said = f"[bold red]{count} found[/]" if count else "[green]ok[/]"
+        table.add_row(str(result.number), result.sentence, said, f"{result.milliseconds:.0f}")
+    console.print(table)
+    bad = [result for result in results if result.findings]
+    total = sum(len(result.findings) for result in bad)
+    console.print()
+    if not bad:
+        console.print(f"[green]All {len(results)} invariants hold.[/]")
+        return
+    console.print(f"[bold red]{total} violations of {len(bad)} invariants.[/]")
+    for result in bad:
+        for finding in result.findings[:SHOWN_MAX]:
+            _print_finding(console, finding)
+        if len(result.findings) > SHOWN_MAX:
+            more = len(result.findings) - SHOWN_MAX
+            console.print(f"\n[dim]… and {more} more of invariant {result.number}[/]")
+
+
+def _print_finding(console: Console, finding: Finding) -> None:
+    console.print(f"\n[bold]{finding.invariant}  {escape(finding.title)}[/]")
+    if finding.business_id:
+        console.print(Padding(f"business_id [cyan]{escape(finding.business_id)}[/]", (0, 3)))
+    for row in finding.rows:
+        console.print(Padding(f"[dim]{escape(_text(row))}[/]", (0, 3)))
+    console.print(Padding(f"→ {escape(finding.what_to_do)}", (0, 3)))
+
+
+def _text(row: Mapping[str, Any]) -> str:
+    return "  ".join(f"{name}={value}" for name, value in row.items() if value not in (None, ""))

@@ -1,0 +1,200 @@
+"""The command `paymesh`: demo, up, down, trace, check, topology."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from paymesh.bus.topology import Topology, TopologyError, apply, verify
+from paymesh.check import check as run_checks
+from paymesh.check import print_findings
+from paymesh.db.migrate import ROOT
+from paymesh.launch.home import home
+from paymesh.launch.mesh import PROCESSES, MeshPlan, prepare
+from paymesh.launch.postgres import PostgresUnavailable
+from paymesh.launch.processes import command_of, spawn
+from paymesh.launch.rabbitmq import RabbitUnavailable
+from paymesh.launch.servers import running_servers, stop_servers
+from paymesh.launch.supervisor import STATE_FILE
+from paymesh.process import DEFINITIONS
+from paymesh.trace import UnknownBusinessId, print_story, story
+
+app = typer.Typer(
+    help="Paymesh: from the business order to the reconciled ledger entry.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+topology = typer.Typer(help="The exchanges and queues of RabbitMQ.", no_args_is_help=True)
+app.add_typer(topology, name="topology")
+console = Console(highlight=False)
+
+PID_FILE = "supervisor.pid"
+UP_TIMEOUT_S = 120.0
+
+
+def fail(message: str) -> typer.Exit:
+    console.print(f"[red]✗[/red] {message}", soft_wrap=True)
+    return typer.Exit(1)
+
+
+@app.command()
+def demo() -> None:
+    """A purchase from order to booked journal on embedded defaults: no server, no root."""
+    from paymesh.cli.demo import run
+
+    try:
+        ok = run(console)
+    except PostgresUnavailable as error:
+        raise fail(str(error)) from error
+    raise typer.Exit(0 if ok else 1)
+
+
+def _supervisor_pid(folder: Path) -> int | None:
+    """The running supervisor, recognised by its command line."""
+    path = folder / PID_FILE
+    if not path.exists():
+        return None
+    pid = int(path.read_text())
+    return pid if "paymesh.launch.supervisor" in (command_of(pid) or "") else None
+
+
+@app.command()
+def up() -> None:
+    """Start the whole mesh on this machine, every role a process of its own."""
+    folder = home()
+    if _supervisor_pid(folder) is not None:
+        raise fail("the mesh is up already; `paymesh down` stops it")
+    state = folder / STATE_FILE
+    state.unlink(missing_ok=True)
+    with console.status("PostgreSQL, RabbitMQ, databases, keys, topology …"):
+        try:
+            plan = prepare(folder)
+        except (PostgresUnavailable, RabbitUnavailable) as error:
+            raise fail(str(error)) from error
+    with console.status(f"{len(PROCESSES)} processes …"):
+        pid = spawn(
+            [sys.executable, "-m", "paymesh.launch.supervisor", str(folder)],
+            directory=ROOT,
+            log=folder / "supervisor.log",
+            env=os.environ,
+        )
+        (folder / PID_FILE).write_text(str(pid))
+        deadline = time.monotonic() + UP_TIMEOUT_S
+        while not state.exists():
+            if time.monotonic() > deadline or _supervisor_pid(folder) is None:
+                raise fail(f"the mesh did not come up; see {folder / 'supervisor.log'}")
+            time.sleep(0.1)
+    if (text := state.read_text()) != "ready":
+        raise fail(text)
+    _print_addresses(plan)
+
+
+def _print_addresses(plan: MeshPlan) -> None:
+    console.print("[green]✓[/green] the mesh is up")
+    for service in ("trade", "pay", "gateway", "clearing"):
+        console.print(f"  {service:<9} gRPC {plan.target(service)}")
+    console.print(f"  callbacks HTTP {plan.ingress_url}/callbacks/sandbox")
+    console.print(f"  sandbox   HTTP {plan.sandbox_url}")
+    console.print(f"  logs      {plan.home / 'run'}")
+
+
+@app.command()
+def down(
+    purge: Annotated[bool, typer.Option(help="Also remove all data, keys and binaries.")] = False,
+) -> None:
+    """Stop the mesh and the servers that we started; what others started is left alone."""
+    folder = home()
+    pid = _supervisor_pid(folder)
+    if pid is not None:
+        os.kill(pid, signal.SIGTERM)
+        with console.status("processes end …"):
+            deadline = time.monotonic() + 45
+            while _supervisor_pid(folder) is not None and time.monotonic() < deadline:
+                time.sleep(0.1)
+        if _supervisor_pid(folder) is not None:
+            raise fail(f"the supervisor (process {pid}) did not end; see {folder}/supervisor.log")
+    with console.status("servers end …"):
+        stop_servers(folder)
+    if purge:
+        shutil.rmtree(folder)
+    console.print("[green]✓[/green] the mesh is down" + (", its data removed" if purge else ""))
+
+
+def _plan_of_running() -> MeshPlan:
+    """The plan of the mesh that is up here. Says what to do when there is none."""
+    folder = home()
+    if running_servers(folder).postgres is None and not os.environ.get("PAYMESH_DATABASE_URL"):
+        raise fail("no mesh is up here; `paymesh up` starts it")
+    return prepare(folder, amqp=False)
+
+
+@app.command()
+def trace(business_id: Annotated[str, typer.Argument(help="biz_…, on every trade.")]) -> None:
+    """The whole story of one business_id: moves, callbacks, notifications, journals."""
+    plan = _plan_of_running()
+    try:
+        print_story(console, asyncio.run(story(plan.reader_urls, business_id)))
+    except UnknownBusinessId as error:
+        raise fail(str(error)) from error
+
+
+@app.command()
+def check(
+    grace_s: Annotated[
+        float, typer.Option(help="Rows younger than this many seconds are still on their way.")
+    ] = 60.0,
+) -> None:
+    """Check all invariants of the books and between the services; exit 1 if one is broken."""
+    plan = _plan_of_running()
+    with console.status("checking …") as status:
+        results = asyncio.run(run_checks(plan.reader_urls, grace_s=grace_s, progress=status.update))
+    print_findings(console, results)
+    raise typer.Exit(1 if any(result.findings for result in results) else 0)
+
+
+def _amqp_url() -> str:
+    url = os.environ.get("PAYMESH_AMQP_URL")
+    if url:
+        return url
+    rabbit = running_servers(home()).rabbitmq
+    if rabbit is None:
+        raise fail("set PAYMESH_AMQP_URL, or start the mesh with `paymesh up`")
+    return rabbit.amqp_url
+
+
+@topology.command("apply")
+def topology_apply() -> None:
+    """Declare everything of rabbitmq/definitions.json; repeating it changes nothing."""
+    try:
+        apply(_amqp_url(), Topology.load(DEFINITIONS))
+    except (TopologyError, ConnectionError) as error:
+        raise fail(str(error)) from error
+    console.print("[green]✓[/green] RabbitMQ has what rabbitmq/definitions.json says")
+
+
+@topology.command("verify")
+def topology_verify() -> None:
+    """Compare RabbitMQ with rabbitmq/definitions.json; exit 1 and name what differs."""
+    try:
+        differences = verify(_amqp_url(), Topology.load(DEFINITIONS))
+    except ConnectionError as error:
+        raise fail(str(error)) from error
+    for difference in differences:
+        console.print(f"[red]✗[/red] {difference}")
+    if differences:
+        raise typer.Exit(1)
+    console.print("[green]✓[/green] RabbitMQ is as rabbitmq/definitions.json says")
+
+
+if __name__ == "__main__":
+    app()

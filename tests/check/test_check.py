@@ -1,0 +1,265 @@
+"""Each invariant finds what was broken on purpose, names its chain, and lets healthy chains be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from paymesh.check import INVARIANTS, DatabaseUnreadable, check, print_findings, run
+from tests.check.check_world import (  # fmt: skip
+    BUSINESS,
+    COLLECT,
+    FIRST,
+    NOTIFICATION,
+    ORDER,
+    RETURN,
+    SECOND,
+    STREAM,
+    TRADE,
+    Ago,
+    World,
+    an_id,
+)
+
+
+async def test_an_empty_mesh_is_green(empty: World) -> None:
+    results = await run(empty.urls, sandbox_book={})
+    assert [r.number for r in results] == [i.number for i in INVARIANTS]
+    assert [f for r in results for f in r.findings] == []
+
+
+async def test_a_healthy_chain_is_green(world: World) -> None:
+    assert await check(world.urls, sandbox_book=_book()) == []
+
+
+def _book(**changes: object) -> dict[str, object]:
+    orders = [
+        {"out_trade_no": ins.split("_")[1], "state": "SUCCESS", "paid_amount": 1299} | changes
+        for ins in COLLECT.values()
+    ]
+    refund = {"out_refund_no": RETURN.split("_")[1], "state": "SUCCESS", "amount": 1299}
+    return {"orders": orders, "refunds": [refund]}
+
+
+Sql = tuple[str, str]
+CORRUPTIONS: dict[str, tuple[int, list[Sql]]] = {
+    "unbalanced": (1, [("clearing", "UPDATE entry SET amount_minor = 1 WHERE line = 1 AND "
+                        "subject = 'PAYER_TRANSIT'")]),
+    "one entry": (1, [("clearing", "DELETE FROM entry WHERE line = 2")]),
+    "no entries": (1, [("clearing", "DELETE FROM entry")]),
+    "entries of no journal": (1, [("clearing", "DELETE FROM journal")]),
+    "balance": (2, [("clearing", "UPDATE account SET balance_minor = balance_minor + 1 "
+                     "WHERE owner = 'm1'")]),
+    "minimum": (3, [("clearing", "UPDATE account SET minimum_minor = 1292")]),
+    "no journal": (5, [("clearing", "DELETE FROM journal WHERE event_type LIKE '%refund'")]),
+    "journal too many": (5, [("pay", "UPDATE instruction SET state = 'FAILED'")]),
+    "booked otherwise": (5, [("clearing", "UPDATE journal SET event_type = "
+                              "'pay.instruction.suspended/suspense' WHERE event_type LIKE 'p%'")]),
+    "booked amount": (5, [("pay", "UPDATE instruction SET amount_minor = 1298")]),
+    "booked currency": (5, [("clearing", "UPDATE entry SET amount_currency = 'USD'")]),
+    "paid twice": (6, [("trade", "UPDATE attempt SET state = 'SUCCEEDED'")]),
+    "paid by nothing": (6, [("pay", f"UPDATE payment SET state = 'FAILED' WHERE id = '{SECOND}'")]),
+    "paid, no payment": (6, [("pay", f"DELETE FROM payment WHERE id = '{SECOND}'")]),
+    "not attributed": (6, [("clearing", "DELETE FROM journal WHERE event_type LIKE '%attrib%'")]),
+    "attributed otherwise": (6, [("clearing", f"UPDATE entry SET reference = '{FIRST}' "
+                                  "WHERE subject = 'PAYER_TRANSIT'")]),
+    "not returned": (6, [("pay", "UPDATE payment SET state = 'SUCCEEDED'")]),
+    "payment of no trade": (6, [("trade", f"DELETE FROM attempt WHERE id = '{FIRST}'")]),
+    "negative": (8, [("trade", "UPDATE trade SET amount_minor = -1")]),
+    "no currency": (8, [("clearing", "UPDATE entry SET amount_currency = 'eur'")]),
+    "tools": (8, [("trade", "UPDATE attempt SET tools = '[]'")]),
+    "payment currency": (8, [("pay", "UPDATE payment SET amount_currency = 'USD'")]),
+    "instruction amount": (8, [("pay", "UPDATE instruction SET amount_minor = 5")]),
+    "order amount": (8, [("gateway", "UPDATE channel_order SET amount_minor = 5")]),
+    "moved amount": (8, [("gateway", "UPDATE channel_order SET moved_amount_minor = 5")]),
+    "order not moved": (8, [("gateway", "UPDATE channel_order SET state = 'CLOSED'")]),
+    "illegal move": (9, [("pay", f"UPDATE outbox SET state = 'FAILED' WHERE aggregate_id = "
+                          f"'{FIRST}' AND sequence = 2")]),
+    "illegal trade": (9, [("trade", "UPDATE outbox SET state = 'CLOSED' WHERE sequence = 3 AND "
+                           "type LIKE 'trade.trade.%'")]),
+    "illegal order": (9, [("gateway", "UPDATE outbox SET state = 'SUCCEEDED' WHERE sequence = 2")]),
+    "illegal attempt": (9, [("trade", f"UPDATE outbox SET state = 'FAILED' WHERE sequence = 3 AND "
+                             f"aggregate_id = '{FIRST}'")]),
+    "illegal instruction": (9, [("pay", f"UPDATE outbox SET state = 'CLOSED' WHERE sequence = 1 "
+                                 f"AND aggregate_id = '{RETURN}'")]),
+    "illegal notification": (9, [("trade", "UPDATE outbox SET state = 'DEAD' WHERE sequence = 1 "
+                                  "AND type LIKE '%notification%'")]),
+    "sequence gap": (9, [("pay", f"DELETE FROM outbox WHERE aggregate_id = '{FIRST}' "
+                          "AND sequence = 3")]),
+    "untold version": (12, [("trade", "UPDATE trade SET version = 5")]),
+    "untold state": (12, [("gateway", "UPDATE channel_order SET state = 'FAILED'")]),
+    "no history": (12, [("trade", f"DELETE FROM outbox WHERE aggregate_id = '{NOTIFICATION}'")]),
+    "row gone": (12, [("pay", f"DELETE FROM instruction WHERE id = '{RETURN}'")]),
+    "history gap": (12, [("trade", f"DELETE FROM outbox WHERE aggregate_id = '{TRADE}' AND "
+                          "sequence = 2")]),
+    "unpublished": (12, [("trade", "INSERT INTO outbox_due SELECT shard_key, event_id, "
+                          "occurred_at, now() FROM outbox WHERE published")]),
+    "not heard": (13, [("clearing", "DELETE FROM inbox")]),
+    "result not heard": (13, [("pay", "DELETE FROM inbox")]),
+    "payment not heard": (13, [("trade", "DELETE FROM inbox")]),
+    "receivable": (14, [("clearing", "UPDATE entry SET amount_minor = 1 WHERE "
+                         "subject = 'CHANNEL_RECEIVABLE'")]),
+    "refund not booked": (14, [("clearing", "DELETE FROM journal WHERE event_type LIKE '%refund'"
+                                )]),
+    "trade unowned": (18, [("trade", "UPDATE trade SET state = 'PAYING'")]),
+    "attempt unowned": (18, [("trade", "UPDATE attempt SET state = 'RETURNING'")]),
+    "stream unowned": (18, [("trade", "UPDATE notification SET state = 'PENDING'")]),
+    "payment unowned": (18, [("pay", "UPDATE payment SET state = 'SUSPENDED'")]),
+    "instruction unowned": (18, [("pay", "UPDATE instruction SET state = 'CLOSING'")]),
+    "order unowned": (18, [("gateway", "UPDATE channel_order SET state = 'CLOSING'")]),
+    "callback not deduped": (19, [("gateway", "DELETE FROM inbox")]),
+    "transit": (21, [("clearing", f"UPDATE entry SET amount_minor = 1 WHERE reference = '{SECOND}' "
+                      "AND side = 'DEBIT'")]),
+    "transit, not refunded": (21, [("clearing", f"DELETE FROM entry WHERE reference = '{FIRST}' "
+                                    "AND side = 'DEBIT'")]),
+}  # fmt: skip
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("paymesh.check.runner.READ_AGAIN_AFTER_S", 0.0)
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+async def test_a_corruption_is_found(name: str, world: World, impatient: None) -> None:
+    number, statements = CORRUPTIONS[name]
+    for service, statement in statements:
+        world.run(service, statement)
+    findings = [f for f in await check(world.urls) if f.invariant == number]
+    assert findings, f"invariant {number} saw nothing"
+    assert BUSINESS in {f.business_id for f in findings}
+    assert all(f.what_to_do and f.rows for f in findings)
+
+
+def _again(service: str, table: str, **changes: object) -> Callable[[World], None]:
+    def plant(world: World) -> None:
+        world.put(service, table, **changes)
+
+    return plant
+
+
+NUMBER = COLLECT[FIRST].split("_")[1]
+TWICE: dict[str, tuple[int, str, Callable[[World], None]]] = {
+    "journal": (4, BUSINESS, lambda w: w.journal(
+        "trade.trade.paid/fee", TRADE, ("MERCHANT_PENDING", "m1", TRADE),
+        ("FEE_INCOME", "platform", TRADE), 8, name="again") and None),
+    "transaction": (10, BUSINESS, _again(
+        "gateway", "channel_order", id="chn_x", channel="sandbox", pay_org_no="org",
+        kind="COLLECT", channel_txn_id=NUMBER, request_no="other")),
+    "order number": (10, BUSINESS, _again(
+        "gateway", "channel_order", id="chn_x", channel="sandbox", pay_org_no="org",
+        kind="REFUND", request_no=NUMBER)),
+    "instruction": (10, BUSINESS, _again("pay", "instruction", id="ins_x", request_no=NUMBER)),
+    "trade": (10, BUSINESS, _again(
+        "trade", "trade", id="trd_x", merchant_id="m1", merchant_order_no="A-1")),
+    "message": (13, "", lambda w: w.heard(
+        "clearing", "clearing.ledger", an_id("evt", f"{TRADE}:trade.trade.paid:4"), shard=8)),
+    "message of nobody": (13, "", lambda w: w.heard("pay", "pay.channel-results", "evt_x")),
+    "currency": (14, "", _again(
+        "clearing", "account", id="acc_x", normal_side="DEBIT", balance_minor=5,
+        balance_currency="EUR")),
+    "callback lost": (19, "", lambda w: w.heard("gateway", "callback.sandbox", "cb-lost")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TWICE)
+async def test_what_came_twice_is_found(name: str, world: World, impatient: None) -> None:
+    number, business_id, plant = TWICE[name]
+    plant(world)
+    findings = [f for f in await check(world.urls) if f.invariant == number]
+    assert business_id in {f.business_id for f in findings}
+
+
+async def test_two_answers_are_found(world: World, impatient: None) -> None:
+    for shard in (1, 2):
+        world.put("trade", "request_answer", shard_key=shard, scope="s", request_id="r")
+    (finding,) = await check(world.urls)
+    assert (finding.invariant, finding.rows[0]["request_id"]) == (11, "r")
+
+
+async def test_the_channels_book_is_the_truth(world: World, impatient: None) -> None:
+    findings = await check(world.urls, sandbox_book=_book(state="CLOSED"))
+    assert {(f.invariant, f.business_id) for f in findings} == {(16, BUSINESS)}
+
+
+async def test_parked_events_are_not_lost(world: World, impatient: None) -> None:
+    world.run("pay", "DELETE FROM inbox")
+    parked = {an_id("evt", f"{order}:gateway.channel.result:3") for order in ORDER.values()}
+    assert len(await check(world.urls)) == 3
+    assert await check(world.urls, parked={"pay.channel-results": parked}) == []
+
+
+async def test_what_has_just_moved_is_let_be(world: World, impatient: None) -> None:
+    world.run("clearing", "DELETE FROM inbox")
+    world.run("clearing", "UPDATE journal SET event_type = 'other' WHERE event_type LIKE '%refund'")
+    assert {f.invariant for f in await check(world.urls)} == {5, 13, 14}
+    world.run("pay", "UPDATE outbox SET occurred_at = now() WHERE aggregate_id = %s", FIRST)
+    assert await check(world.urls) == []
+    assert {f.invariant for f in await check(world.urls, grace_s=0)} == {5, 13, 14}
+
+
+async def test_a_chain_under_way_is_let_be(world: World, impatient: None) -> None:
+    """The first payment succeeded, but its trade has yet to hear of it and to return it."""
+    world.run("pay", "UPDATE payment SET state = 'RETURNING', version = 3, "
+              "next_action_at = now() WHERE id = %s", FIRST)  # fmt: skip
+    world.run("pay", "DELETE FROM outbox WHERE aggregate_id = %s AND sequence = 4", FIRST)
+    late = an_id("evt", f"{FIRST}:pay.payment.returned:4")
+    world.run("trade", "DELETE FROM inbox WHERE message_id = %s", late)
+    world.run("trade", "UPDATE attempt SET state = 'RETURNING', version = 3 WHERE id = %s", FIRST)
+    world.run("trade", "DELETE FROM outbox WHERE aggregate_id = %s AND sequence = 4", FIRST)
+    world.run("trade", "UPDATE trade SET next_action_at = now()")
+    world.run("pay", "DELETE FROM instruction WHERE id = %s", RETURN)
+    world.run("gateway", "DELETE FROM channel_order WHERE id = %s", ORDER[RETURN])
+    for service, id_ in (("pay", RETURN), ("gateway", ORDER[RETURN])):
+        world.run(service, "DELETE FROM outbox WHERE aggregate_id = %s", id_)
+    for service, id_, type_ in (
+        ("clearing", RETURN, "pay.instruction.succeeded:2"),
+        ("pay", ORDER[RETURN], "gateway.channel.result:3"),
+    ):
+        world.run(
+            service, "DELETE FROM inbox WHERE message_id = %s", an_id("evt", f"{id_}:{type_}")
+        )
+    world.journal("undo", "undo", ("CHANNEL_RECEIVABLE", "sandbox:org", ""),
+                  ("PAYER_TRANSIT", "platform", FIRST), 1299)  # fmt: skip
+    world.run("clearing", "DELETE FROM entry WHERE journal_id IN (SELECT id FROM journal "
+              "WHERE event_type IN ('undo', 'pay.instruction.succeeded/refund'))")  # fmt: skip
+    world.run("clearing", "DELETE FROM journal WHERE event_type IN "
+              "('undo', 'pay.instruction.succeeded/refund')")  # fmt: skip
+    assert await check(world.urls) == []
+
+
+async def test_differences_that_go_away_are_not_reported(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run("clearing", "UPDATE account SET balance_minor = balance_minor + 1")
+
+    async def repaired(_seconds: float) -> None:
+        world.run("clearing", "UPDATE account SET balance_minor = balance_minor - 1")
+
+    monkeypatch.setattr("paymesh.check.runner.asyncio.sleep", repaired)
+    assert await check(world.urls) == []
+
+
+async def test_a_database_that_is_away_is_named(world: World) -> None:
+    with pytest.raises(DatabaseUnreadable, match="pay"):
+        await check({**world.urls, "pay": "postgresql://nobody@127.0.0.1:1/x"})
+
+
+async def test_findings_are_printed(world: World, impatient: None) -> None:
+    world.put("trade", "trade", id="trd_y", state="PENDING", type="INSTANT", amount_minor=5,
+              amount_currency="EUR", created_at=Ago(AGO_OLD), business_id="biz_[2]")  # fmt: skip
+    seen: list[int] = []
+    results = await run(world.urls, progress=lambda result: seen.append(result.number))
+    assert sorted(seen) == [i.number for i in INVARIANTS if i.number != 16]
+    console = Console(file=StringIO(), width=100)
+    print_findings(console, results)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "biz_[2]" in text
+    assert "2 violations of 2 invariants." in text
+    assert STREAM not in text
+
+
+AGO_OLD = 600.0

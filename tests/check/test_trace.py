@@ -1,0 +1,43 @@
+"""The story of a chain is complete, in order, and fits a terminal."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from paymesh.money import Money
+from paymesh.trace import UnknownBusinessId, print_story, story
+from tests.check.check_world import BUSINESS, SECOND, TRADE, World
+
+
+async def test_a_story_has_everything(world: World) -> None:
+    told = await story(world.urls, BUSINESS)
+    assert (told.order_no, told.amount, told.state) == ("A-1", Money("EUR", 1299), "PAID")
+    assert {m.service for m in told.moments} == {"trade", "pay", "gateway"}
+    assert [m.at for m in told.moments] == sorted(m.at for m in told.moments)
+    assert len([m for m in told.moments if m.kind == "callback"]) == 3
+    assert [n.state for n in told.notifications] == ["DELIVERED"]
+    assert len(told.journals) == 5
+    assert all(len(journal.entries) == 2 for journal in told.journals)
+
+
+@pytest.mark.parametrize("id_", [TRADE, SECOND])
+async def test_other_ids_lead_there_too(id_: str, world: World) -> None:
+    assert (await story(world.urls, id_)).business_id == BUSINESS
+
+
+async def test_an_unknown_business_id_is_said(world: World) -> None:
+    with pytest.raises(UnknownBusinessId, match="'biz_nobody'"):
+        await story(world.urls, "biz_nobody")
+
+
+async def test_a_story_fits_the_terminal(world: World) -> None:
+    console = Console(file=StringIO(), width=100)
+    print_story(console, await story(world.urls, BUSINESS))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert all(len(line) <= 100 for line in text.splitlines())
+    for part in (BUSINESS, "A-1", "EUR 12.99", TRADE, SECOND, "CHANNEL_RECEIVABLE", "total"):
+        assert part in text
+    assert "…" not in text

@@ -1,0 +1,109 @@
+"""A PostgreSQL and a sandbox of our own, a fresh database a test, the gateway as it really runs."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from paymesh.bus.inprocess import InProcessBus
+from paymesh.bus.topology import Topology
+from paymesh.db import provision
+from paymesh.db.migrate import ROOT, migrate
+from paymesh.launch.postgres import PostgresServer, start_postgres, stop_postgres
+from paymesh.signing import generate_key_pair
+from tests.gateway.gateway_world import TEMPLATE, Database, Events, Gateways, database_of
+from tests.sandbox.sandbox_actors import Keys, Program, World
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    # Not in pytest's folder: as root the server runs as nobody, who cannot enter that.
+    folder = Path(tempfile.mkdtemp(prefix="paymesh-gateway-"))
+    server = start_postgres(folder)
+    yield server
+    stop_postgres(server, mode="immediate")
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres: PostgresServer) -> Database:
+    """The template: a database with our schema and nothing in it."""
+    provision.create_roles(postgres.url, dict.fromkeys(provision.ROLES, "x"))
+    provision.create_database(postgres.url, "gateway", database=TEMPLATE)
+    database = database_of(postgres, TEMPLATE)
+    migrate("gateway", database.owner_url, app_role="paymesh_gateway_app")
+    return database
+
+
+@pytest.fixture
+def database(postgres: PostgresServer, migrated: Database) -> Database:
+    name = f"gateway_{secrets.token_hex(4)}"
+    provision.create_database(postgres.url, "gateway", database=name, template=TEMPLATE)
+    return database_of(postgres, name)
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    folder = tmp_path_factory.mktemp("keys")
+    made = Keys(*generate_key_pair(), *generate_key_pair(), folder)
+    (folder / "merchant.pem").write_bytes(made.merchant_private)
+    (folder / "merchant.pub.pem").write_bytes(made.merchant_public)
+    (folder / "channel.pem").write_bytes(made.channel_private)
+    (folder / "channel.pub.pem").write_bytes(made.channel_public)
+    return made
+
+
+@pytest.fixture(scope="session")
+def program(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    folder = tmp_path_factory.mktemp("sandbox")
+    program = Program(keys, folder / "book", folder / "log")
+    program.start()
+    yield program
+    assert program.stop() == 0
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    timeout = aiohttp.ClientTimeout(total=10)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        yield session
+
+
+@pytest.fixture
+async def sandbox(program: Program, keys: Keys, session: aiohttp.ClientSession) -> World:
+    """The sandbox channel, healed."""
+    world = World(program.url, keys, session)
+    await world.faults()
+    return world
+
+
+@pytest.fixture
+async def bus() -> AsyncIterator[InProcessBus]:
+    bus = InProcessBus(Topology.load(ROOT / "rabbitmq" / "definitions.json").scaled(0.001))
+    await bus.start()
+    yield bus
+    await bus.close()
+
+
+@pytest.fixture
+async def events(bus: InProcessBus) -> Events:
+    """What the payment core would hear."""
+    events = Events()
+    await bus.consume("pay.channel-results", events)
+    return events
+
+
+@pytest.fixture
+async def gateways(
+    database: Database, bus: InProcessBus, events: Events, program: Program, keys: Keys
+) -> AsyncIterator[Gateways]:
+    """Starts gateways: `await gateways.start("serve", "ingress")`."""
+    gateways = Gateways(database, bus, sandbox_url=program.url, keys=keys)
+    yield gateways
+    await gateways.stop()

@@ -1,0 +1,362 @@
+"""Channel orders as plain functions: every move, and that any order of words ends in the truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway_svc.domain import (
+    ENDS,
+    MOVES,
+    AskChannel,
+    Callback,
+    ChannelOrder,
+    OrderKind,
+    OrderState,
+    OrderView,
+    Place,
+    ReferenceReused,
+    Report,
+    Reported,
+    RequestClose,
+    Timing,
+    owed,
+    place,
+    report,
+    request_close,
+)
+from paymesh.context import Context
+from paymesh.core import Event, View
+from paymesh.errors import InvalidField, NotFound
+from paymesh.money import Money
+from tests.gateway.gateway_world import new_request_no
+
+AT = datetime(2026, 11, 22, 12, tzinfo=UTC)
+EXPIRES = AT + timedelta(minutes=30)
+NO = new_request_no()
+CONTEXT = Context(business_id="biz_1", merchant_id="mer_1", pay_org_no="2088")
+AMOUNT = Money("CNY", 1234)
+S = OrderState
+REFUND = OrderKind.REFUND
+TIMING = Timing()
+FAR = EXPIRES + timedelta(days=1)
+
+
+def placing(kind: OrderKind = OrderKind.COLLECT, **changes: Any) -> Place:
+    values: dict[str, Any] = {
+        "context": CONTEXT,
+        "kind": kind,
+        "channel": "sandbox",
+        "request_no": NO,
+        "amount": AMOUNT,
+        "subject": "Tea",
+        "expires_at": EXPIRES if kind is OrderKind.COLLECT else None,
+        "reference": "pay_1",
+        "original_request_no": "" if kind is OrderKind.COLLECT else new_request_no(),
+    }
+    return Place(**{**values, **changes})
+
+
+def word(reported: Reported, **changes: Any) -> Report:
+    """What an adapter makes of such an answer."""
+    values: dict[str, Any] = {"context": CONTEXT, "request_no": NO, "reported": reported}
+    if "callback" in changes:
+        values["callback_kind"] = "COLLECT"
+    if reported is Reported.SUCCEEDED:
+        values |= {"moved": AMOUNT, "channel_txn_id": "42", "occurred_at": AT}
+    return Report(**{**values, **changes})
+
+
+def callback(channel: str = "sandbox", **changes: Any) -> Callback:
+    values: dict[str, Any] = {
+        "id": "cbk_1",
+        "context": Context(business_id=""),
+        "version": 1,
+        "channel": channel,
+        "callback_id": "evt_1",
+        "request_no": NO,
+        "reported": "SUCCEEDED",
+        "body_sha256": "00",
+        "matched": False,
+        "received_at": AT,
+    }
+    return Callback(**{**values, **changes})
+
+
+@dataclass
+class Book:
+    """One order with its memory; every move is checked for its event."""
+
+    kind: OrderKind = OrderKind.COLLECT
+    view: OrderView = field(default_factory=lambda: OrderView(None))
+    events: list[Event] = field(default_factory=list)
+    facts: list[Any] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.tell(placing(self.kind))
+
+    def tell(self, command: Any, at: datetime = AT) -> Any:
+        rules = {Place: place, RequestClose: request_close, Report: report}
+        decision = rules[type(command)](self.view, command, at, View(), timing=TIMING)
+        before = self.view.order
+        self.view = decision.state
+        self.events += decision.events
+        self.facts += decision.facts
+        moved = self.view.order != before and (
+            before is None or self.order.version != before.version
+        )
+        assert len(decision.events) == (1 if moved else 0)
+        assert [event.sequence for event in self.events] == list(range(1, self.order.version + 1))
+        assert (self.order.next_action_at is None) == (self.order.state in ENDS)
+        return decision
+
+    @property
+    def order(self) -> ChannelOrder:
+        assert self.view.order is not None
+        return self.view.order
+
+    def swept(self) -> Book:
+        """As the sweeper leaves a due row: one rung further."""
+        order = self.order
+        if order.next_action_at is not None:
+            order = replace(order, action_attempts=order.action_attempts + 1)
+            self.view = OrderView(order)
+        return self
+
+
+STEPS: dict[OrderState, list[Any]] = {
+    S.PENDING: [],
+    S.AWAITING_PAYER: [word(Reported.AWAITING_PAYER, credential={"pay_url": "x"})],
+    S.PROCESSING: [word(Reported.PROCESSING)],
+    S.CLOSING: [RequestClose(NO)],
+    S.SUCCEEDED: [word(Reported.SUCCEEDED)],
+    S.FAILED: [word(Reported.FAILED, reason="NO")],
+    S.CLOSED: [word(Reported.CLOSED)],
+}
+
+
+def standing(state: OrderState, kind: OrderKind = OrderKind.COLLECT) -> Book:
+    book = Book(kind)
+    for step in STEPS[state]:
+        book.tell(step)
+    assert book.order.state is state
+    return book
+
+
+REFUND_STATES = [S.PENDING, S.PROCESSING, S.SUCCEEDED, S.FAILED, S.CLOSED]
+
+
+@pytest.mark.parametrize("state", list(S))
+@pytest.mark.parametrize("reported", list(Reported))
+def test_a_collection_goes_only_where_its_moves_allow(state: S, reported: Reported) -> None:
+    """Whatever the channel says, wherever the order stands."""
+    book = standing(state)
+    book.tell(word(reported))
+    assert book.order.state is state or book.order.state in MOVES[state]
+
+
+@pytest.mark.parametrize("state", REFUND_STATES)
+@pytest.mark.parametrize("reported", list(Reported))
+def test_a_refund_never_leaves_an_end(state: S, reported: Reported) -> None:
+    """Late success is for collections: a refund that failed has failed."""
+    book = standing(state, REFUND)
+    book.tell(word(reported))
+    if state in ENDS:
+        assert book.order.state is state
+
+
+@pytest.mark.parametrize("state", [S.FAILED, S.CLOSED])
+def test_a_collection_that_turns_out_paid_succeeds_late(state: S) -> None:
+    book = standing(state)
+    book.tell(word(Reported.SUCCEEDED))
+    assert book.order.state is S.SUCCEEDED
+    assert book.order.moved_amount == AMOUNT
+    assert [e.state for e in book.events if e.published] == [state, S.SUCCEEDED]
+
+
+@pytest.mark.parametrize("reported", [r for r in Reported if r is not Reported.SUCCEEDED])
+def test_nothing_undoes_a_success(reported: Reported) -> None:
+    book = standing(S.SUCCEEDED)
+    book.tell(word(reported, reason="LATER"))
+    assert book.order == standing(S.SUCCEEDED).order
+
+
+@pytest.mark.parametrize("moved", [Money("CNY", 1), Money("CNY", 9999), Money("USD", 1234)])
+def test_another_amount_or_currency_is_kept_as_the_channel_says(moved: Money) -> None:
+    """Money is a fact; the payment core judges."""
+    book = standing(S.AWAITING_PAYER)
+    book.tell(word(Reported.SUCCEEDED, moved=moved))
+    assert (book.order.state, book.order.moved_amount) == (S.SUCCEEDED, moved)
+
+
+@pytest.mark.parametrize("state", [S.PENDING, S.AWAITING_PAYER, S.PROCESSING, S.CLOSING])
+def test_silence_is_never_a_failure(state: S) -> None:
+    """A timeout leaves the order as it stands, and somebody looks again."""
+    book = standing(state)
+    before = book.order
+    book.tell(word(Reported.UNKNOWN, reason="TIMEOUT"), FAR)
+    assert book.order == before
+
+
+@pytest.mark.parametrize("state", [S.PENDING, S.AWAITING_PAYER, S.PROCESSING, S.CLOSING])
+def test_not_found_is_inconclusive_until_the_margin_after_the_expiry(state: S) -> None:
+    book = standing(state)
+    limit = EXPIRES + TIMING.unseen_margin
+    book.tell(word(Reported.NOT_FOUND), limit)
+    assert book.order.state is state
+    book.tell(word(Reported.NOT_FOUND), limit + timedelta(seconds=1))
+    assert book.order.state is S.CLOSED
+
+
+@pytest.mark.parametrize("state", [S.PENDING, S.PROCESSING])
+def test_a_refund_that_is_not_found_stays_open(state: S) -> None:
+    """Its reservation stays with the payment core; the same refund is asked for again."""
+    book = standing(state, REFUND)
+    book.tell(word(Reported.NOT_FOUND), FAR)
+    assert book.order.state is state
+
+
+def test_a_success_before_the_answer_to_the_prepay_is_not_overtaken_by_it() -> None:
+    book = Book()
+    book.tell(word(Reported.SUCCEEDED))
+    book.tell(word(Reported.AWAITING_PAYER, credential={"pay_url": "x"}))
+    assert (book.order.state, book.order.version) == (S.SUCCEEDED, 2)
+
+
+def test_a_close_request_moves_only_what_is_under_way() -> None:
+    """An end is answered as it stands; so is a refund, which cannot be closed."""
+    for state in (S.PENDING, S.AWAITING_PAYER):
+        book = standing(state)
+        book.tell(RequestClose(NO))
+        assert book.order.state is S.CLOSING
+    for state in ENDS:
+        book = standing(state)
+        book.tell(RequestClose(NO))
+        assert book.order.state is state
+    book = standing(S.PENDING, REFUND)
+    book.tell(RequestClose(NO))
+    assert book.order.state is S.PENDING
+    with pytest.raises(NotFound):
+        request_close(OrderView(None), RequestClose(NO), AT, View(), timing=TIMING)
+
+
+def test_the_same_number_is_the_same_order_and_another_order_is_refused() -> None:
+    book = Book()
+    book.tell(placing())
+    for other in (
+        placing(amount=Money("CNY", 1)),
+        placing(amount=Money("USD", 1234)),
+        placing(channel="wechat"),
+        placing(REFUND),
+    ):
+        with pytest.raises(ReferenceReused):
+            book.tell(other)
+    assert book.order.version == 1
+
+
+@pytest.mark.parametrize(
+    "expires_at", [AT, AT - timedelta(days=1), datetime(9999, 12, 31, tzinfo=UTC)]
+)
+def test_a_collection_expires_in_the_future_that_people_live_in(expires_at: datetime) -> None:
+    with pytest.raises(InvalidField):
+        place(OrderView(None), placing(expires_at=expires_at), AT, View(), timing=TIMING)
+
+
+def test_a_callback_without_an_order_is_kept_and_nothing_else() -> None:
+    decision = report(
+        OrderView(None),
+        word(Reported.SUCCEEDED, callback=callback()),
+        AT,
+        View(),
+        timing=TIMING,
+    )
+    assert (decision.state, decision.events) == (OrderView(None), ())
+    [fact] = decision.facts
+    assert fact.matched is False
+
+
+def test_a_callback_of_another_channel_is_kept_and_not_believed() -> None:
+    book = standing(S.AWAITING_PAYER)
+    book.tell(word(Reported.SUCCEEDED, callback=callback("wechat")))
+    assert book.order.state is S.AWAITING_PAYER
+    assert [fact.matched for fact in book.facts] == [False]
+
+
+@pytest.mark.parametrize("kind", ["REFUND", "PAYOUT"])
+def test_a_callback_that_speaks_of_something_else_is_kept_and_not_believed(kind: str) -> None:
+    """The number is our collection's, but it is not a collection that is spoken of."""
+    book = standing(S.AWAITING_PAYER)
+    book.tell(word(Reported.SUCCEEDED, callback=callback(), callback_kind=kind))
+    assert book.order.state is S.AWAITING_PAYER
+    assert [fact.matched for fact in book.facts] == [False]
+
+
+def test_a_matched_callback_carries_its_orders_context() -> None:
+    book = standing(S.AWAITING_PAYER)
+    later = AT + timedelta(seconds=1)
+    book.tell(word(Reported.SUCCEEDED, callback=callback()), later)
+    [fact] = book.facts
+    assert (fact.matched, fact.context, fact.received_at) == (True, CONTEXT, later)
+
+
+def test_what_is_owed_follows_from_the_state() -> None:
+    """New and closing orders are told at once; those that wait only when their rung has come."""
+    for state in (S.PENDING, S.CLOSING):
+        assert owed(standing(state).view, AT) == [AskChannel(f"chn_{NO}", state, asked=False)]
+    for state in (S.AWAITING_PAYER, S.PROCESSING):
+        assert owed(standing(state).view, AT) == []
+        assert owed(standing(state).swept().view, AT) == [
+            AskChannel(f"chn_{NO}", state, asked=True)
+        ]
+    for state in ENDS:
+        assert owed(standing(state).swept().view, FAR) == []
+    assert owed(OrderView(None), AT) == []
+
+
+class Truth:
+    """A channel's own story of one collection: what it may have said at each moment."""
+
+    def __init__(self, end: str) -> None:
+        waiting = [Reported.NOT_FOUND, Reported.AWAITING_PAYER]
+        self.words = {
+            "paid": [*waiting, Reported.SUCCEEDED],
+            "closed": [*waiting, Reported.CLOSED],
+            "refused": [Reported.NOT_FOUND, Reported.FAILED],
+            "paid late": [*waiting, Reported.CLOSED, Reported.SUCCEEDED],
+        }[end]
+        self.last = self.words[-1]
+
+
+@given(
+    end=st.sampled_from(["paid", "closed", "refused", "paid late"]),
+    close_at=st.none() | st.integers(0, 12),
+    data=st.data(),
+)
+def test_any_order_of_any_words_ends_in_the_channels_truth(
+    end: str, close_at: int | None, data: st.DataObject
+) -> None:
+    """Lost, late, repeated and shuffled; at last the ladder asks, or a late callback comes."""
+    truth, book = Truth(end), Book()
+    heard = data.draw(
+        st.lists(st.sampled_from([*truth.words, Reported.UNKNOWN]), max_size=12), label="heard"
+    )
+    for index, reported in enumerate(heard):
+        if index == close_at:
+            book.tell(RequestClose(NO))
+        book.tell(word(reported))
+    for _ in range(3):
+        if owed(book.swept().view, FAR):
+            book.tell(word(truth.last), FAR)
+    if end == "paid late":  # known by its callback alone if the order had ended before
+        book.tell(word(truth.last), FAR)
+    assert book.order.state == truth.last.value
+    assert not owed(book.swept().view, FAR)
+    assert (book.order.moved_amount == AMOUNT) == (truth.last is Reported.SUCCEEDED)
+    results = [event for event in book.events if event.type == "gateway.channel.result"]
+    assert [e.state for e in results] == [e.state for e in book.events if e.state in ENDS]
+    assert all(event.published for event in results)

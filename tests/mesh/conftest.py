@@ -1,0 +1,76 @@
+"""The mesh in one process (quick), and as real processes on RabbitMQ (for what must die)."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from paymesh.app import App
+from paymesh.cli.shop import Shop
+from paymesh.inproc import whole_mesh
+from paymesh.launch.mesh import Mesh, MeshPlan, prepare
+from paymesh.launch.servers import Broker
+
+TIME_SCALE = 0.1
+"""Every ladder runs ten times as fast: the first query after half a second."""
+
+
+def shop_of(plan: MeshPlan) -> Shop:
+    return Shop(
+        trade_target=plan.target("trade"),
+        gateway_target=plan.target("gateway"),
+        clearing_target=plan.target("clearing"),
+        sandbox_url=plan.sandbox_url,
+    )
+
+
+@pytest.fixture(scope="session")
+def sandboxed_plan(servers_home: Path, admin_url: str) -> Iterator[MeshPlan]:
+    """Databases and a sandbox of their own for the mesh in one process."""
+    prefix = f"quick_{secrets.token_hex(3)}_"
+    plan = prepare(
+        servers_home / "quick", amqp=False, time_scale=TIME_SCALE, prefix=prefix, admin_url=admin_url
+    )
+    sandbox = Mesh(plan)
+    sandbox.start(["sandbox"])
+    yield plan
+    sandbox.stop()
+
+
+@pytest.fixture
+async def apps(sandboxed_plan: MeshPlan) -> AsyncIterator[dict[str, App]]:
+    """All services with all roles in this process, on real PostgreSQL and a real sandbox."""
+    async with whole_mesh(sandboxed_plan) as running:
+        yield running
+
+
+@pytest.fixture
+async def shop(apps: dict[str, App], sandboxed_plan: MeshPlan) -> AsyncIterator[Shop]:
+    async with shop_of(sandboxed_plan) as shop:
+        await shop.faults({})
+        yield shop
+
+
+@pytest.fixture(scope="module")
+def real_plan(servers_home: Path, admin_url: str, rabbit: Broker) -> MeshPlan:
+    return prepare(
+        servers_home / "real",
+        time_scale=TIME_SCALE,
+        prefix=f"real_{secrets.token_hex(3)}_",
+        admin_url=admin_url,
+        amqp_url=rabbit.amqp_url,
+    )
+
+
+@pytest.fixture(scope="module")
+def real_mesh(real_plan: MeshPlan) -> Iterator[Mesh]:
+    """Every role a process, on real RabbitMQ."""
+    mesh = Mesh(real_plan)
+    try:
+        mesh.start()
+        yield mesh
+    finally:
+        mesh.stop()

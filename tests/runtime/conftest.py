@@ -1,0 +1,106 @@
+"""A PostgreSQL of our own, a fresh trade database a test, and the store on it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+import uvloop
+
+from paymesh.bus.inprocess import InProcessBus, InProcessLimits
+from paymesh.bus.topology import Topology
+from paymesh.db import provision
+from paymesh.db.engine import create_engine
+from paymesh.db.migrate import ROOT, migrate
+from paymesh.launch.postgres import PostgresServer, start_postgres, stop_postgres
+from paymesh.store.postgres import PostgresStore
+
+pytest.register_assert_rewrite("tests.runtime.store_contract", "tests.runtime.world")
+
+from tests.runtime.world import Database  # noqa: E402  (after its asserts are registered)
+
+TEMPLATE = "runtime_template"
+PASSWORD = "unused"  # the server trusts its own host, and nobody else reaches it
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """As in production."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _short_log_lines() -> Iterator[None]:
+    renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[structlog.processors.add_log_level, renderer])
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    # Not in pytest's folder: as root the server runs as nobody, who cannot enter that.
+    folder = Path(tempfile.mkdtemp(prefix="paymesh-runtime-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    server = start_postgres(folder)
+    yield server
+    stop_postgres(server, mode="immediate")
+    shutil.rmtree(folder)
+
+
+def _database(server: PostgresServer, name: str) -> Database:
+    return Database(
+        name,
+        *(
+            provision.url_for(server.url, role=role, password=PASSWORD, database=name)
+            for role in ("postgres", "paymesh_trade_owner", "paymesh_trade_app")
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres: PostgresServer) -> Database:
+    """The template: a database with the runtime's and trade's tables and nothing in it."""
+    provision.create_roles(postgres.url, dict.fromkeys(provision.ROLES, PASSWORD))
+    provision.create_database(postgres.url, "trade", database=TEMPLATE)
+    database = _database(postgres, TEMPLATE)
+    migrate("trade", database.owner_url, app_role="paymesh_trade_app")
+    return database
+
+
+@pytest.fixture
+def database(postgres: PostgresServer, migrated: Database) -> Database:
+    name = f"trade_{secrets.token_hex(4)}"
+    provision.create_database(postgres.url, "trade", database=name, template=TEMPLATE)
+    return _database(postgres, name)
+
+
+@pytest.fixture
+async def postgres_store(database: Database) -> AsyncIterator[PostgresStore]:
+    """The store as the service has it: by the role that owns nothing."""
+    engine = create_engine(database.app_url, pool=4)
+    yield PostgresStore(engine)
+    await engine.dispose()
+
+
+@pytest.fixture
+async def other_store(database: Database) -> AsyncIterator[PostgresStore]:
+    """The same database as another process would reach it."""
+    engine = create_engine(database.app_url, pool=4)
+    yield PostgresStore(engine)
+    await engine.dispose()
+
+
+@pytest.fixture
+async def bus() -> AsyncIterator[InProcessBus]:
+    topology = Topology.load(ROOT / "rabbitmq" / "definitions.json").scaled(0.001)
+    limits = InProcessLimits(reopen_min_s=0.01, reopen_max_s=0.05, consumer_wait_s=0.1)
+    bus = InProcessBus(topology, limits=limits)
+    await bus.start()
+    yield bus
+    await bus.close()
