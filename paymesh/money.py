@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 
 from iso4217 import Currency
 
@@ -15,6 +15,8 @@ EXPONENTS: dict[str, int] = {
     currency.code: currency.exponent for currency in Currency if currency.exponent is not None
 }
 """Digits after the point by currency code: EUR 2, JPY 0, KWD 3 (ISO 4217)."""
+
+_EXACT = Context(prec=100, rounding=ROUND_HALF_UP)  # the usual 28 digits would round twice
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -66,5 +68,5 @@ def total(amounts: Iterable[Money], *, currency: str) -> Money:
 
 def share(amount: Money, rate: Decimal) -> Money:
     """`rate` of the amount, rounded half up to a whole minor unit, exactly."""
-    minor = (Decimal(amount.minor) * rate).quantize(Decimal(1), rounding=ROUND_HALF_UP)
+    minor = _EXACT.multiply(Decimal(amount.minor), rate).quantize(Decimal(1), context=_EXACT)
     return Money(amount.currency, int(minor))

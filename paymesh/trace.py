@@ -15,7 +15,9 @@ from rich.table import Table
 from paymesh.check.snapshots import SERVICES, Row, Snapshots, snapshots
 from paymesh.money import Money
 
-WIDTH_OF_ID = 31
+WIDTH_OF_ID = 32
+WIDTH_OF_ACCOUNT, WIDTH_OF_AMOUNT = 33, 13
+"""So that the journals' columns stand below each other."""
 
 
 class UnknownBusinessId(LookupError):
@@ -223,7 +225,7 @@ def _print_timeline(console: Console, told: Story) -> None:
     table.add_column("service", no_wrap=True)
     table.add_column("event", overflow="fold")
     table.add_column("state", no_wrap=True)
-    table.add_column("id", style="dim", no_wrap=True, min_width=WIDTH_OF_ID + 1)
+    table.add_column("id", style="dim", no_wrap=True, min_width=WIDTH_OF_ID)
     for m in told.moments:
         ms = (m.at - start).total_seconds() * 1000
         name = m.event.removeprefix(f"{m.service}.")
@@ -238,11 +240,12 @@ def _print_journal(console: Console, journal: Journal) -> None:
     sums = {"DEBIT": _sum(journal, "DEBIT"), "CREDIT": _sum(journal, "CREDIT")}
     balanced = sums["DEBIT"] == sums["CREDIT"]
     table.add_column("account", "total" if balanced else "[red]does not balance[/]",
-                     footer_style="dim", overflow="fold")  # fmt: skip
-    table.add_column("reference", style="dim", overflow="fold", max_width=WIDTH_OF_ID)
+                     footer_style="dim", overflow="fold", width=WIDTH_OF_ACCOUNT)  # fmt: skip
+    table.add_column("reference", style="dim", overflow="fold", width=WIDTH_OF_ID)
     for side, sum_ in sums.items():
-        table.add_column(side.lower(), sum_, justify="right", no_wrap=True,
-                         footer_style="bold" if balanced else "bold red")  # fmt: skip
+        style = "bold" if balanced else "bold red"
+        table.add_column(side.lower(), sum_, footer_style=style, justify="right",
+                         no_wrap=True, min_width=WIDTH_OF_AMOUNT)  # fmt: skip
     for entry in journal.entries:
         amounts = [str(entry.amount) if entry.side == side else "" for side in sums]
         table.add_row(escape(entry.account), escape(entry.reference), *amounts)

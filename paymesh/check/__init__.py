@@ -2,7 +2,7 @@
 
 from paymesh.check.model import Finding, Invariant, Result
 from paymesh.check.printing import print_findings
-from paymesh.check.runner import INVARIANTS, check, run
+from paymesh.check.runner import INVARIANTS, check
 from paymesh.check.snapshots import DatabaseUnreadable
 
 __all__ = [
@@ -13,5 +13,4 @@ __all__ = [
     "Result",
     "check",
     "print_findings",
-    "run",
 ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway_svc.domain import MOVES as ORDER_MOVES
+from gateway_svc.domain import MOVES as COLLECT_MOVES
+from gateway_svc.domain import REFUND_MOVES, OrderKind
 from pay_svc.domain import INSTRUCTION_MOVES, PAYMENT_MOVES
 from paymesh.check.model import Finding, Options, each
 from paymesh.check.snapshots import SERVICES, Snapshots
@@ -43,7 +44,10 @@ TRACKED = (
     Tracked("trade", "notification", "trade.notification.", "PENDING", {"": NOTIFICATION_MOVES}),
     Tracked("pay", "payment", "pay.payment.", "PROCESSING", {"": PAYMENT_MOVES}),
     Tracked("pay", "instruction", "pay.instruction.", "PROCESSING", {"": INSTRUCTION_MOVES}),
-    Tracked("gateway", "channel_order", "gateway.channel.", "PENDING", {"": ORDER_MOVES}),
+    Tracked(
+        "gateway", "channel_order", "gateway.channel.", "PENDING",
+        {OrderKind.COLLECT.value: COLLECT_MOVES, OrderKind.REFUND.value: REFUND_MOVES}, "r.kind",
+    ),
 )  # fmt: skip
 
 _ILLEGAL = """

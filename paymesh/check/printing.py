@@ -44,12 +44,12 @@ def print_findings(console: Console, results: Sequence[Result]) -> None:
 
 
 def _print_finding(console: Console, finding: Finding) -> None:
-    console.print(f"\n[bold]{finding.invariant}  {escape(finding.title)}[/]")
+    lines = [f"[dim]{escape(_text(row))}[/]" for row in finding.rows]
     if finding.business_id:
-        console.print(Padding(f"business_id [cyan]{escape(finding.business_id)}[/]", (0, 3)))
-    for row in finding.rows:
-        console.print(Padding(f"[dim]{escape(_text(row))}[/]", (0, 3)))
-    console.print(Padding(f"→ {escape(finding.what_to_do)}", (0, 3)))
+        lines.insert(0, f"business_id [cyan]{escape(finding.business_id)}[/]")
+    lines.append(f"→ {escape(finding.what_to_do)}")
+    console.print(f"\n[bold]{finding.invariant}  {escape(finding.title)}[/]")
+    console.print(Padding("\n".join(lines), (0, 0, 0, 3), expand=False))
 
 
 def _text(row: Mapping[str, Any]) -> str:

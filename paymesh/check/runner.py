@@ -45,52 +45,36 @@ _BUSY_LEDGER = """
 """
 
 
-async def run(
-    reader_urls: Mapping[str, str],
-    *,
-    grace_s: float = 60.0,
-    sandbox_book: dict[str, Any] | None = None,
-    parked: Mapping[str, set[str]] | None = None,
-    progress: Callable[[Result], None] | None = None,
-) -> list[Result]:
-    """Checks all invariants; `progress` hears of each when it is known.
-
-    Raises DatabaseUnreadable. Without `sandbox_book` nothing is said about invariant 16.
-    """
-    options = Options(grace_s=grace_s, parked=parked or {}, sandbox_book=sandbox_book)
-    chosen = [i for i in INVARIANTS if i.number != 16 or sandbox_book is not None]
-    results: dict[int, Result] = {}
-
-    async def one_pass(invariants: Iterable[Invariant]) -> None:
-        async with snapshots(reader_urls) as s:
-            for invariant in invariants:
-                before = results.get(invariant.number)
-                result = await _checked(invariant, s, options, before)
-                results[invariant.number] = result
-                if progress is not None and (before is not None or not result.findings):
-                    progress(result)
-
-    await one_pass(chosen)
-    doubted = [i for i in chosen if results[i.number].findings]
-    if doubted:
-        await asyncio.sleep(READ_AGAIN_AFTER_S)
-        await one_pass(doubted)
-    return [results[i.number] for i in chosen]
-
-
 async def check(
     reader_urls: Mapping[str, str],
     *,
     grace_s: float = 60.0,
     sandbox_book: dict[str, Any] | None = None,
     parked: Mapping[str, set[str]] | None = None,
-    progress: Callable[[Result], None] | None = None,
-) -> list[Finding]:
-    """All violations of all invariants; see `run`."""
-    results = await run(
-        reader_urls, grace_s=grace_s, sandbox_book=sandbox_book, parked=parked, progress=progress
-    )
-    return [finding for result in results for finding in result.findings]
+    progress: Callable[[str], None] | None = None,
+) -> list[Result]:
+    """Checks all invariants; `progress` hears which one is next. The books are right if no result
+    has findings. Without `sandbox_book` nothing is said about invariant 16.
+
+    Raises DatabaseUnreadable.
+    """
+    options = Options(grace_s=grace_s, parked=parked or {}, sandbox_book=sandbox_book)
+    chosen = [i for i in INVARIANTS if i.number != 16 or sandbox_book is not None]
+    results: dict[int, Result] = {}
+
+    async def one_pass(invariants: Iterable[Invariant], again: str = "") -> None:
+        async with snapshots(reader_urls) as s:
+            for i in invariants:
+                if progress is not None:
+                    progress(f"{i.number}  {i.sentence}{again}")
+                results[i.number] = await _checked(i, s, options, results.get(i.number))
+
+    await one_pass(chosen)
+    doubted = [i for i in chosen if results[i.number].findings]
+    if doubted:
+        await asyncio.sleep(READ_AGAIN_AFTER_S)
+        await one_pass(doubted, " (again)")
+    return [results[i.number] for i in chosen]
 
 
 async def _checked(

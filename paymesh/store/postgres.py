@@ -127,10 +127,12 @@ class PostgresStore:
                 raw = cast(Connection, proxy.driver_connection)
                 if raw.info.transaction_status != TransactionStatus.IDLE:
                     raise Unreachable("the pool gave a connection with an open transaction")
+                failed = True
                 try:
                     yield raw
+                    failed = False
                 finally:
-                    await _settle(raw)
+                    await _settle(raw, failed=failed)
         except (DBAPIError, PoolTimeout) as error:
             raise Unreachable(str(error)) from error
 
@@ -178,12 +180,19 @@ class PostgresStore:
         await self._run(sql.CONFIRM, ([shard_of(i) for i in ids], ids))
 
 
-async def _settle(raw: Connection) -> None:
-    """Leaves the connection idle for the next user, or closed."""
-    if raw.closed or raw.info.transaction_status == TransactionStatus.IDLE:
+async def _settle(raw: Connection, *, failed: bool) -> None:
+    """Leaves the connection idle for the next user, or closed.
+
+    After a pipeline that failed psycopg counts statements as prepared that the server, skipping
+    them, never saw. Only a prepared DEALLOCATE ALL always makes both forget them all.
+    """
+    if raw.closed:
         return
     try:
-        await raw.execute("ROLLBACK")
+        if raw.info.transaction_status != TransactionStatus.IDLE:
+            await raw.execute("ROLLBACK")
+        if failed:
+            await raw.execute("DEALLOCATE ALL", prepare=True)
     except psycopg.Error:
         await raw.close()  # the pool opens another; an open transaction must not survive in it
 

@@ -37,5 +37,5 @@ def empty(mesh: World) -> World:
 @pytest.fixture
 def world(empty: World) -> World:
     """With a trade that was paid ten minutes ago, at its second attempt; the first was returned."""
-    empty.plant()
+    empty.restore()
     return empty

@@ -1,8 +1,7 @@
-"""A PostgreSQL and a sandbox of our own, a fresh database a test, the gateway as it really runs."""
+"""PostgreSQL and sandbox of our own, an empty database a test, the gateway as it really runs."""
 
 from __future__ import annotations
 
-import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -11,13 +10,21 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from gateway_svc.store import metadata
 from paymesh.bus.inprocess import InProcessBus
 from paymesh.bus.topology import Topology
 from paymesh.db import provision
 from paymesh.db.migrate import ROOT, migrate
 from paymesh.launch.postgres import PostgresServer, start_postgres, stop_postgres
 from paymesh.signing import generate_key_pair
-from tests.gateway.gateway_world import TEMPLATE, Database, Events, Gateways, database_of
+from tests.gateway.gateway_world import (
+    DATABASE,
+    PASSWORD,
+    Database,
+    Events,
+    Gateways,
+    database_of,
+)
 from tests.sandbox.sandbox_actors import Keys, Program, World
 
 
@@ -25,7 +32,7 @@ from tests.sandbox.sandbox_actors import Keys, Program, World
 def postgres() -> Iterator[PostgresServer]:
     # Not in pytest's folder: as root the server runs as nobody, who cannot enter that.
     folder = Path(tempfile.mkdtemp(prefix="paymesh-gateway-"))
-    server = start_postgres(folder)
+    server = start_postgres(folder, settings={"fsync": "off"})  # no power cuts here
     yield server
     stop_postgres(server, mode="immediate")
     shutil.rmtree(folder)
@@ -33,19 +40,19 @@ def postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="session")
 def migrated(postgres: PostgresServer) -> Database:
-    """The template: a database with our schema and nothing in it."""
-    provision.create_roles(postgres.url, dict.fromkeys(provision.ROLES, "x"))
-    provision.create_database(postgres.url, "gateway", database=TEMPLATE)
-    database = database_of(postgres, TEMPLATE)
+    """A database with our schema, as an operator makes it."""
+    provision.create_roles(postgres.url, dict.fromkeys(provision.ROLES, PASSWORD))
+    provision.create_database(postgres.url, "gateway", database=DATABASE)
+    database = database_of(postgres, DATABASE)
     migrate("gateway", database.owner_url, app_role="paymesh_gateway_app")
     return database
 
 
 @pytest.fixture
-def database(postgres: PostgresServer, migrated: Database) -> Database:
-    name = f"gateway_{secrets.token_hex(4)}"
-    provision.create_database(postgres.url, "gateway", database=name, template=TEMPLATE)
-    return database_of(postgres, name)
+def database(migrated: Database) -> Database:
+    """With nothing in it."""
+    migrated.execute(f"TRUNCATE {', '.join(metadata.tables)}")
+    return migrated
 
 
 @pytest.fixture(scope="session")

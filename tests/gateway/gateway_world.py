@@ -34,7 +34,8 @@ from paymesh.signing import Signer
 from paymesh.wire import time_to
 from tests.sandbox.sandbox_actors import Keys
 
-TEMPLATE = "gateway_template"
+DATABASE = "gateway_tests"
+PASSWORD = "trusted-here"
 PATIENCE_S = 8.0
 TIME_SCALE = 0.02
 """The ladder's first rungs are 0.1 s, 0.6 s and 2.4 s."""
@@ -73,7 +74,7 @@ class Database:
 def database_of(server: PostgresServer, name: str) -> Database:
     return Database(
         *(
-            provision.url_for(server.url, role=role, password="trusted-here", database=name)
+            provision.url_for(server.url, role=role, password=PASSWORD, database=name)
             for role in ("postgres", "paymesh_gateway_owner", "paymesh_gateway_app")
         )
     )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway_svc.domain import (
@@ -101,7 +101,7 @@ class Book:
         self.tell(placing(self.kind))
 
     def tell(self, command: Any, at: datetime = AT) -> Any:
-        rules = {Place: place, RequestClose: request_close, Report: report}
+        rules: dict[type, Any] = {Place: place, RequestClose: request_close, Report: report}
         decision = rules[type(command)](self.view, command, at, View(), timing=TIMING)
         before = self.view.order
         self.view = decision.state
@@ -332,6 +332,7 @@ class Truth:
         self.last = self.words[-1]
 
 
+@settings(deadline=None)  # of time a busy machine takes what it wants
 @given(
     end=st.sampled_from(["paid", "closed", "refused", "paid late"]),
     close_at=st.none() | st.integers(0, 12),

@@ -32,7 +32,11 @@ def sandboxed_plan(servers_home: Path, admin_url: str) -> Iterator[MeshPlan]:
     """Databases and a sandbox of their own for the mesh in one process."""
     prefix = f"quick_{secrets.token_hex(3)}_"
     plan = prepare(
-        servers_home / "quick", amqp=False, time_scale=TIME_SCALE, prefix=prefix, admin_url=admin_url
+        servers_home / "quick",
+        amqp=False,
+        time_scale=TIME_SCALE,
+        prefix=prefix,
+        admin_url=admin_url,
     )
     sandbox = Mesh(plan)
     sandbox.start(["sandbox"])

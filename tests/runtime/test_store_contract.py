@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import psycopg
 import pytest
 
 from paymesh.clock import SystemClock
 from paymesh.core import Guard
+from paymesh.db.engine import create_engine
 from paymesh.db.migrate import differences
+from paymesh.money import Money
 from paymesh.store.memory import MemoryStore
-from paymesh.store.port import Conflict, Reads, Rejected, Store, Unreachable
+from paymesh.store.port import (
+    Conflict,
+    Reads,
+    Rejected,
+    RequestKey,
+    Store,
+    StoredAnswer,
+    Unreachable,
+)
 from paymesh.store.postgres import PostgresStore
 from tests.runtime.store_contract import StoreContract, insert, write
 from tests.runtime.world import Database, attempt, trade, view_of
 from trade_svc.domain import TradeView
-from trade_svc.store import ATTEMPT, TRADES, metadata
+from trade_svc.store import ATTEMPT, TRADE, TRADES, metadata
 
 
 class TestMemoryStore(StoreContract):
@@ -72,14 +80,28 @@ async def test_a_key_that_is_no_id_has_no_state(postgres_store: PostgresStore, k
         assert (await transaction.read(TRADES, Reads(keys=[key, row.id]))).states == expected
 
 
+async def test_a_connection_works_after_any_number_of_failed_batches(database: Database) -> None:
+    """What a failed pipeline skipped was never prepared, whatever the driver thinks of it."""
+    engine = create_engine(database.app_url, pool=1)
+    store = PostgresStore(engine)
+    for n in range(5):
+        bad, good = trade(amount=Money("CNY", 0)), trade()
+        request = RequestKey("CreateTrade:mer_1", str(n))
+        answers = {request: StoredAnswer(b"", True, b"")}
+        with pytest.raises(Rejected):
+            await write(store, inserts={TRADE: [bad]}, answers=answers)
+        await write(store, inserts={TRADE: [good]}, answers=answers)
+        assert await view_of(store, good.id) == TradeView(good)
+    await engine.dispose()
+
+
 async def test_a_server_that_is_away_is_unreachable_and_then_back(
     database: Database, postgres_store: PostgresStore
 ) -> None:
     """Connections that died in the pool are replaced without anybody noticing."""
     row = trade()
     await insert(postgres_store, row)
-    query: Callable[..., object] = database.query
-    query(
+    database.query(
         "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity "
         "WHERE datname = %s AND usename = 'paymesh_trade_app'",
         database.name,

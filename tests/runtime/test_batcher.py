@@ -1,0 +1,143 @@
+"""The batcher: who comes at once goes together, who is alone doesn't wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from paymesh.batcher import Batcher, BatchLimits
+from paymesh.clock import SystemClock
+from paymesh.errors import Internal, Overloaded
+
+
+class NotingClock(SystemClock):
+    """Notes how long somebody wanted to wait."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        await super().sleep(0)
+
+
+class Doubler:
+    """Processes batches of numbers; each waits until the gate is open."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.running = self.most_running = 0
+
+    async def __call__(self, items: Sequence[int]) -> Sequence[int]:
+        self.batches.append(list(items))
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        await self.gate.wait()
+        self.running -= 1
+        if -1 in items:
+            raise ZeroDivisionError
+        return [2 * item for item in items]
+
+
+async def turns(count: int = 20) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_callers_of_one_moment_share_a_batch_and_get_their_own_outcome() -> None:
+    doubler = Doubler()
+    batcher = Batcher(doubler, clock=SystemClock())
+    assert await asyncio.gather(*map(batcher.submit, range(5))) == [0, 2, 4, 6, 8]
+    assert doubler.batches == [[0, 1, 2, 3, 4]]
+    await batcher.close()
+
+
+async def test_a_lone_caller_never_waits() -> None:
+    clock = NotingClock()
+    batcher = Batcher(Doubler(), clock=clock)
+    for number in range(3):
+        assert await batcher.submit(number) == 2 * number
+    assert clock.waits == []
+    await batcher.close()
+
+
+async def test_it_lingers_after_a_batch_of_many_longer_the_fuller_it_was() -> None:
+    clock = NotingClock()
+    limits = BatchLimits(items_max=100, linger_max_s=0.01)
+    batcher = Batcher(Doubler(), clock=clock, limits=limits)
+    for size in (10, 50, 1, 1):
+        await asyncio.gather(*map(batcher.submit, range(size)))
+    assert clock.waits == pytest.approx([0.004, 0.01])
+    await batcher.close()
+
+
+async def test_a_batch_has_at_most_so_many_items_and_so_many_are_in_flight() -> None:
+    doubler = Doubler()
+    doubler.gate.clear()
+    limits = BatchLimits(items_max=3, in_flight_max=2, linger_max_s=0)
+    batcher = Batcher(doubler, clock=SystemClock(), limits=limits)
+    callers = asyncio.gather(*map(batcher.submit, range(10)))
+    await turns()
+    assert doubler.batches == [[0, 1, 2], [3, 4, 5]]
+    doubler.gate.set()
+    assert await callers == [2 * n for n in range(10)]
+    assert [len(batch) for batch in doubler.batches] == [3, 3, 3, 1]
+    assert doubler.most_running == 2
+    await batcher.close()
+
+
+async def test_too_long_a_queue_is_overload_and_nothing_else_suffers() -> None:
+    doubler = Doubler()
+    doubler.gate.clear()
+    limits = BatchLimits(items_max=1, in_flight_max=1, queue_items_max=2)
+    batcher = Batcher(doubler, clock=SystemClock(), limits=limits)
+    running = asyncio.create_task(batcher.submit(0))
+    await turns()
+    queued = [asyncio.create_task(batcher.submit(n)) for n in (1, 2)]
+    await turns()
+    with pytest.raises(Overloaded):
+        await batcher.submit(3)
+    doubler.gate.set()
+    assert await asyncio.gather(running, *queued) == [0, 2, 4]
+    await batcher.close()
+
+
+async def test_a_caller_that_leaves_takes_a_queued_item_along_but_not_a_running_one() -> None:
+    doubler = Doubler()
+    doubler.gate.clear()
+    batcher = Batcher(doubler, clock=SystemClock(), limits=BatchLimits(in_flight_max=1))
+    running = asyncio.create_task(batcher.submit(1))
+    await turns()
+    leaving, staying = (asyncio.create_task(batcher.submit(n)) for n in (2, 3))
+    await turns()
+    for task in (running, leaving):
+        task.cancel()
+    await turns()
+    doubler.gate.set()
+    assert await staying == 6
+    assert doubler.batches == [[1], [3]]
+    await batcher.close()
+
+
+async def test_a_batch_that_breaks_is_told_to_each_of_its_callers_only() -> None:
+    doubler = Doubler()
+    batcher = Batcher(doubler, clock=SystemClock(), limits=BatchLimits(in_flight_max=1))
+    outcomes = await asyncio.gather(batcher.submit(1), batcher.submit(-1), return_exceptions=True)
+    assert outcomes == [Internal("the batch broke: ZeroDivisionError")] * 2
+    assert await batcher.submit(2) == 4
+    await batcher.close()
+
+
+async def test_closing_does_what_is_queued_and_takes_no_more() -> None:
+    doubler = Doubler()
+    batcher = Batcher(doubler, clock=SystemClock(), limits=BatchLimits(items_max=1))
+    callers = [asyncio.create_task(batcher.submit(n)) for n in range(5)]
+    await turns(2)
+    await batcher.close()
+    with pytest.raises(Overloaded):
+        await batcher.submit(9)
+    assert await asyncio.gather(*callers) == [0, 2, 4, 6, 8]

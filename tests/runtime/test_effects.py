@@ -1,0 +1,275 @@
+"""Effects: done once at a time, within the room there is; what was dropped, the sweep does."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+
+from paymesh.clock import SystemClock
+from paymesh.context import Context, DeadlineClass
+from paymesh.effects import EffectExecutor, EffectLimits, Result, SweepLimits, sweep
+from paymesh.errors import PaymentError, Unavailable
+from paymesh.shell import Done, Item, Outcome, Shell
+from paymesh.store.memory import MemoryStore
+from paymesh.store.port import Store
+from paymesh.store.postgres import PostgresStore
+from tests.runtime.store_contract import insert
+from tests.runtime.world import (
+    CONTEXT,
+    RULES,
+    Published,
+    create,
+    done,
+    one,
+    pay,
+    trade,
+    trade_of,
+    view_of,
+)
+from trade_svc import domain, wire
+from trade_svc.domain import PaymentMoved, PaymentOutcome, StartPayment, Timing, TradeState
+from trade_svc.store import TRADES
+
+
+@dataclass(frozen=True)
+class Ask:
+    """An effect."""
+
+    number: int
+    context: Context = CONTEXT
+
+
+@dataclass(frozen=True)
+class Tell:
+    """A command: what came of it."""
+
+    number: int
+    context: Context = CONTEXT
+
+
+class World:
+    """An executor whose effects wait for the gate, and a core that notes what it is told."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.asked: list[int] = []
+        self.told: list[Item] = []
+        self.error: Exception | None = None
+        self.outcome: Outcome | None = None
+        self.gate = asyncio.Event()
+        self.executor = EffectExecutor(
+            name="test", does={Ask: self.ask}, limits=EffectLimits(**limits), clock=SystemClock()
+        )
+        self.executor.bind(self.submit)
+
+    async def ask(self, effect: Ask) -> Result:
+        self.asked.append(effect.number)
+        await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        return Result(command=Tell(effect.number), value=f"value {effect.number}")
+
+    async def submit(self, item: Item) -> Outcome:
+        self.told.append(item)
+        return self.outcome or Done(None, None)
+
+    def numbers(self) -> list[int]:
+        return [item.command.number for item in self.told]
+
+
+async def test_an_effect_is_done_once_at_a_time_however_often_it_is_offered() -> None:
+    world = World()
+    world.executor.offer([Ask(1), Ask(1), Ask(2)])
+    assert world.executor.start(Ask(1)) is world.executor.start(Ask(1))
+    await asyncio.sleep(0)
+    world.gate.set()
+    assert await world.executor.settle([Ask(1), Ask(2)], timeout_s=1) == ["value 1", "value 2"]
+    assert world.asked == [1, 2]
+    assert await world.executor.settle([Ask(1)], timeout_s=1) == ["value 1"]
+    assert world.asked == [1, 2, 1], "when it is over, it may be done again"
+
+
+async def test_what_came_of_it_goes_into_the_core_with_time_of_its_own() -> None:
+    world = World(effect_timeout_s=3)
+    world.gate.set()
+    await world.executor.settle([Ask(1)], timeout_s=1)
+    [item] = world.told
+    assert item.command == Tell(1)
+    assert item.call.context == CONTEXT
+    assert item.call.deadline_class is DeadlineClass.BACKGROUND
+    assert 2 < item.call.deadline - SystemClock().monotonic() <= 3
+
+
+async def test_an_effect_that_nobody_does_is_itself_a_command() -> None:
+    """A deadline that has passed, for example."""
+    world = World()
+    await world.executor.settle([Tell(7)], timeout_s=1)
+    assert world.numbers() == [7]
+
+
+async def test_without_room_an_effect_is_dropped_not_queued() -> None:
+    world = World(in_flight_max=2)
+    world.executor.offer([Ask(1), Ask(2), Ask(3)])
+    assert world.executor.start(Ask(4)) is None
+    await asyncio.sleep(0)
+    assert world.asked == [1, 2]
+    assert await world.executor.settle([Ask(3)], timeout_s=1) == [None]
+    world.gate.set()
+    await world.executor.settle([Ask(1), Ask(2)], timeout_s=1)
+    assert await world.executor.settle([Ask(3)], timeout_s=1) == ["value 3"]
+
+
+@pytest.mark.parametrize("error", [Unavailable("not now"), TimeoutError(), ZeroDivisionError()])
+async def test_what_fails_is_left_for_later_and_harms_nobody(error: Exception) -> None:
+    world = World()
+    world.error = error
+    world.gate.set()
+    assert await world.executor.settle([Ask(1)], timeout_s=1) == [None]
+    world.error = None
+    assert await world.executor.settle([Ask(1)], timeout_s=1) == ["value 1"]
+    assert world.numbers() == [1]
+
+
+async def test_a_core_that_refuses_leaves_the_effect_for_later() -> None:
+    world = World()
+    world.outcome = Unavailable("the database is away")
+    world.gate.set()
+    assert await world.executor.settle([Ask(1)], timeout_s=1) == [None]
+
+
+async def test_an_effect_that_takes_too_long_is_given_up() -> None:
+    world = World(effect_timeout_s=0.02)
+    assert await world.executor.settle([Ask(1)], timeout_s=1) == [None]
+    assert world.executor.start(Ask(1)) is not None
+    await world.executor.close(grace_s=1)
+
+
+async def test_who_waits_for_an_effect_leaves_without_stopping_it() -> None:
+    world = World()
+    assert await world.executor.settle([Ask(1)], timeout_s=0.01) == [None]
+    world.gate.set()
+    assert await world.executor.settle([Ask(1)], timeout_s=1) == ["value 1"]
+    assert world.asked == [1]
+
+
+async def test_closing_lets_go_of_what_does_not_end() -> None:
+    world = World()
+    world.executor.offer([Ask(1)])
+    await asyncio.sleep(0)
+    await world.executor.close(grace_s=0.01)
+    assert world.told == []
+
+
+# The sweep
+
+
+class PaymentCore:
+    """Does StartPayment: the payment has succeeded at once."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+        self.error: PaymentError | None = None
+
+    async def start(self, effect: StartPayment) -> Result:
+        self.started.append(effect.payment_id)
+        if self.error is not None:
+            raise self.error
+        return Result(
+            PaymentMoved(
+                effect.trade_id,
+                effect.payment_id,
+                PaymentOutcome.SUCCEEDED,
+                effect.amount,
+                effect.context,
+            )
+        )
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def store(request: pytest.FixtureRequest) -> Store:
+    if request.param == "memory":
+        return MemoryStore(SystemClock())
+    found: PostgresStore = request.getfixturevalue("postgres_store")
+    return found
+
+
+def process_on(
+    store: Store, payments: PaymentCore, **limits: Any
+) -> tuple[Shell[Any], EffectExecutor]:
+    """A process of the trade core; a row's effects are due again at once."""
+    timing = Timing(effect_lease=timedelta(0))
+    executor = EffectExecutor(
+        name="trade",
+        does={StartPayment: payments.start},
+        limits=EffectLimits(**limits),
+        clock=SystemClock(),
+    )
+    shell: Shell[Any] = Shell(
+        store=store,
+        aggregate=TRADES,
+        rules={**RULES, domain.PayTrade: partial(domain.pay_trade, timing=timing)},
+        encode=wire.encode,
+        clock=SystemClock(),
+        publisher=Published(),
+        executor=executor,
+        owed=partial(domain.owed, timing=timing),
+    )
+
+    async def submit(item: Item) -> Outcome:
+        return await one(shell, item)
+
+    executor.bind(submit)
+    return shell, executor
+
+
+SWEEP = SweepLimits(ladder_s=(5, 30))
+
+
+async def test_the_sweep_does_what_was_dropped(store: Store) -> None:
+    """A process without room commits the attempt; another one's sweep carries it out."""
+    payments = PaymentCore()
+    full, _ = process_on(store, payments, in_flight_max=0)
+    item = create("order")
+    trade_id = item.command.trade_id
+    await one(full, item)
+    payment_id = done(await one(full, pay(trade_id))).reply.payment_id
+    assert payments.started == []
+
+    shell, executor = process_on(store, payments)
+    assert await sweep(shell, executor, clock=SystemClock(), limits=SWEEP) == 1
+    assert payments.started == [payment_id]
+    found = await trade_of(store, trade_id)
+    assert (found.state, found.paid_payment_id) == (TradeState.PAID, payment_id)
+    assert found.next_action_at is None
+    assert await sweep(shell, executor, clock=SystemClock(), limits=SWEEP) == 0
+
+
+async def test_what_fails_in_a_sweep_climbs_the_ladder(store: Store) -> None:
+    payments = PaymentCore()
+    payments.error = Unavailable("not now")
+    shell, executor = process_on(store, payments)
+    item = create("order")
+    trade_id = item.command.trade_id
+    await one(shell, item)
+    await one(shell, pay(trade_id))
+    await executor.close()
+    assert await sweep(shell, executor, clock=SystemClock(), limits=SWEEP) == 1
+    assert len(payments.started) == 2
+    found = await trade_of(store, trade_id)
+    assert (found.state, found.action_attempts) == (TradeState.PAYING, 1)
+    assert await sweep(shell, executor, clock=SystemClock(), limits=SWEEP) == 0, "not yet"
+
+
+async def test_a_trade_whose_time_is_over_is_closed_by_the_sweep(store: Store) -> None:
+    """What is owed then is a command, and goes straight into the core."""
+    now = SystemClock().now()
+    over = trade(expires_at=now - timedelta(seconds=1), next_action_at=now - timedelta(seconds=1))
+    await insert(store, over, replace(trade(), next_action_at=None))
+    shell, executor = process_on(store, PaymentCore())
+    assert await sweep(shell, executor, clock=SystemClock(), limits=SWEEP) == 1
+    assert (await trade_of(store, over.id)).state is TradeState.CLOSED
+    assert (await view_of(store, over.id)).attempts == ()
