@@ -62,7 +62,8 @@ class PaymentError(Exception):
         return hash((self.code, self.reason, self.message))
 
     def _key(self) -> tuple[object, ...]:
-        return (self.code, self.reason, self.message, self.fields, tuple(sorted(self.metadata.items())))
+        metadata = tuple(sorted(self.metadata.items()))
+        return (self.code, self.reason, self.message, self.fields, metadata)
 
 
 class InvalidField(PaymentError):

@@ -36,7 +36,8 @@ app = typer.Typer(
 )
 topology = typer.Typer(help="The exchanges and queues of RabbitMQ.", no_args_is_help=True)
 app.add_typer(topology, name="topology")
-console = Console(highlight=False)
+# Piped output has no width of its own: take what the tables need.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
 
 PID_FILE = "supervisor.pid"
 UP_TIMEOUT_S = 120.0
@@ -135,7 +136,7 @@ def _plan_of_running() -> MeshPlan:
     folder = home()
     if running_servers(folder).postgres is None and not os.environ.get("PAYMESH_DATABASE_URL"):
         raise fail("no mesh is up here; `paymesh up` starts it")
-    return prepare(folder, amqp=False)
+    return prepare(folder, amqp=False, running=_supervisor_pid(folder) is not None)
 
 
 @app.command()

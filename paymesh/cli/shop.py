@@ -150,6 +150,8 @@ class Shop:
             "request_id": request_id(),
             "merchant_id": self.merchant_id,
             "order_type": self.order_type,
+            "sub_type": "book",
+            "pay_org_no": "contract-1",
             "merchant_order_no": f"order-{secrets.token_hex(6)}",
             "type": trade_pb2.TRADE_TYPE_INSTANT,
             "amount": money_pb2.Money(currency_code="EUR", minor_units=1234),

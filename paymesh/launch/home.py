@@ -51,17 +51,17 @@ def free_port() -> int:
     raise OSError(f"no free port found in {_PORT_ATTEMPTS_MAX} attempts")
 
 
-def kept_ports(file: Path, names: Sequence[str]) -> dict[str, int]:
+def kept_ports(file: Path, names: Sequence[str], *, in_use: bool = False) -> dict[str, int]:
     """The port of each name, the same ones as last time (JSON in `file`) where still free.
 
     A server that is restarted is found where it was; a port that somebody else took meanwhile is
-    replaced by a new one, and the file says so.
+    replaced by a new one, and the file says so. `in_use`: it is our own servers that hold them.
     """
     kept: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
     ports: dict[str, int] = {}
     for name in names:
         port = kept.get(name, 0)
-        while not port or port in ports.values() or not _is_free(port):
+        while not port or port in ports.values() or not (in_use or _is_free(port)):
             port = free_port()
         ports[name] = port
     if ports != kept:

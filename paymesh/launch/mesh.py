@@ -86,10 +86,12 @@ def prepare(
     prefix: str = "paymesh_",
     admin_url: str | None = None,
     amqp_url: str | None = None,
+    running: bool = False,
 ) -> MeshPlan:
     """Servers up, databases migrated, keys made, topology applied: safe to repeat.
 
     `admin_url` and `amqp_url` name servers that run already. Without `amqp` no broker is needed.
+    `running`: the mesh is up, its ports are its own.
     Raises PostgresUnavailable or RabbitUnavailable, saying what to do.
     """
     home.mkdir(parents=True, exist_ok=True)
@@ -100,7 +102,7 @@ def prepare(
         amqp_url = amqp_url or ensure_rabbitmq(home).amqp_url
         apply(amqp_url, Topology.load(DEFINITIONS).scaled(time_scale))
     keys = _keys(home / "keys")
-    ports = kept_ports(home / "ports.json", PORTS)
+    ports = kept_ports(home / "ports.json", PORTS, in_use=running)
 
     def url(service: str, role: str) -> str:
         return url_for(admin_url, role=role, password=passwords[role], database=databases[service])

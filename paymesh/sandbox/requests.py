@@ -14,7 +14,7 @@ from paymesh.sandbox.domain import NewOrder, NewPayout, NewRefund, Refusal
 from paymesh.sandbox.rows import Json, time_of
 
 BODY_BYTES_MAX = 64 * 1024
-AMOUNT_MAX = 10**15
+AMOUNT_MAX = 2**63 - 1
 """Minor units."""
 URL_CHARS_MAX = 256
 

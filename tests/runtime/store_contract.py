@@ -122,8 +122,8 @@ class StoreContract:
     async def test_an_update_that_breaks_a_check_is_rejected(self, store: Store) -> None:
         row = trade()
         await insert(store, row)
+        changed = replace(row, version=2, amount=Money("CNY", -5))
         with pytest.raises(Rejected):
-            changed = replace(row, version=2, amount=Money("CNY", -5))
             await write(store, updates={TRADE: [(changed, 1)]})
         assert await trade_of(store, row.id) == row
 

@@ -10,11 +10,11 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from sandbox_actors import Keys, Program, Receiver, World
 
 from gateway_svc.channels.port import PrepayOrder, RefundOrder
 from gateway_svc.channels.sandbox import SandboxChannel
 from paymesh.signing import Verifier, generate_key_pair
+from tests.sandbox.sandbox_actors import Keys, Program, Receiver, World
 
 
 @pytest.fixture(scope="session")
