@@ -21,7 +21,7 @@ from paymesh.errors import TRANSIENT, PaymentError
 from paymesh.outbox import SCHEMA_VERSION
 from paymesh.shell import Item, Outcome
 from paymesh.store.port import MessageKey
-from paymesh.telemetry import batch_span
+from paymesh.telemetry import batch_span, mark_chains
 from paymesh.wire import call_of
 
 log = structlog.get_logger()
@@ -65,6 +65,7 @@ class Consumer:
                     items.append(item)
                     origins.append((index, event))
         with batch_span(f"{self.queue} process", [item.call.traceparent for item in items]):
+            mark_chains(item.call.context.business_id for item in items)
             outcomes = await self.process(items) if items else []
         for (index, event), outcome in zip(origins, outcomes, strict=True):
             self._judge(left[index], event, outcome)

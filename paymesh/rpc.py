@@ -23,6 +23,7 @@ from paymesh.context import Call, Context
 from paymesh.errors import (
     ContextMissing,
     FieldViolation,
+    Internal,
     InvalidFields,
     PaymentError,
     TrafficMixed,
@@ -80,6 +81,7 @@ def started(
     """The call with a context of its own: a chain starts here, or goes on if it has begun."""
     old = call.context
     business_id = old.business_id or new_id("biz", bucket=bucket_of(merchant_id))
+    structlog.contextvars.bind_contextvars(business_id=business_id)
     return replace(
         call,
         context=replace(
@@ -115,7 +117,8 @@ async def batch(
     *,
     edge: bool = False,
 ) -> list[Any]:
-    """One result an item, in order. Each item is validated and handled on its own.
+    """One result an item, in order. Each item is validated and handled on its own, and a defect
+    of ours is its item's own error.
 
     `edge`: items may come without a context (and then start a chain). Raises TrafficMixed for a
     batch of live and shadow items, before anything is done.
@@ -132,12 +135,17 @@ async def batch(
                 call = call_of(item.call_context, now=time.monotonic(), limit_s=CALL_LIMIT_S)
             else:
                 call = replace(outer, context=Context(business_id=""))
+            structlog.contextvars.bind_contextvars(business_id=call.context.business_id)
             if not edge and not call.context.business_id:
                 raise ContextMissing("an item inside the mesh carries its context")
             validate(item.request)
             return result(response=await handler(call, item.request))
         except PaymentError as error:
             return result(error=to_status(error))
+        except Exception as defect:  # one item's defect must not take its neighbours down
+            log.exception("item.defect", request=type(item.request).__name__)
+            told = Internal(f"a defect of ours ({type(defect).__name__}); operators were alerted")
+            return result(error=to_status(told))
 
     return list(await asyncio.gather(*map(one, items)))
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import structlog
 from google.protobuf.descriptor import ServiceDescriptor
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
@@ -76,7 +76,9 @@ class _CallInterceptor(grpc.aio.ServerInterceptor):
             )
             if request.ByteSize() > limit:
                 raise MessageTooLarge(f"{request.ByteSize()} bytes; {method.name} takes {limit}")
-            current_call.set(_call(metadata, context, needs_context=needs_context))
+            call = _call(metadata, context, needs_context=needs_context)
+            current_call.set(call)
+            _mark(call.context.business_id, request)
             validate(request)
 
         if handler.response_streaming:
@@ -113,7 +115,9 @@ def _unary(handler: Any, name: str, prepare: Callable[[Any, Any], None]) -> Any:
         started, code = time.monotonic(), "OK"
         try:
             prepare(request, context)
-            return await handler.unary_unary(request, context)
+            response = await handler.unary_unary(request, context)
+            _mark(current_call.get().context.business_id, request, response)
+            return response
         except PaymentError as error:
             code = error.code.name
             await context.abort_with_status(rpc_status.to_status(to_status(error)))
@@ -149,6 +153,23 @@ def _streaming(handler: Any, name: str, prepare: Callable[[Any, Any], None]) -> 
     return grpc.unary_stream_rpc_method_handler(
         answer, handler.request_deserializer, handler.response_serializer
     )
+
+
+def _mark(business_id: str, *messages: Message) -> None:
+    """Puts on the call's span which chains it is about: an outsider's is known by the answer."""
+    if telemetry.enabled():
+        found = [id_ for message in messages for id_ in _business_ids(message)]
+        telemetry.mark_chains([business_id, *found])
+
+
+def _business_ids(message: Message) -> Iterator[str]:
+    """The business_id of a message and of every message in it."""
+    for field, value in message.ListFields():
+        if field.name == "business_id":
+            yield value
+        elif field.message_type is not None and not field.message_type.GetOptions().map_entry:
+            for part in value if field.is_repeated else (value,):
+                yield from _business_ids(part)
 
 
 def _defect(method: str, defect: Exception) -> Any:

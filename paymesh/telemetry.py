@@ -7,10 +7,11 @@ A batch has one span with links to the spans that its items came from.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import (
@@ -93,18 +94,29 @@ def mark(**attributes: str) -> None:
             span.set_attribute(f"payments.{name}", value)
 
 
+def mark_chains(business_ids: Iterable[str]) -> None:
+    """Puts on the present span which chains it worked for: business_id, or business_ids of many."""
+    if not _enabled:
+        return
+    ids = list(dict.fromkeys(filter(None, business_ids)))
+    if len(ids) == 1:
+        mark(business_id=ids[0])
+    elif ids:
+        trace.get_current_span().set_attribute("payments.business_ids", ids)
+
+
 @contextlib.contextmanager
 def batch_span(name: str, traceparents: Sequence[str]) -> Iterator[None]:
     """One span for a batch, linked to where its items came from; nothing when tracing is off."""
     if not _enabled:
         yield
         return
-    contexts = [
-        trace.get_current_span(_propagator.extract({"traceparent": parent})).get_span_context()
-        for parent in dict.fromkeys(filter(None, traceparents))
-    ]
-    # A batch from one origin continues its trace; a batch from many only links to them.
-    parent = _propagator.extract({"traceparent": traceparents[0]}) if len(contexts) == 1 else None
+    origins = [_propagator.extract({"traceparent": t}) for t in dict.fromkeys(traceparents) if t]
+    contexts = [trace.get_current_span(origin).get_span_context() for origin in origins]
+    contexts = [context for context in contexts if context.is_valid]
+    # A batch from one origin continues its trace; a batch from many only links to them. Never the
+    # span at hand: a batcher's task keeps that of whoever happened to come first.
+    parent = origins[0] if len(origins) == 1 else Context()
     links = [trace.Link(context) for context in contexts]
     tracer = trace.get_tracer("paymesh")
     with tracer.start_as_current_span(name, context=parent, links=links):

@@ -47,7 +47,8 @@ def postgres() -> Iterator[PostgresServer]:
     # Not in pytest's folder: as root the server runs as nobody, who cannot enter that.
     folder = Path(tempfile.mkdtemp(prefix="paymesh-runtime-", dir="/var/tmp"))
     folder.chmod(0o755)
-    server = start_postgres(folder)
+    # No test here pulls the plug: without fsync a busy disk doesn't slow them down.
+    server = start_postgres(folder, settings={"fsync": "off", "synchronous_commit": "off"})
     yield server
     stop_postgres(server, mode="immediate")
     shutil.rmtree(folder)

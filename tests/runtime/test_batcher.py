@@ -127,7 +127,8 @@ async def test_a_batch_that_breaks_is_told_to_each_of_its_callers_only() -> None
     doubler = Doubler()
     batcher = Batcher(doubler, clock=SystemClock(), limits=BatchLimits(in_flight_max=1))
     outcomes = await asyncio.gather(batcher.submit(1), batcher.submit(-1), return_exceptions=True)
-    assert outcomes == [Internal("the batch broke: ZeroDivisionError")] * 2
+    assert {*map(str, outcomes)} == {"the batch broke: ZeroDivisionError"}
+    assert all(isinstance(outcome, Internal) for outcome in outcomes)
     assert await batcher.submit(2) == 4
     await batcher.close()
 

@@ -64,7 +64,7 @@ class PaymentCore(payment_service_pb2_grpc.PaymentServiceServicer):
 
 @pytest.fixture
 async def core() -> PaymentCore:
-    return PaymentCore()
+    return PaymentCore()  # type: ignore[abstract]  # the one method that is called
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ async def test_concurrent_calls_travel_together_and_each_gets_its_own_result(
         return_exceptions=True,
     )
     assert core.subjects() == [["a", "missing", "b"]]
-    assert [found[0].credential_id, found[2].credential_id] == ["a", "b"]
+    assert [getattr(found[n], "credential_id", found[n]) for n in (0, 2)] == ["a", "b"]
     assert isinstance(found[1], PaymentError)
     assert (found[1].code, found[1].reason) == (Code.NOT_FOUND, "NOT_FOUND")
     assert found[1].metadata == {"id": "x"}

@@ -102,7 +102,7 @@ def test_money_is_written_for_people(money: Money, text: str) -> None:
 def test_the_text_of_money_names_its_exact_amount(money: Money) -> None:
     currency, amount = str(money).split(" ")
     units = Decimal(amount.replace(",", "")).scaleb(EXPONENTS[currency])
-    assert (currency, units) == (money.currency, money.minor)
+    assert (currency, units) == (money.currency, Decimal(money.minor))
 
 
 @given(MONEY, MINOR)

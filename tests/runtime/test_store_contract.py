@@ -61,7 +61,7 @@ async def test_a_second_active_attempt_conflicts(postgres_store: PostgresStore) 
 
 
 async def test_text_that_postgresql_cannot_hold_is_rejected(postgres_store: PostgresStore) -> None:
-    """NUL fails in the driver, without a code of the database: the data is at fault all the same."""
+    """NUL fails in the driver, without a code of the database: the data is at fault."""
     with pytest.raises(Rejected):
         await insert(postgres_store, trade(subject="a\x00b"))
     async with postgres_store.transaction() as transaction:
