@@ -13,6 +13,7 @@ from gateway_svc.channels.port import (
     RefundOrder,
 )
 from gateway_svc.domain import (
+    ENDS,
     AskChannel,
     ChannelOrder,
     OrderKind,
@@ -63,7 +64,7 @@ class Asking:
 
     async def _call(self, channel: Channel, order: ChannelOrder, *, asked: bool) -> Report:
         if order.kind is OrderKind.REFUND:
-            if order.state is OrderState.PROCESSING:
+            if order.state is OrderState.PROCESSING or order.state in ENDS:
                 result = await channel.query_refund(order.request_no, order.original_request_no)
             else:
                 result = await channel.refund(
@@ -76,7 +77,7 @@ class Asking:
                 )
             return report_of(order, result)
         expired = self._clock.now() >= order.expires_at
-        if order.state is OrderState.CLOSING or (expired and asked):
+        if order.state is OrderState.CLOSING or (expired and asked and order.state not in ENDS):
             return report_of(order, await channel.close(order.request_no))
         if order.state is OrderState.PENDING and not expired:
             return await self._prepay(channel, order)

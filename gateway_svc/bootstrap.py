@@ -79,9 +79,7 @@ def build(settings: GatewaySettings, *, bus: Bus, clock: Clock) -> App:
         clock=clock,
         owed=domain.owed,
         does={domain.AskChannel: asking.ask},
-        sweep=SweepLimits(
-            ladder_s=settings.ladder(5, 30, 120, 600, 3600, 21600), idle_s=0.5 * scale
-        ),
+        sweep=SweepLimits(ladder_s=settings.ladder(30, 120, 600, 3600, 21600), idle_s=0.5 * scale),
     )
     watcher = Watcher(store, ORDERS)
     callbacks = Callbacks(

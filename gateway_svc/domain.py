@@ -269,13 +269,26 @@ def report(state: OrderView, c: Report, at: datetime, view: View, *, timing: Tim
     # A callback that fits no order of ours (yet) is kept, no more: the ladder will ask.
     if order is None or not all(fact.matched for fact in facts):
         return Decision(state=state, facts=facts)
+    if _is_doubtful(order, c):
+        asked = replace(order, next_action_at=at, action_attempts=0)
+        return Decision(state=OrderView(asked), facts=facts)
     to = _destination(order, c, at, timing)
     if to is None or to not in order.moves[order.state]:
+        if to is not None and order.state in ENDS and order.next_action_at is not None:
+            state = OrderView(replace(order, next_action_at=None))  # the doubt is over
         return Decision(state=state, facts=facts)
     order = moved(order, to, order.moves, **_changes(order, c, to, at, timing))
     name, published = _EVENTS[to]
     happened = event(order, name, ChannelResult(order)) if published else history(order, name)
     return Decision(state=OrderView(order), events=(happened,), facts=facts)
+
+
+def _is_doubtful(order: ChannelOrder, c: Report) -> bool:
+    """A callback whose money does not fit, or that comes after the end: the channel is asked."""
+    if c.callback is None or c.reported is not Reported.SUCCEEDED:
+        return False
+    differs = c.moved is not None and c.moved != order.amount
+    return order.state is not OrderState.SUCCEEDED and (differs or order.state in ENDS)
 
 
 def _kept(order: ChannelOrder | None, c: Report, callback: Callback, at: datetime) -> Callback:
@@ -327,9 +340,9 @@ def _changes(
 
 
 def owed(state: OrderView, at: datetime) -> list[object]:
-    """An order that has not ended is to be asked after."""
+    """An order that has not ended, or whose end is in doubt, is to be asked after."""
     order = state.order
-    if order is None or order.state in ENDS:
+    if order is None or (order.state in ENDS and order.next_action_at is None):
         return []
     # Straight after a commit only what the channel has not been told is told; the rest waits for
     # its time on the ladder.

@@ -81,7 +81,8 @@ def announce(app: App, role: str) -> None:
     """Tells whoever started us that we are ready, and on which port: a file, written whole."""
     path = os.environ.get("PAYMESH_READY_FILE")
     if path:
-        port = app.server.port if app.server is not None else 0
+        listener = app.server or app.http
+        port = listener.port if listener is not None else 0
         temporary = Path(f"{path}.new")
         temporary.write_text(f"{role} {os.getpid()} {port}\n")
         temporary.replace(path)

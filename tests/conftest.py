@@ -1,4 +1,4 @@
-"""Servers of our own for the whole session: one PostgreSQL, one RabbitMQ, started when first used."""
+"""Servers of our own for the session: one PostgreSQL, one RabbitMQ, started when first used."""
 
 from __future__ import annotations
 

@@ -76,7 +76,8 @@ def upgrade() -> None:
         sa.Column("next_action_at", sa.DateTime(timezone=True), autoincrement=False, nullable=True),
         sa.Column("action_attempts", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.CheckConstraint(
-            "state NOT IN ('PROCESSING', 'CLOSING', 'RETURNING', 'SUSPENDED') OR next_action_at IS NOT NULL OR owner <> ''",
+            "state NOT IN ('PROCESSING', 'CLOSING', 'RETURNING', 'SUSPENDED') "
+            "OR next_action_at IS NOT NULL OR owner <> ''",
             name="payment_is_looked_after",
         ),
         sa.CheckConstraint("amount_minor > 0", name="payment_amount_positive"),

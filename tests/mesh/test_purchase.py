@@ -146,6 +146,16 @@ async def test_a_wrong_amount_never_pays_a_trade(shop: Shop) -> None:
     assert (await shop.trade(trade.trade_id)).state == trade_pb2.TRADE_STATE_PAYING
 
 
+async def test_a_callback_with_a_wrong_amount_is_not_believed(shop: Shop) -> None:
+    """The callback says one cent more than the channel's own books: the channel is asked."""
+    await shop.faults({"next": {"callback": {"wrong_amount": 1}}})
+    trade = await shop.purchase()
+    await shop.reaches(trade, trade_pb2.TRADE_STATE_PAID)
+    journals = await shop.journals(trade, 3)
+    collected = next(j for j in journals if j.event_type.endswith("/collect"))
+    assert {e.amount.minor_units for e in collected.entries} == {1234}
+
+
 async def test_a_merchant_that_answers_500_is_told_again(shop: Shop) -> None:
     """The notification climbs the ladder with the same id."""
     shop.refuse_notifications = 2

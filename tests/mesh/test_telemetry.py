@@ -19,7 +19,6 @@ from payments.type.v1 import money_pb2
 
 from paymesh import telemetry
 from paymesh.app import App
-from paymesh.bus.inprocess import InProcessBus
 from paymesh.bus.rabbitmq import RabbitBus
 from paymesh.bus.topology import Topology
 from paymesh.cli.shop import Shop, eventually, request_id
@@ -184,13 +183,13 @@ def _free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def ledger_metrics(real_plan: MeshPlan) -> Iterator[tuple[Mesh, str]]:
+def ledger_metrics(real_plan: MeshPlan) -> Iterator[str]:
     """The ledger's worker as a process of its own, and where its metrics are."""
     port = _free_port()
     mesh = Mesh(real_plan, extra={"clearing-work": {"PAYMESH_METRICS_PORT": str(port)}})
     try:
         mesh.start(["clearing-work"])
-        yield mesh, f"http://127.0.0.1:{port}/metrics"
+        yield f"http://127.0.0.1:{port}/metrics"
     finally:
         mesh.stop()
 
@@ -227,10 +226,9 @@ def _paid(context: Context, trade_id: str, minor_units: int) -> StoredEvent:
 
 @pytest.mark.slow
 async def test_a_process_shows_its_metrics_and_logs_whose_event_it_parked(
-    ledger_metrics: tuple[Mesh, str], real_plan: MeshPlan, bus: RabbitBus
+    ledger_metrics: str, real_plan: MeshPlan, bus: RabbitBus
 ) -> None:
     """A trade is paid twice with different amounts: the second event is parked."""
-    mesh, url = ledger_metrics
     context = Context(
         business_id=new_id("biz", bucket=0),
         merchant_id=new_id("mer", bucket=0),
@@ -256,7 +254,7 @@ async def test_a_process_shows_its_metrics_and_logs_whose_event_it_parked(
     assert line["level"] == "warning"
     assert line["reason"].startswith("JOURNAL_KEY_REUSED")
 
-    async with aiohttp.ClientSession() as http, http.get(url) as response:
+    async with aiohttp.ClientSession() as http, http.get(ledger_metrics) as response:
         shown = await response.text()
     assert 'payments_batch_items_count{aggregate="account"}' in shown
     for outcome in ("done", "parked"):

@@ -76,7 +76,7 @@ async def test_same_number_with_other_parameters_is_a_mismatch(
         {"amount": True},
         {"amount": 12.34},
         {"amount": "1234"},
-        {"amount": 10**16},
+        {"amount": 2**63},
         {"currency": "cny"},
         {"out_trade_no": "a/b/c/d"},
         {"subject": "a\u0000b"},
