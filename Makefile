@@ -1,6 +1,8 @@
 # Everything a person does here. Each target prepares what it needs; nothing runs as a service.
 
 bin := .venv/bin
+# A worker a core, each with servers of its own; a file stays with one worker.
+parallel := -n 2 --dist loadfile
 unexport PYTHONDONTWRITEBYTECODE # compiled modules halve the time that everything starts in
 export PATH := $(CURDIR)/$(bin):$(PATH)
 
@@ -10,10 +12,10 @@ export PATH := $(CURDIR)/$(bin):$(PATH)
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: setup ## run every form of payment end to end, on embedded servers, and tell the story
+demo: setup ## a purchase end to end on embedded servers, and its story
 	$(bin)/paymesh demo
 
-up: setup ## start the whole mesh on this machine
+up: broker ## start the whole mesh on this machine
 	$(bin)/paymesh up
 
 down: setup ## stop it; `paymesh down --purge` also removes its data
@@ -23,10 +25,10 @@ check: setup ## check all invariants of the books
 	$(bin)/paymesh check
 
 test: broker lint ## everything: lint and all tests, on real servers
-	$(bin)/pytest
+	$(bin)/pytest $(parallel)
 
-test-fast: broker lint ## lint and the tests that take milliseconds
-	$(bin)/pytest -m "not slow"
+test-fast: broker lint ## lint and the quick tests, under 2 minutes
+	$(bin)/pytest $(parallel) -m "not slow"
 
 lint: setup ## style, types, imports and contracts
 	$(bin)/ruff check .
@@ -50,5 +52,5 @@ clean: ## remove caches and build output; the data and .venv stay
 setup:
 	@scripts/setup.sh
 
-broker:
+broker: ## install RabbitMQ where it is missing and that is possible
 	@scripts/setup.sh --broker

@@ -20,7 +20,7 @@ from paymesh.bus.port import Bus, ConsumerOptions, Handler, Subscription
 from paymesh.clock import Clock
 from paymesh.core import Event
 from paymesh.effects import Do, EffectExecutor, EffectLimits, SweepLimits, sweep_forever
-from paymesh.outbox import Publisher, relay_forever
+from paymesh.outbox import Publisher, keep_outbox_forever, relay_forever
 from paymesh.server import Server, Service
 from paymesh.settings import ServiceSettings
 from paymesh.shell import Item, Outcome, Rule, Shell
@@ -141,6 +141,7 @@ class App:
                     older_than_s=self.settings.relay_older_than_s,
                 )
             )
+            self._spawn(keep_outbox_forever(self.store, clock=self.clock))
             for core in self.cores:
                 if core.sweep is not None:
                     self._spawn(

@@ -8,6 +8,7 @@ transaction; a caller that goes away while queued takes its item along, later it
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ class Batcher(Generic[I, O]):
     ) -> None:
         self._process, self._clock, self._limits = process, clock, limits
         self._queue: deque[tuple[I, asyncio.Future[O]]] = deque()
+        self._context = contextvars.copy_context()  # not the first caller's
         self._arrived = asyncio.Event()
         self._slots = asyncio.Semaphore(limits.in_flight_max)
         self._last_batch_items = 1
@@ -53,7 +55,7 @@ class Batcher(Generic[I, O]):
         if self._closed or len(self._queue) >= self._limits.queue_items_max:
             raise Overloaded("too much is waiting; repeat the same request later")
         if self._loop_task is None:
-            self._loop_task = asyncio.create_task(self._loop())
+            self._loop_task = asyncio.create_task(self._loop(), context=self._context)
         future: asyncio.Future[O] = asyncio.get_running_loop().create_future()
         self._queue.append((item, future))
         self._arrived.set()

@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 
-from paymesh import metrics
+from paymesh import metrics, telemetry
 from paymesh.clock import Clock
 from paymesh.context import Call, DeadlineClass
 from paymesh.errors import PaymentError
@@ -121,6 +121,7 @@ class EffectExecutor:
         call = Call(
             context=command.context,
             deadline=self._clock.monotonic() + self._limits.effect_timeout_s,
+            traceparent=telemetry.traceparent(),
             deadline_class=DeadlineClass.BACKGROUND,
         )
         outcome = await self._submit(Item(command=command, call=call))

@@ -26,6 +26,9 @@ PUBLISH_EVENTS_MAX = 2_000
 RELAY_OLDER_THAN_S = 5.0
 RELAY_EVENTS_MAX = 1_000
 SCHEMA_VERSION = 1
+DAYS_AHEAD = 3
+DAYS_KEPT = 7
+KEEP_EVERY_S = 3600.0
 
 
 def to_event(event: StoredEvent) -> EventMessage:
@@ -124,6 +127,16 @@ class Publisher:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+
+
+async def keep_outbox_forever(store: Store, *, clock: Clock) -> None:
+    """Every hour: partitions for the days to come, none older than a week. Until cancelled."""
+    while True:
+        try:
+            await store.keep_outbox(days_ahead=DAYS_AHEAD, days_kept=DAYS_KEPT)
+        except Exception as error:
+            log.warning("outbox.keep_failed", error=str(error))
+        await clock.sleep(KEEP_EVERY_S)
 
 
 async def relay_forever(

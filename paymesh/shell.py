@@ -46,6 +46,7 @@ from paymesh.store.port import (
     Unreachable,
     Writes,
 )
+from paymesh.telemetry import batch_span
 
 S = TypeVar("S")
 log = structlog.get_logger()
@@ -142,7 +143,8 @@ class Shell(Generic[S]):
     async def process(self, items: Sequence[Item]) -> list[Outcome]:
         """All items, each with its own outcome, in order. Never raises for an item's sake."""
         outcomes: list[Outcome | None] = [None] * len(items)
-        await self._settle(list(range(len(items))), items, outcomes)
+        with batch_span(f"{self.aggregate.name} batch", [i.call.traceparent for i in items]):
+            await self._settle(list(range(len(items))), items, outcomes)
         return [o if o is not None else Internal("no outcome was reached") for o in outcomes]
 
     async def _settle(

@@ -132,7 +132,10 @@ async def _arrivals(s: Snapshots, o: Options, queue: str, topology: Topology) ->
     async for event_id, (inbox, *published) in merged(heard, *sources):
         events = [event for group in published for event in group]
         if events and events[0]["arrived"] and not inbox and event_id not in parked:
-            what = "Is it parked (`paymesh dlq list`)? If not, emit it again from the outbox."
+            what = (
+                "Look in the dead letters of the queue (dead.*); if it is not there, put its row "
+                "back into outbox_due and the relay sends it again."
+            )
             result.append(found(13, f"an event did not reach {queue}", events, what))
         if inbox and inbox[0]["settled"] and not events:
             what = "The sender lost what it had sent: was its database restored, or failed over?"

@@ -95,6 +95,9 @@ class MemoryStore:
             found = [event for event in self.events if event.id in wanted]
             return sorted(found, key=lambda event: (event.occurred_at, event.id))
 
+    async def keep_outbox(self, *, days_ahead: int, days_kept: int) -> None:
+        """Memory has no partitions."""
+
     async def confirm(self, event_ids: Sequence[str]) -> None:
         async with self._lock:
             for event_id in event_ids:

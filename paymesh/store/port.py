@@ -144,5 +144,8 @@ class Store(Protocol):
     async def unpublished(self, *, older_than_s: float, limit: int) -> Sequence[StoredEvent]:
         """Take events that nobody has confirmed, and put them off by 30 s."""
 
+    async def keep_outbox(self, *, days_ahead: int, days_kept: int) -> None:
+        """Make room for the coming days' events, and forget those that are too old."""
+
     async def confirm(self, event_ids: Sequence[str]) -> None:
         """Forget that these events are due: the bus has them."""

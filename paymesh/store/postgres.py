@@ -94,18 +94,17 @@ class PostgresTransaction:
     async def commit(self, writes: Writes) -> None:
         failpoint("shell.before_commit")
         run = self._connection.execute
-        sent = False
         try:
             async with self._connection.pipeline() as pipeline:
                 for statement, parameters in statements(writes):
                     await run(statement, parameters)
-                await pipeline.sync()  # an error shows here, before COMMIT is sent
-                sent = True
+                # In the same flight: after an error the server skips everything up to the sync,
+                # COMMIT too.
                 done = await run("COMMIT")
                 await pipeline.sync()
         except psycopg.Error as error:
             translated = _translated(error)
-            if sent and isinstance(translated, Unreachable):
+            if isinstance(translated, Unreachable):  # COMMIT may have arrived
                 raise CommitUnknown(str(error)) from error
             raise translated from error
         if done.statusmessage != "COMMIT":
@@ -174,6 +173,10 @@ class PostgresStore:
     async def unpublished(self, *, older_than_s: float, limit: int) -> Sequence[StoredEvent]:
         rows = await self._run(sql.UNPUBLISHED, (older_than_s, limit))
         return [_stored_event(row) for row in rows]
+
+    async def keep_outbox(self, *, days_ahead: int, days_kept: int) -> None:
+        """Makes the coming days' partitions of the outbox and drops those that are too old."""
+        await self._run(sql.KEEP_OUTBOX, (days_ahead, days_kept))
 
     async def confirm(self, event_ids: Sequence[str]) -> None:
         ids = sorted(event_ids)

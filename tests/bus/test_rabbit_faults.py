@@ -17,6 +17,8 @@ from paymesh.launch.servers import Broker
 from tests.bus.contract import RabbitHarness, Seen, eventually, message
 from tests.bus.proxy import Proxy
 
+pytestmark = pytest.mark.slow
+
 QUEUE = "trade.payments"
 
 

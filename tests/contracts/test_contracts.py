@@ -10,7 +10,7 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -325,11 +325,10 @@ def test_no_file_names_one_machine_or_a_registry() -> None:
 
 
 @pytest.fixture(scope="module")
-def owner_urls(admin_url: str, servers_home: Path) -> Iterator[dict[str, str]]:
+def owner_urls(admin_url: str, plan_home: Callable[[str], Path]) -> Iterator[dict[str, str]]:
     """Freshly migrated databases, by service."""
     # Roles belong to the server: give them the passwords that the mesh of other tests uses.
-    (servers_home / "quick").mkdir(exist_ok=True)
-    passwords = credentials(servers_home / "quick" / "credentials.json")
+    passwords = credentials(plan_home("contracts") / "credentials.json")
     databases = provision(admin_url, passwords, prefix=f"contract_{secrets.token_hex(3)}_")
     roles = {service: f"paymesh_{service}_owner" for service in SERVICES}
     yield {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,11 +28,11 @@ def shop_of(plan: MeshPlan) -> Shop:
 
 
 @pytest.fixture(scope="session")
-def sandboxed_plan(servers_home: Path, admin_url: str) -> Iterator[MeshPlan]:
+def sandboxed_plan(plan_home: Callable[[str], Path], admin_url: str) -> Iterator[MeshPlan]:
     """Databases and a sandbox of their own for the mesh in one process."""
     prefix = f"quick_{secrets.token_hex(3)}_"
     plan = prepare(
-        servers_home / "quick",
+        plan_home("quick"),
         amqp=False,
         time_scale=TIME_SCALE,
         prefix=prefix,
@@ -59,9 +59,9 @@ async def shop(apps: dict[str, App], sandboxed_plan: MeshPlan) -> AsyncIterator[
 
 
 @pytest.fixture(scope="module")
-def real_plan(servers_home: Path, admin_url: str, rabbit: Broker) -> MeshPlan:
+def real_plan(plan_home: Callable[[str], Path], admin_url: str, rabbit: Broker) -> MeshPlan:
     return prepare(
-        servers_home / "real",
+        plan_home("real"),
         time_scale=TIME_SCALE,
         prefix=f"real_{secrets.token_hex(3)}_",
         admin_url=admin_url,

@@ -295,6 +295,7 @@ async def test_one_bad_item_never_refuses_its_neighbours(shop: Shop) -> None:
     assert found == Refusal(INVALID, "INVALID_FIELD", ("subject",))
 
 
+@pytest.mark.slow
 async def test_a_passed_deadline_writes_nothing(
     shop: Shop, sandboxed_plan: MeshPlan, nothing_written: None
 ) -> None:

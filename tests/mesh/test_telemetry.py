@@ -97,11 +97,6 @@ async def test_one_trace_leads_from_the_order_to_the_gateway(
             assert chains == {created.business_id}, name
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the batcher's task keeps the first caller's context: effects of later calls join the "
-    "first one's trace (paymesh/batcher.py, paymesh/shell.py: see the report)",
-)
 async def test_a_second_purchase_has_a_trace_of_its_own(
     traced: InMemorySpanExporter, apps: dict[str, App], shop: Shop
 ) -> None:

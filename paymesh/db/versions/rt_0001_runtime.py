@@ -3,7 +3,7 @@
 Revision ID: rt_0001
 """
 
-from alembic import op
+from alembic import context, op
 
 revision = "rt_0001"
 down_revision = None
@@ -46,6 +46,43 @@ def upgrade() -> None:
     op.execute("CREATE INDEX outbox_by_business_id ON outbox (business_id)")
     # Rows of a day without a partition of its own: never lost, and `work` keeps it empty.
     op.execute("CREATE TABLE outbox_default PARTITION OF outbox DEFAULT")
+    # The application role may not create tables; this function, the owner's, does it for `work`.
+    # A day whose rows already lie in the default partition keeps them there.
+    op.execute("""
+        CREATE FUNCTION outbox_partitions(days_ahead int, days_kept int) RETURNS void
+        LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
+        DECLARE
+            today date := (now() AT TIME ZONE 'UTC')::date;
+            day date;
+            part text;
+        BEGIN
+            PERFORM pg_advisory_xact_lock(7234017283807667300);
+            FOR day IN SELECT generate_series(today, today + days_ahead, '1 day')::date LOOP
+                part := 'outbox_' || to_char(day, 'YYYYMMDD');
+                IF to_regclass(part) IS NULL THEN
+                    BEGIN
+                        EXECUTE format(
+                            'CREATE TABLE %I PARTITION OF outbox FOR VALUES FROM (%L) TO (%L)',
+                            part, day::text || ' 00:00+00', (day + 1)::text || ' 00:00+00');
+                    EXCEPTION WHEN check_violation THEN
+                        RAISE WARNING 'outbox rows of % lie in the default partition', day;
+                    END;
+                END IF;
+            END LOOP;
+            FOR part IN
+                SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+                WHERE i.inhparent = 'outbox'::regclass AND c.relname ~ '^outbox_[0-9]{8}$'
+                AND to_date(right(c.relname, 8), 'YYYYMMDD') < today - days_kept
+                AND NOT EXISTS (SELECT FROM outbox_due d WHERE d.occurred_at
+                    < (to_date(right(c.relname, 8), 'YYYYMMDD') + 1)::timestamp AT TIME ZONE 'UTC')
+            LOOP
+                EXECUTE format('DROP TABLE %I', part);
+            END LOOP;
+        END $$
+    """)
+    op.execute("REVOKE ALL ON FUNCTION outbox_partitions(int, int) FROM PUBLIC")
+    app_role = context.config.attributes["app_role"]
+    op.execute(f'GRANT EXECUTE ON FUNCTION outbox_partitions(int, int) TO "{app_role}"')
     op.execute("""
         CREATE TABLE outbox_due (
             shard_key smallint NOT NULL, event_id text NOT NULL, occurred_at timestamptz NOT NULL,
@@ -55,3 +92,4 @@ def upgrade() -> None:
     # The rows of a few seconds churn through these: vacuum them by count, not by share.
     op.execute("ALTER TABLE outbox_due SET (autovacuum_vacuum_scale_factor = 0, "
                "autovacuum_vacuum_threshold = 5000)")  # fmt: skip
+    op.execute("SELECT outbox_partitions(3, 7)")

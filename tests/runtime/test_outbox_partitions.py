@@ -1,0 +1,68 @@
+"""The outbox has a partition a day, made ahead by the application role and dropped after a week."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from paymesh.db.provision import credentials, provision, url_for
+
+
+@pytest.fixture(scope="module")
+def urls(admin_url: str, plan_home) -> tuple[str, str]:  # type: ignore[no-untyped-def]
+    """(application role, superuser) of a migrated trade database."""
+    passwords = credentials(plan_home("partitions") / "credentials.json")
+    database = provision(admin_url, passwords, prefix="partitions_")["trade"]
+    app, owner = "paymesh_trade_app", "paymesh_trade_owner"
+    return (
+        url_for(admin_url, role=app, password=passwords[app], database=database),
+        url_for(admin_url, role=owner, password=passwords[owner], database=database),
+    )
+
+
+def partitions(url: str) -> set[str]:
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'outbox'::regclass"
+        )
+        return {str(row[0]) for row in rows}
+
+
+def name_of(days: int) -> str:
+    return f"outbox_{datetime.now(UTC) + timedelta(days=days):%Y%m%d}"
+
+
+def test_the_application_makes_the_coming_days_and_drops_the_old(urls: tuple[str, str]) -> None:
+    """A day with an unconfirmed event stays, however old it is."""
+    app, owner = urls
+    with psycopg.connect(owner, autocommit=True) as connection:
+        for days in (-9, -10):
+            start = datetime.now(UTC) + timedelta(days=days)
+            connection.execute(
+                f"CREATE TABLE {name_of(days)} PARTITION OF outbox FOR VALUES "  # type: ignore[arg-type]
+                f"FROM ('{start:%Y-%m-%d} 00:00+00') "
+                f"TO ('{start + timedelta(days=1):%Y-%m-%d} 00:00+00')"
+            )
+        due = f"{datetime.now(UTC) - timedelta(days=9):%Y-%m-%d} 12:00+00"
+        connection.execute("INSERT INTO outbox_due VALUES (1, 'evt', %s, %s)", (due, due))
+    with psycopg.connect(app, autocommit=True) as connection:
+        connection.execute("SELECT outbox_partitions(5, 7)")
+        # The unconfirmed event of day -9 also keeps nothing older than itself.
+        assert name_of(-10) not in partitions(app)
+        assert name_of(-9) in partitions(app)
+        assert {name_of(days) for days in range(6)} <= partitions(app)
+        with pytest.raises(errors.InsufficientPrivilege):
+            connection.execute("DROP TABLE outbox_default")
+
+
+def test_events_of_today_lie_in_todays_partition(urls: tuple[str, str]) -> None:
+    """So that a week's events go by dropping tables, not by deleting rows."""
+    app, _ = urls
+    columns = "'t','a',1,'S','b','m','o','s','p','LIVE','','', ''::bytea, false"
+    with psycopg.connect(app, autocommit=True) as connection:
+        connection.execute(f"INSERT INTO outbox SELECT 1, now(), 'evt_1', {columns}".encode())
+        row = connection.execute("SELECT tableoid::regclass::text FROM outbox").fetchone()
+    assert row == (name_of(0),)
