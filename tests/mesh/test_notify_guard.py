@@ -1,0 +1,88 @@
+"""A merchant's notify_url is its own word: it must not lead inside our network."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from paymesh.context import Context
+from paymesh.secretbox import SecretBox
+from trade_svc.delivery import Delivery, ForbiddenAddress, PublicResolver, require_public
+from trade_svc.merchants import Merchant, MerchantState
+from trade_svc.notifications import SendNotification
+
+INSIDE = [
+    "127.0.0.1",
+    "10.1.2.3",
+    "172.16.0.1",
+    "192.168.1.1",
+    "169.254.169.254",
+    "0.0.0.0",
+    "224.0.0.1",
+    "::1",
+    "fe80::1",
+    "fd00::1",
+    "::ffff:10.0.0.1",
+    "::ffff:169.254.169.254",
+]
+
+
+@pytest.mark.parametrize("address", INSIDE)
+def test_private_and_special_addresses_are_refused(address: str) -> None:
+    """Also when an IPv4 address hides in an IPv6 one."""
+    with pytest.raises(ForbiddenAddress):
+        require_public("shop.example", address)
+
+
+@pytest.mark.parametrize("address", ["1.1.1.1", "2606:4700:4700::1111"])
+def test_public_addresses_are_taken(address: str) -> None:
+    require_public("shop.example", address)
+
+
+async def test_a_name_that_leads_inside_is_refused_when_it_is_resolved() -> None:
+    """At the moment of sending, on the address that would be connected to."""
+    with pytest.raises(ForbiddenAddress):
+        await PublicResolver().resolve("localhost", 443)
+
+
+class OneMerchant:
+    """Knows one merchant, with the URL at hand."""
+
+    def __init__(self, url: str, sealed: bytes) -> None:
+        self._url, self._sealed = url, sealed
+
+    async def get(self, merchant_id: str) -> Merchant:
+        return Merchant(
+            id=merchant_id,
+            context=Context(business_id="biz_1"),
+            version=1,
+            state=MerchantState.ACTIVE,
+            display_name="Shop",
+            notify_url=self._url,
+            sealed_notify_secret=self._sealed,
+            created_at=datetime.now(UTC),
+        )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://shop.example/notify",
+        "https://127.0.0.1/notify",
+        "https://[::1]/notify",
+        "https://localhost/notify",
+        "https://169.254.169.254/latest/meta-data",
+    ],
+)
+async def test_nothing_is_sent_to_a_url_that_leads_inside(url: str) -> None:
+    """The notification stays undelivered, with the reason."""
+    box = SecretBox(bytes(32))
+    merchants: Any = OneMerchant(url, box.seal(b"s" * 32, belongs_to="mer_1"))
+    delivery = Delivery(merchants, box, allow_private=False)
+    await delivery.open()
+    effect = SendNotification(Context("biz_1", merchant_id="mer_1"), "nts_1", "ntf_1", "{}")
+    result = await delivery.send(effect)
+    await delivery.close()
+    assert "Forbidden" in result.command.error or "not a public address" in result.command.error
