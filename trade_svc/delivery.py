@@ -103,7 +103,8 @@ class Delivery:
             ) as response:
                 return "" if 200 <= response.status < 300 else f"HTTP {response.status}"
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            return f"{type(error).__name__}: {error}"
+            cause = error.__cause__ or error  # aiohttp wraps what the resolver refuses
+            return f"{type(cause).__name__}: {cause}"
 
     def _require_safe(self, url: str) -> None:
         if self._allow_private:
