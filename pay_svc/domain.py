@@ -12,9 +12,10 @@ from enum import StrEnum
 
 from paymesh.context import Context
 from paymesh.core import Decision, Event, Moves, View, event, history, moved
-from paymesh.errors import AmountMismatch, Code, IllegalMove, NotFound, PaymentError
+from paymesh.errors import Code, IllegalMove, NotFound, PaymentError
 from paymesh.ids import body_of, derived_id, shard_of
-from paymesh.money import Money, total
+from paymesh.money import Money
+from paymesh.tools import Tool, require_sum
 
 
 class Purpose(StrEnum):
@@ -72,12 +73,6 @@ UNDER_WAY = frozenset({_P.PROCESSING, _P.CLOSING, _P.RETURNING})
 
 class ToolsNotOffered(PaymentError):
     code, reason = Code.FAILED_PRECONDITION, "CHANNEL_NOT_OFFERED"
-
-
-@dataclass(frozen=True, slots=True)
-class Tool:
-    channel: str
-    amount: Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,10 +248,7 @@ def create_payment(
         return Decision(state=state, answer=state)
     if len(c.tools) != 1:
         raise ToolsNotOffered("a payment takes exactly one tool", metadata={"field": "tools"})
-    for tool in c.tools:
-        tool.amount.require_same_currency(c.amount)
-    if total((t.amount for t in c.tools), currency=c.amount.currency) != c.amount:
-        raise AmountMismatch(f"the tools do not sum to {c.amount}", metadata={"field": "tools"})
+    require_sum(c.tools, c.amount)
     payment = Payment(
         id=c.payment_id,
         context=c.context,

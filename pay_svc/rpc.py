@@ -19,13 +19,13 @@ from pay_svc.domain import (
     PaymentView,
     ask_prepay,
 )
-from pay_svc.wire import purpose_of, tools_of, view_to
+from pay_svc.wire import purpose_of, view_to
 from paymesh.app import Core
 from paymesh.context import Call
 from paymesh.errors import NotFound
 from paymesh.money import known_currency
 from paymesh.rpc import batch, claim, current_call, run
-from paymesh.wire import money_of, time_of
+from paymesh.wire import money_of, time_of, tools_of
 
 CREDENTIAL_WAIT_S = 1.5
 """How long CreatePayment waits for the credential before it answers without."""

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import sqlalchemy as sa
 
-from pay_svc.domain import Instruction, Payment, PaymentView, Tool
+from pay_svc.domain import Instruction, Payment, PaymentView
 from paymesh.db.schema import runtime_tables
-from paymesh.money import Money
 from paymesh.store.kinds import Aggregate, Json, Kind
-
-
-def _dump_tools(tools: tuple[Tool, ...]) -> list[dict[str, Any]]:
-    return [
-        {"channel": t.channel, "minor": t.amount.minor, "currency": t.amount.currency}
-        for t in tools
-    ]
-
-
-def _load_tools(data: list[dict[str, Any]]) -> tuple[Tool, ...]:
-    return tuple(Tool(t["channel"], Money(t["currency"], t["minor"])) for t in data)
-
+from paymesh.tools import dump_tools, load_tools
 
 PAYMENT: Kind[Payment] = Kind(
     "payment",
     Payment,
-    json_fields={"tools": Json(_dump_tools, _load_tools)},
+    json_fields={"tools": Json(dump_tools, load_tools)},
     check=lambda p: p.amount.minor > 0,
 )
 INSTRUCTION: Kind[Instruction] = Kind(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from payments.pay.v1 import payment_events_pb2, payment_pb2
-from payments.type.v1 import instruction_pb2, tool_pb2
+from payments.type.v1 import instruction_pb2
 
 from pay_svc.domain import (
     Instruction,
@@ -14,14 +14,9 @@ from pay_svc.domain import (
     PaymentMoved,
     PaymentView,
     Purpose,
-    Tool,
 )
 from paymesh.core import Event
-from paymesh.wire import money_of, money_to, time_to
-
-
-def tools_of(tools: Sequence[tool_pb2.PaymentTool]) -> tuple[Tool, ...]:
-    return tuple(Tool(tool.channel.channel, money_of(tool.amount)) for tool in tools)
+from paymesh.wire import money_to, time_to, tools_to
 
 
 def purpose_of(number: payment_pb2.PaymentPurpose) -> Purpose:
@@ -53,12 +48,7 @@ def payment_to(payment: Payment, instructions: Sequence[Instruction] = ()) -> pa
         purpose=f"PAYMENT_PURPOSE_{payment.purpose}",
         state=f"PAYMENT_STATE_{payment.state}",
         amount=money_to(payment.amount),
-        tools=[
-            tool_pb2.PaymentTool(
-                amount=money_to(t.amount), channel=tool_pb2.ChannelTool(channel=t.channel)
-            )
-            for t in payment.tools
-        ],
+        tools=tools_to(payment.tools),
         instructions=[instruction_to(i) for i in instructions],
         expire_time=time_to(payment.expires_at),
         create_time=time_to(payment.created_at),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from payments.type.v1 import context_pb2, money_pb2
+from payments.type.v1 import context_pb2, money_pb2, tool_pb2
 
 from paymesh.context import Call, Context, DeadlineClass, Traffic
 from paymesh.money import Money
+from paymesh.tools import Tool
 
 _TRAFFIC = {
     Traffic.LIVE: context_pb2.TRAFFIC_LIVE,
@@ -28,6 +30,19 @@ def money_to(money: Money) -> money_pb2.Money:
 
 def money_of(message: money_pb2.Money) -> Money:
     return Money(message.currency_code, message.minor_units)
+
+
+def tools_of(tools: Sequence[tool_pb2.PaymentTool]) -> tuple[Tool, ...]:
+    return tuple(Tool(tool.channel.channel, money_of(tool.amount)) for tool in tools)
+
+
+def tools_to(tools: Sequence[Tool]) -> list[tool_pb2.PaymentTool]:
+    return [
+        tool_pb2.PaymentTool(
+            amount=money_to(tool.amount), channel=tool_pb2.ChannelTool(channel=tool.channel)
+        )
+        for tool in tools
+    ]
 
 
 def time_to(at: datetime | None) -> Timestamp | None:

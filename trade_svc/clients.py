@@ -12,9 +12,8 @@ from paymesh.context import Call, Context
 from paymesh.effects import Result
 from paymesh.errors import Refused
 from paymesh.ids import request_id_for
-from paymesh.wire import money_to, time_to
+from paymesh.wire import money_to, time_to, tools_to
 from trade_svc.domain import CancelPayment, PaymentMoved, PaymentOutcome, StartPayment
-from trade_svc.wire import tools_to
 
 CALL_TIMEOUT_S = 5.0
 

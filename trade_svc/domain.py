@@ -14,14 +14,14 @@ from enum import StrEnum
 from paymesh.context import Context
 from paymesh.core import Decision, Event, Guard, Moves, View, event, history, moved
 from paymesh.errors import (
-    AmountMismatch,
     Code,
     IllegalMove,
     InvalidField,
     NotFound,
     PaymentError,
 )
-from paymesh.money import Money, total
+from paymesh.money import Money
+from paymesh.tools import Tool, require_sum
 
 
 class TradeType(StrEnum):
@@ -121,14 +121,6 @@ class OrderExists(PaymentError):
 
 class TradeExpired(PaymentError):
     code, reason = Code.FAILED_PRECONDITION, "TRADE_EXPIRED"
-
-
-@dataclass(frozen=True, slots=True)
-class Tool:
-    """A means of payment with its part of the amount."""
-
-    channel: str
-    amount: Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,11 +356,7 @@ def pay_trade(state: TradeView, c: PayTrade, at: datetime, view: View, *, timing
         )
     if at >= trade.expires_at:
         raise TradeExpired(f"{trade.id} could be paid until {trade.expires_at}")
-    for tool in c.tools:
-        tool.amount.require_same_currency(trade.amount)
-    paid = total((tool.amount for tool in c.tools), currency=trade.amount.currency)
-    if paid != trade.amount:
-        raise AmountMismatch(f"the tools sum to {paid}, the trade is {trade.amount}")
+    require_sum(c.tools, trade.amount)
     events: list[Event] = []
     attempts = []
     for old in state.attempts:

@@ -19,7 +19,7 @@ from paymesh.ids import bucket_of, new_id, shard_of
 from paymesh.money import known_currency
 from paymesh.rpc import batch, claim, current_call, run, started
 from paymesh.secretbox import SecretBox
-from paymesh.wire import money_of, time_of
+from paymesh.wire import money_of, time_of, tools_of
 from trade_svc.domain import (
     TRADE_KINDS,
     AttemptState,
@@ -32,7 +32,7 @@ from trade_svc.domain import (
     start_payment,
 )
 from trade_svc.merchants import CreateMerchant, Merchant, MerchantView
-from trade_svc.wire import merchant_to, tools_of, trade_to, type_of
+from trade_svc.wire import merchant_to, trade_to, type_of
 
 CREDENTIAL_WAIT_S = 2.0
 """How long PayTrade waits for the credential before it answers without."""

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import sqlalchemy as sa
 
 from paymesh.db.schema import runtime_tables
-from paymesh.money import Money
 from paymesh.store.kinds import Aggregate, Json, Kind
-from trade_svc.domain import Attempt, Tool, Trade, TradeView
+from paymesh.tools import dump_tools, load_tools
+from trade_svc.domain import Attempt, Trade, TradeView
 from trade_svc.merchants import Merchant, MerchantView
 from trade_svc.notifications import Notification, Stream, StreamView
 
-
-def _dump_tools(tools: tuple[Tool, ...]) -> list[dict[str, Any]]:
-    return [
-        {"channel": t.channel, "minor": t.amount.minor, "currency": t.amount.currency}
-        for t in tools
-    ]
-
-
-def _load_tools(data: list[dict[str, Any]]) -> tuple[Tool, ...]:
-    return tuple(Tool(t["channel"], Money(t["currency"], t["minor"])) for t in data)
-
-
 TRADE: Kind[Trade] = Kind("trade", Trade, check=lambda t: t.amount.minor > 0)
 ATTEMPT: Kind[Attempt] = Kind(
-    "attempt", Attempt, parent="trade_id", json_fields={"tools": Json(_dump_tools, _load_tools)}
+    "attempt", Attempt, parent="trade_id", json_fields={"tools": Json(dump_tools, load_tools)}
 )
 TRADES = Aggregate("trade", TradeView, TRADE, {"attempts": ATTEMPT}, deadline="expires_at")
 

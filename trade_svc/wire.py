@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from payments.trade.v1 import merchant_pb2, trade_events_pb2, trade_pb2
-from payments.type.v1 import tool_pb2
 
 from paymesh.core import Event
-from paymesh.wire import money_of, money_to, time_to
-from trade_svc.domain import Attempt, Tool, TradeClosed, TradePaid, TradeType, TradeView
+from paymesh.wire import money_to, time_to, tools_to
+from trade_svc.domain import Attempt, TradeClosed, TradePaid, TradeType, TradeView
 from trade_svc.merchants import Merchant
-
-
-def tools_of(tools: Sequence[tool_pb2.PaymentTool]) -> tuple[Tool, ...]:
-    return tuple(Tool(tool.channel.channel, money_of(tool.amount)) for tool in tools)
-
-
-def tools_to(tools: Sequence[Tool]) -> list[tool_pb2.PaymentTool]:
-    return [
-        tool_pb2.PaymentTool(
-            amount=money_to(tool.amount), channel=tool_pb2.ChannelTool(channel=tool.channel)
-        )
-        for tool in tools
-    ]
 
 
 def type_of(number: trade_pb2.TradeType) -> TradeType:

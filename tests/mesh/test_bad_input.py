@@ -205,7 +205,7 @@ BAD_PAYS: list[tuple[str, list[Any], Refusal]] = [
         Refusal(INVALID, "INVALID_FIELD", ("tools[0].tool",)),
     ),
     ("zero", [tool(0)], Refusal(INVALID, "INVALID_FIELD", ("tools[0].amount",))),
-    ("too little", [tool(1233)], Refusal(PRECONDITION, "AMOUNT_MISMATCH", ())),
+    ("too little", [tool(1233)], Refusal(PRECONDITION, "AMOUNT_MISMATCH", ("tools",))),
     ("other currency", [tool(currency="USD")], Refusal(PRECONDITION, "CURRENCY_MISMATCH", ())),
 ]
 
