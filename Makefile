@@ -1,8 +1,8 @@
 # Everything a person does here. Each target prepares what it needs; nothing runs as a service.
 
 bin := .venv/bin
-# A worker a core, each with servers of its own; a file stays with one worker.
-parallel := -n 2 --dist loadfile
+# Tests mostly wait, so two workers a core; each has servers of its own, a file stays with one.
+parallel := -n 4 --dist loadfile
 unexport PYTHONDONTWRITEBYTECODE # compiled modules halve the time that everything starts in
 export PATH := $(CURDIR)/$(bin):$(PATH)
 
