@@ -19,8 +19,8 @@ from paymesh.bus.port import HANDLED, Delivery, Leftover, Verdict
 from paymesh.clock import Clock
 from paymesh.errors import TRANSIENT, PaymentError
 from paymesh.outbox import SCHEMA_VERSION
-from paymesh.shell import Item, Outcome
-from paymesh.store.port import MessageKey
+from paymesh.shell import Item, Mode, Outcome, Place
+from paymesh.store.port import CursorKey, MessageKey
 from paymesh.telemetry import batch_span, mark_chains
 from paymesh.wire import call_of
 
@@ -40,6 +40,7 @@ class Consumer:
     commands: dict[str, Translate]
     process: Callable[[Sequence[Item]], Awaitable[Sequence[Outcome]]]
     clock: Clock
+    mode: Mode = Mode.FACT
 
     async def handle(self, deliveries: Sequence[Delivery]) -> list[Verdict]:
         """One verdict a delivery. An event of a type or schema that we do not know is parked."""
@@ -80,7 +81,12 @@ class Consumer:
         command = self.commands[event.type](event)
         if command is None:
             return None
+        place = None
+        if self.mode is not Mode.FACT:
+            cursor = CursorKey(self.queue, event.aggregate_id)
+            place = Place(cursor, event.sequence, self.mode)
         return Item(
+            place=place,
             command=command,
             call=call_of(event.call_context, now=self.clock.monotonic(), limit_s=HANDLER_LIMIT_S),
             claim=MessageKey(self.queue, event.event_id),

@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
@@ -35,6 +36,7 @@ from paymesh.store.kinds import Aggregate, Kind
 from paymesh.store.port import (
     CommitUnknown,
     Conflict,
+    CursorKey,
     Loaded,
     MessageKey,
     Reads,
@@ -67,6 +69,27 @@ class RequestClaim:
     request_hash: bytes
 
 
+class Mode(StrEnum):
+    """How a consumer minds the order of an aggregate's events."""
+
+    FACT = "FACT"
+    """Every event counts once, in any order."""
+    STATE = "STATE"
+    """Only a newer version than the last counts; what was overtaken is dropped."""
+    ORDERED = "ORDERED"
+    """Only the next version counts; what comes too early is tried again. For aggregates that
+    publish every version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An event's place among its aggregate's, for a consumer that minds it."""
+
+    cursor: CursorKey
+    sequence: int
+    mode: Mode
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """One command with everything that its answer needs.
@@ -80,6 +103,7 @@ class Item:
     claim: RequestClaim | MessageKey | None = None
     reply: Callable[[Any], Message] | None = None
     response: type[Message] | None = None
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +251,7 @@ class _Batch:
     answers: dict[RequestKey, StoredAnswer] = field(default_factory=dict)
     seen: set[MessageKey] = field(default_factory=set)
     taken: dict[Guard, str] = field(default_factory=dict)
+    cursors: dict[CursorKey, int] = field(default_factory=dict)
     events: list[tuple[Event, Item]] = field(default_factory=list)
     changed: set[str] = field(default_factory=set)
 
@@ -237,6 +262,7 @@ class _Batch:
             self.states = dict(loaded.states)
             self.answers, self.seen = dict(loaded.answers), set(loaded.seen)
             self.taken = dict(loaded.taken)
+            self.cursors = dict(loaded.cursors)
             outcomes = [self._decide(item, loaded) for item in self.items]
             self._collect(loaded)
             if self.writes:
@@ -254,6 +280,7 @@ class _Batch:
             requests=sorted({c.key for c in claims if isinstance(c, RequestClaim)}),
             messages=sorted({c for c in claims if isinstance(c, MessageKey)}),
             guards=list({g for item in self.items for g in getattr(item.command, "guards", ())}),
+            cursors=sorted({item.place.cursor for item in self.items if item.place is not None}),
         )
 
     def _decide(self, item: Item, loaded: Loaded) -> Outcome:
@@ -266,6 +293,8 @@ class _Batch:
             return Done(None, self.states[keys[0]], replayed=True)
         if item.call.deadline < shell.monotonic():
             return DeadlinePassed("the deadline passed before the work began; nothing was written")
+        if item.place is not None and (early_or_late := self._out_of_place(item, item.place, keys)):
+            return early_or_late
         many = hasattr(item.command, "keys")
         state = {key: self.states[key] for key in keys} if many else self.states[keys[0]]
         try:
@@ -288,9 +317,25 @@ class _Batch:
         if isinstance(claim, RequestClaim):
             self._keep(claim, ok=True, body=reply)
         elif isinstance(claim, MessageKey):
-            self.seen.add(claim)
-            self.writes.messages.append(claim)
+            self._see(claim)
+        if item.place is not None:
+            self.cursors[item.place.cursor] = item.place.sequence
         return Done(reply, self.states[keys[0]])
+
+    def _out_of_place(self, item: Item, place: Place, keys: tuple[str, ...]) -> Outcome | None:
+        """What becomes of an event that is not the one to count now; None: it is."""
+        last = self.cursors.get(place.cursor, 0)
+        if place.sequence <= last:
+            if isinstance(item.claim, MessageKey):
+                self._see(item.claim)
+            return Done(None, self.states[keys[0]], replayed=True)
+        if place.mode is Mode.ORDERED and place.sequence > last + 1:
+            return Unavailable(f"version {place.sequence} came before version {last + 1}")
+        return None
+
+    def _see(self, claim: MessageKey) -> None:
+        self.seen.add(claim)
+        self.writes.messages.append(claim)
 
     def _replay(self, item: Item, claim: RequestClaim, keys: tuple[str, ...]) -> Outcome:
         stored = self.answers[claim.key]
@@ -331,6 +376,11 @@ class _Batch:
                     self.writes.inserts.setdefault(kind, []).append(row)
                 elif old is not row and old != row:
                     self.writes.updates.setdefault(kind, []).append((row, old.version))
+        self.writes.cursors = {
+            key: (now, loaded.cursors.get(key, 0))
+            for key, now in self.cursors.items()
+            if now != loaded.cursors.get(key, 0)
+        }
         self.writes.events = [self._stored(event, item, loaded.at) for event, item in self.events]
 
     def _stored(self, event: Event, item: Item, at: datetime) -> StoredEvent:

@@ -44,6 +44,15 @@ def runtime_tables(metadata: sa.MetaData) -> None:
         sa.PrimaryKeyConstraint("shard_key", "consumer", "message_id"),
     )
     sa.Table(
+        "inbox_cursor",  # how far a consumer that minds the order has come with an aggregate
+        metadata,
+        _shard(),
+        _text("consumer"),
+        _text("aggregate_id"),
+        sa.Column("sequence", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("shard_key", "consumer", "aggregate_id"),
+    )
+    sa.Table(
         "guard",  # names that only one aggregate may hold
         metadata,
         _shard(),

@@ -19,6 +19,7 @@ from paymesh.failpoint import failpoint
 from paymesh.store.kinds import Aggregate, Kind
 from paymesh.store.port import (
     Conflict,
+    CursorKey,
     Due,
     Loaded,
     MessageKey,
@@ -41,6 +42,7 @@ class MemoryStore:
         self.answers: dict[RequestKey, StoredAnswer] = {}
         self.seen: set[MessageKey] = set()
         self.guards: dict[Guard, str] = {}
+        self.cursors: dict[CursorKey, int] = {}
         self.events: list[StoredEvent] = []
         self.due: dict[str, datetime] = {}
 
@@ -116,6 +118,7 @@ class MemoryTransaction:
             answers={key: store.answers[key] for key in reads.requests if key in store.answers},
             seen=frozenset(key for key in reads.messages if key in store.seen),
             taken={g: store.guards[g] for g in reads.guards if g in store.guards},
+            cursors={key: store.cursors[key] for key in reads.cursors if key in store.cursors},
         )
 
     async def commit(self, writes: Writes) -> None:
@@ -141,10 +144,14 @@ class MemoryTransaction:
         taken += [guard for guard in writes.guards if guard in store.guards]
         if taken or len(set(writes.messages)) < len(writes.messages):
             raise Conflict(f"taken: {taken}")
+        for cursor, (_, expected) in writes.cursors.items():
+            if store.cursors.get(cursor, 0) != expected:
+                raise Conflict(f"{cursor} is not at {expected}")
         store.tables = tables
         store.answers.update(writes.answers)
         store.seen.update(writes.messages)
         store.guards.update(writes.guards)
+        store.cursors.update({key: new for key, (new, _) in writes.cursors.items()})
         store.events.extend(writes.events)
         store.due.update({e.id: e.occurred_at for e in writes.events if e.published})
         failpoint("shell.after_commit")

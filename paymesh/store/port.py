@@ -49,6 +49,14 @@ class MessageKey:
     message_id: str
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class CursorKey:
+    """(consumer, aggregate): where a consumer that minds the order keeps how far it has come."""
+
+    consumer: str
+    aggregate_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
     """The answer that a request_id got: for its body's hash, a response or a refusal."""
@@ -81,6 +89,7 @@ class Reads:
     requests: Sequence[RequestKey] = ()
     messages: Sequence[MessageKey] = ()
     guards: Sequence[Guard] = ()
+    cursors: Sequence[CursorKey] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +100,8 @@ class Loaded:
     answers: Mapping[RequestKey, StoredAnswer]
     seen: frozenset[MessageKey]
     taken: Mapping[Guard, str]
+    cursors: Mapping[CursorKey, int]
+    """The last sequence that counted; absent: none yet."""
 
 
 @dataclass(slots=True)
@@ -102,6 +113,8 @@ class Writes:
     answers: dict[RequestKey, StoredAnswer] = field(default_factory=dict)
     messages: list[MessageKey] = field(default_factory=list)
     guards: dict[Guard, str] = field(default_factory=dict)
+    cursors: dict[CursorKey, tuple[int, int]] = field(default_factory=dict)
+    """New sequence, and the one that it must still have (0: none)."""
 
     def __bool__(self) -> bool:
         return bool(
@@ -111,6 +124,7 @@ class Writes:
             or self.answers
             or self.messages
             or self.guards
+            or self.cursors
         )
 
 

@@ -26,6 +26,7 @@ from paymesh.store.kinds import Aggregate
 from paymesh.store.port import (
     CommitUnknown,
     Conflict,
+    CursorKey,
     Due,
     Loaded,
     MessageKey,
@@ -80,6 +81,9 @@ class PostgresTransaction:
                     seen = await run(sql.READ_SEEN, _message_keys(reads.messages))
                 if reads.guards:
                     guards = await run(sql.READ_GUARDS, _guard_keys(reads.guards))
+                cursors = None
+                if reads.cursors:
+                    cursors = await run(sql.READ_CURSORS, _cursor_keys(reads.cursors))
                 clock = await run("SELECT clock_timestamp()")
                 return Loaded(
                     at=cast(tuple[Any, ...], await clock.fetchone())[0],
@@ -87,6 +91,7 @@ class PostgresTransaction:
                     answers=await _answers(answers),
                     seen=frozenset(MessageKey(*row) for row in await _rows(seen)),
                     taken={Guard(kind, key): owner for kind, key, owner in await _rows(guards)},
+                    cursors={CursorKey(c, a): at for c, a, at in await _rows(cursors)},
                 )
         except psycopg.Error as error:
             raise _translated(error) from error
@@ -218,6 +223,11 @@ def statements(writes: Writes) -> list[tuple[str, Sequence[Any]]]:
         bodies = [(a.request_hash, a.ok, a.body) for _, a in answers]
         columns = [list(column) for column in zip(*bodies, strict=True)]
         result.append((sql.WRITE_ANSWERS, [*_request_keys([k for k, _ in answers]), *columns]))
+    if writes.cursors:
+        cursors = sorted(writes.cursors.items())
+        moves = [[new for _, (new, _) in cursors], [old for _, (_, old) in cursors]]
+        keys = _cursor_keys([key for key, _ in cursors])
+        result.append((sql.WRITE_CURSORS, [*keys, *moves, len(cursors)]))
     if writes.messages:
         result.append((sql.WRITE_SEEN, _message_keys(sorted(writes.messages))))
     if writes.events:
@@ -248,6 +258,14 @@ def _message_keys(keys: Sequence[MessageKey]) -> list[list[Any]]:
         [bucket_of(key.message_id) for key in keys],
         [key.consumer for key in keys],
         [key.message_id for key in keys],
+    ]
+
+
+def _cursor_keys(keys: Sequence[CursorKey]) -> list[list[Any]]:
+    return [
+        [bucket_of(key.aggregate_id) for key in keys],
+        [key.consumer for key in keys],
+        [key.aggregate_id for key in keys],
     ]
 
 

@@ -101,6 +101,21 @@ READ_GUARDS = (
     "JOIN unnest(%s::smallint[], %s::text[], %s::text[]) AS k(shard_key, kind, key) "
     "ON t.shard_key = k.shard_key AND t.kind = k.kind AND t.key = k.key"
 )
+READ_CURSORS = (
+    "SELECT t.consumer, t.aggregate_id, t.sequence FROM inbox_cursor t "
+    "JOIN unnest(%s::smallint[], %s::text[], %s::text[]) AS k(shard_key, consumer, aggregate_id) "
+    "ON t.shard_key = k.shard_key AND t.consumer = k.consumer AND t.aggregate_id = k.aggregate_id"
+)
+WRITE_CURSORS = (
+    "WITH v AS (SELECT * FROM unnest(%s::smallint[], %s::text[], %s::text[], %s::bigint[], "
+    "%s::bigint[]) AS v(shard_key, consumer, aggregate_id, sequence, expected)), "
+    "u AS (UPDATE inbox_cursor t SET sequence = v.sequence FROM v WHERE v.expected > 0 "
+    "AND t.shard_key = v.shard_key AND t.consumer = v.consumer "
+    "AND t.aggregate_id = v.aggregate_id AND t.sequence = v.expected RETURNING 1), "
+    "i AS (INSERT INTO inbox_cursor SELECT shard_key, consumer, aggregate_id, sequence FROM v "
+    "WHERE expected = 0 RETURNING 1) "
+    "SELECT 1 / ((SELECT count(*) FROM u) + (SELECT count(*) FROM i) = %s)::int"
+)
 WRITE_ANSWERS = (
     "INSERT INTO request_answer (shard_key, scope, request_id, request_hash, ok, answer) "
     "SELECT * FROM unnest(%s::smallint[], %s::text[], %s::text[], %s::bytea[], %s::boolean[], "

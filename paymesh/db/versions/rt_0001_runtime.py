@@ -26,6 +26,11 @@ def upgrade() -> None:
             PRIMARY KEY (shard_key, consumer, message_id))
     """)
     op.execute("""
+        CREATE TABLE inbox_cursor (
+            shard_key smallint NOT NULL, consumer text NOT NULL, aggregate_id text NOT NULL,
+            sequence bigint NOT NULL, PRIMARY KEY (shard_key, consumer, aggregate_id))
+    """)
+    op.execute("""
         CREATE TABLE guard (
             shard_key smallint NOT NULL, kind text NOT NULL, key text NOT NULL,
             owner_id text NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
