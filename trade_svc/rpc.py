@@ -37,6 +37,7 @@ from trade_svc.wire import merchant_to, trade_to, type_of
 CREDENTIAL_WAIT_S = 2.0
 """How long PayTrade waits for the credential before it answers without."""
 MERCHANT_CACHE_S = 5.0
+MERCHANTS_CACHED_MAX = 10_000
 
 
 class Merchants:
@@ -57,6 +58,8 @@ class Merchants:
                 f"no merchant {merchant_id!r}; register it with MerchantService.CreateMerchant",
                 metadata={"field": "merchant_id"},
             )
+        if len(self._known) >= MERCHANTS_CACHED_MAX:
+            self._known.clear()
         self._known[merchant_id] = (time.monotonic() + MERCHANT_CACHE_S, view.merchant)
         return view.merchant
 
