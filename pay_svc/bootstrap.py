@@ -7,7 +7,7 @@ from functools import partial
 
 from payments.pay.v1 import payment_service_pb2, payment_service_pb2_grpc
 
-from pay_svc import consumers, domain, wire
+from pay_svc import consumers, domain, model, wire
 from pay_svc.clients import Gateway
 from pay_svc.rpc import PaymentServicer
 from pay_svc.settings import PaySettings
@@ -29,23 +29,23 @@ def build(settings: PaySettings, *, bus: Bus, clock: Clock) -> App:
     publisher = Publisher(store, bus)
     channel = open_channel(settings.gateway_target)
     gateway = Gateway(channel, clock=clock)
-    timing = domain.Timing(effect_lease=timedelta(seconds=5 * settings.time_scale))
+    timing = model.Timing(effect_lease=timedelta(seconds=5 * settings.time_scale))
     payments = Core(
         store=store,
         aggregate=PAYMENTS,
         rules={
-            domain.CreatePayment: partial(domain.create_payment, timing=timing),
-            domain.CancelPayment: partial(domain.cancel_payment, timing=timing),
-            domain.ChannelMoved: partial(domain.channel_moved, timing=timing),
+            model.CreatePayment: partial(domain.create_payment, timing=timing),
+            model.CancelPayment: partial(domain.cancel_payment, timing=timing),
+            model.ChannelMoved: partial(domain.channel_moved, timing=timing),
         },
         encode=wire.encode,
         publisher=publisher,
         clock=clock,
         owed=domain.owed,
         does={
-            domain.AskPrepay: gateway.prepay,
-            domain.AskClose: gateway.close,
-            domain.AskRefund: gateway.refund,
+            model.AskPrepay: gateway.prepay,
+            model.AskClose: gateway.close,
+            model.AskRefund: gateway.refund,
         },
         sweep=SweepLimits(
             ladder_s=settings.ladder(5, 30, 120, 600, 3600, 21600),

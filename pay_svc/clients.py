@@ -5,7 +5,7 @@ from __future__ import annotations
 import grpc
 from payments.gateway.v1 import channel_pb2, channel_service_pb2, channel_service_pb2_grpc
 
-from pay_svc.domain import AskClose, AskPrepay, AskRefund, ChannelMoved, ChannelOutcome
+from pay_svc.model import AskClose, AskPrepay, AskRefund, ChannelMoved, ChannelOutcome
 from paymesh import telemetry
 from paymesh.clock import Clock
 from paymesh.coalescer import Coalescer

@@ -11,13 +11,13 @@ from typing import Any
 
 from payments.pay.v1 import payment_service_pb2, payment_service_pb2_grpc
 
-from pay_svc.domain import (
+from pay_svc.domain import ask_prepay
+from pay_svc.model import (
     CancelPayment,
     CreatePayment,
     InstructionKind,
     InstructionState,
     PaymentView,
-    ask_prepay,
 )
 from pay_svc.wire import purpose_of, view_to
 from paymesh.app import Core

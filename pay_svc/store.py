@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from pay_svc.domain import Instruction, Payment, PaymentView
+from pay_svc.model import Instruction, Payment, PaymentView
 from paymesh.db.schema import runtime_tables
 from paymesh.store.kinds import Aggregate, Json, Kind
 from paymesh.tools import dump_tools, load_tools

@@ -7,14 +7,7 @@ from collections.abc import Sequence
 from payments.pay.v1 import payment_events_pb2, payment_pb2
 from payments.type.v1 import instruction_pb2
 
-from pay_svc.domain import (
-    Instruction,
-    InstructionMoved,
-    Payment,
-    PaymentMoved,
-    PaymentView,
-    Purpose,
-)
+from pay_svc.model import Instruction, InstructionMoved, Payment, PaymentMoved, PaymentView, Purpose
 from paymesh.core import Event
 from paymesh.wire import money_to, time_to, tools_to
 

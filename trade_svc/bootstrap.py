@@ -22,7 +22,7 @@ from paymesh.outbox import Publisher
 from paymesh.secretbox import SecretBox
 from paymesh.server import Service
 from paymesh.store.postgres import PostgresStore
-from trade_svc import consumers, domain, merchants, notifications, wire
+from trade_svc import consumers, domain, merchants, model, notifications, wire
 from trade_svc.clients import PaymentCore
 from trade_svc.delivery import Delivery
 from trade_svc.rpc import Merchants, MerchantServicer, TradeServicer
@@ -37,7 +37,7 @@ def build(settings: TradeSettings, *, bus: Bus, clock: Clock) -> App:
     channel = open_channel(settings.pay_target)
     payment_core = PaymentCore(channel, clock=clock)
     box = SecretBox.from_file(settings.secret_key_file)
-    timing = domain.Timing(effect_lease=timedelta(seconds=5 * settings.time_scale))
+    timing = model.Timing(effect_lease=timedelta(seconds=5 * settings.time_scale))
     sweep = SweepLimits(
         ladder_s=settings.ladder(5, 30, 120, 600, 3600, 21600), idle_s=0.5 * settings.time_scale
     )
@@ -46,18 +46,18 @@ def build(settings: TradeSettings, *, bus: Bus, clock: Clock) -> App:
         store=store,
         aggregate=TRADES,
         rules={
-            domain.CreateTrade: domain.create_trade,
-            domain.PayTrade: partial(domain.pay_trade, timing=timing),
-            domain.CloseTrade: partial(domain.close_trade, timing=timing),
-            domain.PaymentMoved: partial(domain.payment_moved, timing=timing),
+            model.CreateTrade: domain.create_trade,
+            model.PayTrade: partial(domain.pay_trade, timing=timing),
+            model.CloseTrade: partial(domain.close_trade, timing=timing),
+            model.PaymentMoved: partial(domain.payment_moved, timing=timing),
         },
         encode=wire.encode,
         publisher=publisher,
         clock=clock,
         owed=partial(domain.owed, timing=timing),
         does={
-            domain.StartPayment: payment_core.start_payment,
-            domain.CancelPayment: payment_core.cancel_payment,
+            model.StartPayment: payment_core.start_payment,
+            model.CancelPayment: payment_core.cancel_payment,
         },
         sweep=sweep,
     )

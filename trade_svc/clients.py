@@ -13,7 +13,7 @@ from paymesh.effects import Result
 from paymesh.errors import Refused
 from paymesh.ids import request_id_for
 from paymesh.wire import money_to, time_to, tools_to
-from trade_svc.domain import CancelPayment, PaymentMoved, PaymentOutcome, StartPayment
+from trade_svc.model import CancelPayment, PaymentMoved, PaymentOutcome, StartPayment
 
 CALL_TIMEOUT_S = 5.0
 

@@ -16,7 +16,7 @@ from paymesh.consumer import Consumer, Translate
 from paymesh.money import Money
 from paymesh.wire import context_of, money_of, time_of
 from trade_svc.clients import outcome_of
-from trade_svc.domain import PaymentMoved, TradeView
+from trade_svc.model import PaymentMoved, TradeView
 from trade_svc.notifications import (
     AddNotification,
     NotificationState,

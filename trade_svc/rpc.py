@@ -20,7 +20,9 @@ from paymesh.money import known_currency
 from paymesh.rpc import batch, claim, current_call, run, started
 from paymesh.secretbox import SecretBox
 from paymesh.wire import money_of, time_of, tools_of
-from trade_svc.domain import (
+from trade_svc.domain import start_payment
+from trade_svc.merchants import CreateMerchant, Merchant, MerchantView
+from trade_svc.model import (
     TRADE_KINDS,
     AttemptState,
     CloseReason,
@@ -29,9 +31,7 @@ from trade_svc.domain import (
     PayTrade,
     TradeTypeNotOffered,
     TradeView,
-    start_payment,
 )
-from trade_svc.merchants import CreateMerchant, Merchant, MerchantView
 from trade_svc.wire import merchant_to, trade_to, type_of
 
 CREDENTIAL_WAIT_S = 2.0

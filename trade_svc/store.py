@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from paymesh.db.schema import runtime_tables
 from paymesh.store.kinds import Aggregate, Json, Kind
 from paymesh.tools import dump_tools, load_tools
-from trade_svc.domain import Attempt, Trade, TradeView
 from trade_svc.merchants import Merchant, MerchantView
+from trade_svc.model import Attempt, Trade, TradeView
 from trade_svc.notifications import Notification, Stream, StreamView
 
 TRADE: Kind[Trade] = Kind("trade", Trade, check=lambda t: t.amount.minor > 0)

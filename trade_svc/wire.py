@@ -6,8 +6,8 @@ from payments.trade.v1 import merchant_pb2, trade_events_pb2, trade_pb2
 
 from paymesh.core import Event
 from paymesh.wire import money_to, time_to, tools_to
-from trade_svc.domain import Attempt, TradeClosed, TradePaid, TradeType, TradeView
 from trade_svc.merchants import Merchant
+from trade_svc.model import Attempt, TradeClosed, TradePaid, TradeType, TradeView
 
 
 def type_of(number: trade_pb2.TradeType) -> TradeType:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from gateway_svc.domain import MOVES as COLLECT_MOVES
 from gateway_svc.domain import REFUND_MOVES, OrderKind
-from pay_svc.domain import INSTRUCTION_MOVES, PAYMENT_MOVES
+from pay_svc.model import INSTRUCTION_MOVES, PAYMENT_MOVES
 from paymesh.check.model import Finding, Options, each
 from paymesh.check.snapshots import SERVICES, Snapshots
 from paymesh.core import Moves
-from trade_svc.domain import ATTEMPT_MOVES, TRADE_KINDS
+from trade_svc.model import ATTEMPT_MOVES, TRADE_KINDS
 from trade_svc.notifications import NOTIFICATION_MOVES
 
 HISTORY_DAYS = 6

@@ -22,7 +22,7 @@ from paymesh.store.port import (
     Writes,
 )
 from tests.runtime.world import attempt, new_trade_id, stored_event, trade, trade_of, view_of
-from trade_svc.domain import AttemptState, Trade, TradeState, TradeView
+from trade_svc.model import AttemptState, Trade, TradeState, TradeView
 from trade_svc.store import ATTEMPT, TRADE, TRADES
 
 REQUEST = RequestKey("CreateTrade:mer_1", "0190a8e6-0000-7000-8000-000000000001")

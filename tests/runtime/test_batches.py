@@ -45,7 +45,8 @@ from tests.runtime.world import (
     view_of,
 )
 from trade_svc import wire
-from trade_svc.domain import CreateTrade, PaymentOutcome, TradeState, TradeView, create_trade
+from trade_svc.domain import create_trade
+from trade_svc.model import CreateTrade, PaymentOutcome, TradeState, TradeView
 from trade_svc.store import TRADES
 
 TradeShell = Shell[TradeView]

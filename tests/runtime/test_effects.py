@@ -31,8 +31,8 @@ from tests.runtime.world import (
     trade_of,
     view_of,
 )
-from trade_svc import domain, wire
-from trade_svc.domain import PaymentMoved, PaymentOutcome, StartPayment, Timing, TradeState
+from trade_svc import domain, model, wire
+from trade_svc.model import PaymentMoved, PaymentOutcome, StartPayment, Timing, TradeState
 from trade_svc.store import TRADES
 
 
@@ -211,7 +211,7 @@ def process_on(
     shell: Shell[Any] = Shell(
         store=store,
         aggregate=TRADES,
-        rules={**RULES, domain.PayTrade: partial(domain.pay_trade, timing=timing)},
+        rules={**RULES, model.PayTrade: partial(domain.pay_trade, timing=timing)},
         encode=wire.encode,
         clock=SystemClock(),
         publisher=Published(),

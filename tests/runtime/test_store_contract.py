@@ -23,7 +23,7 @@ from paymesh.store.port import (
 from paymesh.store.postgres import PostgresStore
 from tests.runtime.store_contract import StoreContract, insert, write
 from tests.runtime.world import Database, attempt, trade, view_of
-from trade_svc.domain import TradeView
+from trade_svc.model import TradeView
 from trade_svc.store import ATTEMPT, TRADE, TRADES, metadata
 
 

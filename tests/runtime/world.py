@@ -21,9 +21,10 @@ from paymesh.ids import new_id
 from paymesh.money import Money
 from paymesh.shell import Done, Item, Outcome, Publisher, Rule, Shell
 from paymesh.store.port import Store, StoredEvent
+from paymesh.tools import Tool
 from paymesh.wire import money_to
-from trade_svc import domain, wire
-from trade_svc.domain import (
+from trade_svc import domain, model, wire
+from trade_svc.model import (
     Attempt,
     AttemptState,
     CloseReason,
@@ -32,7 +33,6 @@ from trade_svc.domain import (
     PaymentMoved,
     PaymentOutcome,
     PayTrade,
-    Tool,
     Trade,
     TradeState,
     TradeType,
@@ -93,7 +93,7 @@ class Published:
         self.events.extend(events)
 
 
-TIMING = domain.Timing()
+TIMING = model.Timing()
 RULES: dict[type, Rule] = {
     CreateTrade: domain.create_trade,
     PayTrade: partial(domain.pay_trade, timing=TIMING),
