@@ -73,8 +73,9 @@ def count_rows(plan: MeshPlan) -> dict[str, int]:
 @pytest.fixture
 async def nothing_written(shop: Shop, sandboxed_plan: MeshPlan) -> AsyncIterator[None]:
     """The test leaves no row in any database."""
-    await asyncio.sleep(0.3)  # what former tests left under way
-    before = count_rows(sandboxed_plan)
+    before: dict[str, int] = {}
+    while before != (before := count_rows(sandboxed_plan)):
+        await asyncio.sleep(0.3)  # what former tests left under way comes to its end
     yield
     assert count_rows(sandboxed_plan) == before
 
