@@ -22,6 +22,7 @@ from paymesh.context import Call, DeadlineClass
 from paymesh.errors import PaymentError
 from paymesh.failpoint import failpoint
 from paymesh.shell import Item, Outcome, Shell
+from paymesh.store.port import Conflict, Unreachable
 
 log = structlog.get_logger()
 
@@ -170,8 +171,12 @@ async def sweep_forever(
     while True:
         try:
             found = await sweep(shell, executor, clock=clock, limits=limits)
-        except Exception as error:
-            log.warning("sweep.failed", aggregate=shell.aggregate.name, error=str(error))
+        except (Unreachable, Conflict) as error:
+            log.warning("sweep.later", aggregate=shell.aggregate.name, error=str(error))
+            found = 0
+        except Exception:  # a defect in one sweep must not end all sweeping
+            log.exception("sweep.defect", aggregate=shell.aggregate.name)
+            metrics.EFFECTS.labels("sweep", "defect").inc()
             found = 0
         if found < limits.rows_max:
             await clock.sleep(limits.idle_s)

@@ -155,11 +155,23 @@ class Refused(PaymentError):
 
     @property
     def final(self) -> bool:
-        """Whether asking again with the same request can't change the answer."""
-        return self.code not in TRANSIENT
+        """Whether the request was refused for good: only then did nothing happen, for sure."""
+        return self.code not in TRANSIENT and self.reason not in NOT_A_VERDICT
 
 
 TRANSIENT = frozenset(
     {Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED, Code.INTERNAL, Code.UNAVAILABLE}
 )
 """Codes that say nothing about whether the request was or will be carried out."""
+
+NOT_A_VERDICT = frozenset(
+    {
+        "REQUEST_ID_REUSED",  # something was carried out under this id: look, don't give up
+        "CONTEXT_MISSING",
+        "TRAFFIC_MIXED",
+        "UNAVAILABLE",  # also a method that a server of another version does not have
+        "DEADLINE_PASSED",
+        "INTERNAL",
+    }
+)
+"""Reasons that judge the call, not the business: what is so refused is asked again, never failed."""

@@ -15,7 +15,7 @@ from payments.type.v1.event_pb2 import EventBatch
 from paymesh import metrics
 from paymesh.bus.port import Bus, Message
 from paymesh.clock import Clock
-from paymesh.store.port import Store, StoredEvent, Unreachable
+from paymesh.store.port import Conflict, Store, StoredEvent, Unreachable
 from paymesh.wire import call_context_of
 
 log = structlog.get_logger()
@@ -134,8 +134,10 @@ async def keep_outbox_forever(store: Store, *, clock: Clock) -> None:
     while True:
         try:
             await store.keep_outbox(days_ahead=DAYS_AHEAD, days_kept=DAYS_KEPT)
-        except Exception as error:
-            log.warning("outbox.keep_failed", error=str(error))
+        except (Unreachable, Conflict) as error:
+            log.warning("outbox.keep_later", error=str(error))
+        except Exception:  # tomorrow's partition can wait for the next hour; the default takes rows
+            log.exception("outbox.keep_defect")
         await clock.sleep(KEEP_EVERY_S)
 
 
@@ -150,7 +152,10 @@ async def relay_forever(
             if events:
                 sent = await publish(store, bus, events)
                 log.info("relay.sent", events=sent)
-        except Exception as error:
-            log.warning("relay.failed", error=str(error))
+        except (Unreachable, Conflict) as error:
+            log.warning("relay.later", error=str(error))
+        except Exception:  # a defect in one round must not end the relay
+            log.exception("relay.defect")
+            metrics.EVENTS_UNPUBLISHED.labels("relay defect").inc()
         if sent < RELAY_EVENTS_MAX:
             await clock.sleep(min(1.0, older_than_s))
