@@ -174,4 +174,4 @@ NOT_A_VERDICT = frozenset(
         "INTERNAL",
     }
 )
-"""Reasons that judge the call, not the business: what is so refused is asked again, never failed."""
+"""Reasons that judge the call, not the business: such a request is asked again, never failed."""
