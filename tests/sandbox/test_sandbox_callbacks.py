@@ -93,17 +93,17 @@ async def test_bad_and_stale_signatures_are_faults_of_single_tries(
     world: Any, channel: Channel, receiver: Any, new_order: MakeOrder
 ) -> None:
     """The channel signs wrongly once and late once; its next try is sound."""
-    await world.faults(next={"callback": {"bad_signature": 1}})
-    receiver.statuses = [401, 401]
-    await paid(world, channel, new_order())
-    await receiver.wait_for(1)
-    await world.faults(next={"callback": {"stale": 1}})
-    await receiver.wait_for(3)
-    with pytest.raises(ForgedSignature):
-        verified(channel, receiver, 0)
-    with pytest.raises(StaleTimestamp):
-        verified(channel, receiver, 1)
-    assert verified(channel, receiver, 2).result.state is NativeOutcome.SUCCEEDED
+    for first, (fault, error) in enumerate(
+        [("bad_signature", ForgedSignature), ("stale", StaleTimestamp)]
+    ):
+        await world.faults(next={"callback": {fault: 1}})
+        receiver.statuses = [401]
+        await paid(world, channel, new_order())
+        await receiver.wait_for(2 * first + 2)
+        with pytest.raises(error):
+            verified(channel, receiver, 2 * first)
+        sound = verified(channel, receiver, 2 * first + 1)
+        assert sound.result.state is NativeOutcome.SUCCEEDED
 
 
 async def test_a_lost_callback_never_comes_but_a_query_and_a_replay_heal_it(
