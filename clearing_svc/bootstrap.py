@@ -8,11 +8,13 @@ from payments.clearing.v1 import ledger_service_pb2, ledger_service_pb2_grpc
 
 from clearing_svc import consumers, wire
 from clearing_svc.ledger import loading
+from clearing_svc.ledger.chart import Chart
 from clearing_svc.ledger.domain import PostJournals, post_journals
+from clearing_svc.ledger.holds import PlaceHold, ReleaseHold, place_hold, release_hold
 from clearing_svc.queries import Journals
 from clearing_svc.rpc import LedgerServicer
 from clearing_svc.settings import ClearingSettings
-from clearing_svc.store import ACCOUNTS, ENTRY, JOURNAL
+from clearing_svc.store import ENTRY, JOURNAL, LEDGER
 from paymesh.app import App, Core
 from paymesh.batcher import BatchLimits
 from paymesh.bus.port import Bus, ConsumerOptions
@@ -20,7 +22,17 @@ from paymesh.clock import Clock
 from paymesh.db.engine import create_engine
 from paymesh.outbox import Publisher
 from paymesh.server import Service
+from paymesh.shell import Rule
 from paymesh.store.postgres import PostgresStore
+
+
+def rules(chart: Chart) -> dict[type, Rule]:
+    """What the ledger decides, by command."""
+    return {
+        PostJournals: partial(post_journals, chart=chart),
+        PlaceHold: partial(place_hold, chart=chart),
+        ReleaseHold: release_hold,
+    }
 
 
 def build(settings: ClearingSettings, *, bus: Bus, clock: Clock) -> App:
@@ -29,10 +41,10 @@ def build(settings: ClearingSettings, *, bus: Bus, clock: Clock) -> App:
     engine = create_engine(settings.clearing_database_url, pool=settings.database_pool)
     store = PostgresStore(engine)
     publisher = Publisher(store, bus)
-    accounts = Core(
+    books = Core(
         store=store,
-        aggregate=ACCOUNTS,
-        rules={PostJournals: partial(post_journals, chart=config.chart)},
+        aggregate=LEDGER,
+        rules=rules(config.chart),
         facts=[JOURNAL, ENTRY],
         encode=wire.encode,
         publisher=publisher,
@@ -51,14 +63,14 @@ def build(settings: ClearingSettings, *, bus: Bus, clock: Clock) -> App:
             Service(
                 descriptor,
                 ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server,
-                LedgerServicer(accounts, Journals(engine), config.chart),
+                LedgerServicer(books, Journals(engine), config.chart),
             )
         ],
-        cores=[accounts],
+        cores=[books],
         queues=[
             (
                 consumers.LEDGER,
-                consumers.ledger(accounts, config.templates, clock).handle,
+                consumers.ledger(books, config.templates, clock).handle,
                 ConsumerOptions(),
             )
         ],

@@ -1,5 +1,7 @@
 """What the ledger hears: money that moved, and trades that were paid. Message ↔ command.
 
+An event that moves no money is a command to post nothing: it counts in the inbox like the others.
+
 Mode FACT: events come in any order and any number of times, and each is booked once by its
 business key (paymesh.consumer counts event ids; the ledger's guards know a fact under a new id).
 """
@@ -7,15 +9,17 @@ business key (paymesh.consumer counts event ids; the ledger's guards know a fact
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from payments.pay.v1 import payment_events_pb2
+from payments.pay.v1 import payment_events_pb2, payment_pb2
 from payments.trade.v1 import trade_events_pb2
 from payments.type.v1 import instruction_pb2
 from payments.type.v1.event_pb2 import Event
 
 from clearing_svc.ledger.chart import PLATFORM
-from clearing_svc.ledger.domain import AccountView, PostJournals
-from clearing_svc.ledger.templates import BusinessEvent, NotBookable, Templates
+from clearing_svc.ledger.domain import PostJournals
+from clearing_svc.ledger.templates import HOLD_ID, BusinessEvent, NotBookable, Templates
+from clearing_svc.wire import sources_of
 from paymesh.app import Core
 from paymesh.clock import Clock
 from paymesh.consumer import Consumer, Translate
@@ -25,27 +29,43 @@ LEDGER = "clearing.ledger"
 
 
 def instruction_moved(event: Event) -> BusinessEvent:
-    """pay.instruction.succeeded, pay.instruction.suspended."""
-    instruction = payment_events_pb2.InstructionMoved.FromString(event.payload).instruction
-    context = event.call_context.context
+    """pay.instruction.succeeded, pay.instruction.suspended, pay.instruction.bounced."""
+    moved = payment_events_pb2.InstructionMoved.FromString(event.payload)
+    instruction, context = moved.instruction, event.call_context.context
     amounts = {"amount": money_of(instruction.amount)}
     if event.type == "pay.instruction.suspended":
         if not instruction.HasField("observed_amount"):
             raise NotBookable(f"{instruction.instruction_id}: how much moved is not known")
         amounts["observed_amount"] = money_of(instruction.observed_amount)
     kind = instruction_pb2.InstructionKind.Name(instruction.kind)
+    channel, payment_id = instruction.channel, instruction.payment_id
+    refund = moved.purpose == payment_pb2.PAYMENT_PURPOSE_REFUND
     return BusinessEvent(
         type=event.type,
         kind=kind.removeprefix("INSTRUCTION_KIND_"),
-        product="",
+        product=_product(moved),
         business_key=instruction.instruction_id,
         amounts=amounts,
         names={
             PLATFORM: PLATFORM,
-            "channel_account": f"{instruction.channel}:{context.pay_org_no}",
-            "payment_id": instruction.payment_id,
+            "channel_account": f"{channel}:{context.pay_org_no}" if channel else "",
+            "payment_id": payment_id,
+            "origin_payment_id": moved.original_payment_id if refund else payment_id,
+            "payer_id": moved.payer_id,
+            "merchant_id": context.merchant_id,
+            HOLD_ID: instruction.hold_id,
         },
+        hold_sources=sources_of(instruction.hold_sources),
     )
+
+
+def _product(moved: payment_events_pb2.InstructionMoved) -> str:
+    """What the payment is for, or RETURN for a step that takes another one back."""
+    if moved.instruction.compensates:
+        return "RETURN"
+    if moved.purpose == payment_pb2.PAYMENT_PURPOSE_UNSPECIFIED:
+        return ""
+    return payment_pb2.PaymentPurpose.Name(moved.purpose).removeprefix("PAYMENT_PURPOSE_")
 
 
 def trade_paid(event: Event) -> BusinessEvent:
@@ -61,11 +81,12 @@ def trade_paid(event: Event) -> BusinessEvent:
             "merchant_id": paid.merchant_id,
             "payment_id": paid.payment_id,
             "trade_id": paid.trade_id,
+            "payee_id": paid.payee_id,
         },
     )
 
 
-def ledger(core: Core[AccountView], templates: Templates, clock: Clock) -> Consumer:
+def ledger(core: Core[Any], templates: Templates, clock: Clock) -> Consumer:
     def booking(facts_of: Callable[[Event], BusinessEvent]) -> Translate:
         def command(event: Event) -> PostJournals:
             context = context_of(event.call_context.context)
@@ -76,6 +97,7 @@ def ledger(core: Core[AccountView], templates: Templates, clock: Clock) -> Consu
     commands = {
         "pay.instruction.succeeded": booking(instruction_moved),
         "pay.instruction.suspended": booking(instruction_moved),
+        "pay.instruction.bounced": booking(instruction_moved),
         "trade.trade.paid": booking(trade_paid),
     }
     return Consumer(LEDGER, commands, core.shell.process, clock)

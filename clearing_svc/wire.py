@@ -1,4 +1,4 @@
-"""Journals, accounts and events as messages: translation, nothing more."""
+"""Journals, accounts and holds as messages: translation, nothing more."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from collections.abc import Sequence
 
 from google.type.date_pb2 import Date  # type: ignore[import-untyped]
 from payments.clearing.v1 import ledger_pb2
+from payments.type.v1 import account_pb2
 
+from clearing_svc.ledger.accounts import Account
 from clearing_svc.ledger.chart import Side
-from clearing_svc.ledger.domain import Account, Entry, Journal
-from clearing_svc.ledger.drafts import Line
+from clearing_svc.ledger.domain import Entry, Journal
+from clearing_svc.ledger.drafts import AccountRef, Line
+from clearing_svc.ledger.holds import Hold, HoldPart
 from paymesh.core import Event
 from paymesh.errors import InvalidField
+from paymesh.money import Money
 from paymesh.wire import money_of, money_to, time_to
 
 OWNER_CHARACTERS_MAX = 128
@@ -74,14 +78,42 @@ def journal_to(journal: Journal, entries: Sequence[Entry]) -> ledger_pb2.Journal
 
 
 def account_to(account: Account) -> ledger_pb2.Account:
+    currency, available = account.balance.currency, account.available_minor
     return ledger_pb2.Account(
         account_id=account.id,
         subject=account.subject,
         owner=account.owner,
-        currency_code=account.balance.currency,
+        currency_code=currency,
         status=f"ACCOUNT_STATUS_{account.status}",
         balance=money_to(account.balance),
         version=account.version,
+        held=money_to(Money(currency, account.held_minor)),
+        available=None if available is None else money_to(Money(currency, available)),
+    )
+
+
+def sources_of(sources: Sequence[account_pb2.AccountRef]) -> tuple[AccountRef, ...]:
+    return tuple(AccountRef(source.subject, source.owner) for source in sources)
+
+
+def hold_to(hold: Hold) -> ledger_pb2.Hold:
+    return ledger_pb2.Hold(
+        hold_id=hold.id,
+        business_id=hold.context.business_id,
+        state=f"HOLD_STATE_{hold.state}",
+        amount=money_to(hold.amount),
+        parts=[_part_to(part, hold.amount.currency) for part in hold.parts],
+        reference=hold.reference,
+        version=hold.version,
+    )
+
+
+def _part_to(part: HoldPart, currency: str) -> ledger_pb2.HoldPart:
+    return ledger_pb2.HoldPart(
+        account=account_pb2.AccountRef(subject=part.subject, owner=part.owner),
+        held=money_to(Money(currency, part.held)),
+        posted=money_to(Money(currency, part.posted)),
+        released=money_to(Money(currency, part.released)),
     )
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import structlog
+
 from gateway_svc.breaker import ChannelGuard
 from gateway_svc.channels.port import (
     Channel,
     ChannelResult,
     NativeOutcome,
+    PayoutOrder,
     PrepayOrder,
     RefundOrder,
 )
-from gateway_svc.domain import (
+from gateway_svc.model import (
     ENDS,
     AskChannel,
     ChannelOrder,
@@ -22,11 +25,15 @@ from gateway_svc.domain import (
     Report,
     Reported,
 )
+from gateway_svc.payees import Payees
+from paymesh import metrics
 from paymesh.clock import Clock
 from paymesh.effects import Result
 from paymesh.money import Money
 from paymesh.store.kinds import Aggregate
 from paymesh.store.port import Store
+
+log = structlog.get_logger()
 
 
 class Asking:
@@ -39,11 +46,12 @@ class Asking:
         orders: Aggregate[OrderView],
         channels: Mapping[str, Channel],
         guards: Mapping[str, ChannelGuard],
+        payees: Payees,
         callback_base_url: str,
         clock: Clock,
     ) -> None:
         self._store, self._orders = store, orders
-        self._channels, self._guards = channels, guards
+        self._channels, self._guards, self._payees = channels, guards, payees
         self._callback_base_url = callback_base_url.rstrip("/")
         self._clock = clock
 
@@ -60,22 +68,48 @@ class Asking:
             guard.unanswered()
         else:
             guard.answered()
+        _alarm(order, report)
         return Result(report)
 
     async def _call(self, channel: Channel, order: ChannelOrder, *, asked: bool) -> Report:
-        if order.kind is OrderKind.REFUND:
-            if order.state is OrderState.PROCESSING or order.state in ENDS:
-                result = await channel.query_refund(order.request_no, order.original_request_no)
-            else:
-                result = await channel.refund(
-                    RefundOrder(
-                        refund_no=order.request_no,
-                        request_no=order.original_request_no,
-                        amount_minor=order.amount.minor,
-                        currency=order.amount.currency,
-                    )
-                )
-            return report_of(order, result)
+        match order.kind:
+            case OrderKind.COLLECT:
+                return await self._collect(channel, order, asked=asked)
+            case OrderKind.REFUND:
+                return report_of(order, await self._refund(channel, order))
+            case OrderKind.PAYOUT:
+                return report_of(order, await self._payout(channel, order))
+
+    async def _refund(self, channel: Channel, order: ChannelOrder) -> ChannelResult:
+        if order.state is not OrderState.PENDING:
+            return await channel.query_refund(order.request_no, order.original_request_no)
+        return await channel.refund(
+            RefundOrder(
+                refund_no=order.request_no,
+                request_no=order.original_request_no,
+                amount_minor=order.amount.minor,
+                currency=order.amount.currency,
+            )
+        )
+
+    async def _payout(self, channel: Channel, order: ChannelOrder) -> ChannelResult:
+        if order.state is not OrderState.PENDING:
+            return await channel.query_payout(order.request_no)
+        # As long as it is not known that the channel has it, the same again: its number makes
+        # two of them one, and a query would not tell "never" from "not yet".
+        payee = self._payees.open(order.sealed_payee, order_id=order.id)
+        return await channel.payout(
+            PayoutOrder(
+                payout_no=order.request_no,
+                amount_minor=order.amount.minor,
+                currency=order.amount.currency,
+                account_no=payee.account_no,
+                account_name=payee.account_name,
+                notify_url=self._notify_url(order),
+            )
+        )
+
+    async def _collect(self, channel: Channel, order: ChannelOrder, *, asked: bool) -> Report:
         expired = self._clock.now() >= order.expires_at
         if order.state is OrderState.CLOSING or (expired and asked and order.state not in ENDS):
             return report_of(order, await channel.close(order.request_no))
@@ -91,16 +125,30 @@ class Asking:
                 currency=order.amount.currency,
                 subject=order.subject,
                 expires_at=order.expires_at,
-                notify_url=f"{self._callback_base_url}/callbacks/{order.channel}",
+                notify_url=self._notify_url(order),
             )
         )
         return Report(
             context=order.context,
             request_no=order.request_no,
             reported=Reported(result.state.value),
+            asked_in=order.state,
             reason=result.reason,
             credential=result.channel_credential,
         )
+
+    def _notify_url(self, order: ChannelOrder) -> str:
+        return f"{self._callback_base_url}/callbacks/{order.channel}"
+
+
+def _alarm(order: ChannelOrder, report: Report) -> None:
+    """Tells people what only they can help with."""
+    if report.reported is Reported.WAITING_FUNDS:
+        metrics.CHANNEL_WAITING_FUNDS.labels(order.channel).inc()
+        log.warning("channel.waiting_funds", channel=order.channel, order_id=order.id)
+    elif report.reported is Reported.SUCCEEDED and not order.moves[order.state]:
+        # A refund or payout that had failed, or come back: nothing here may undo that.
+        log.error("channel.contradicts_itself", order_id=order.id, state=order.state.value)
 
 
 def moved_of(result: ChannelResult) -> Money | None:
@@ -115,6 +163,7 @@ def report_of(order: ChannelOrder, result: ChannelResult) -> Report:
         context=order.context,
         request_no=order.request_no,
         reported=Reported(result.state.value),
+        asked_in=order.state,
         moved=moved_of(result) if succeeded else None,
         channel_txn_id=result.channel_txn_id or "",
         occurred_at=result.occurred_at,

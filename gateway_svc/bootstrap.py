@@ -7,13 +7,14 @@ from functools import partial
 
 from payments.gateway.v1 import channel_service_pb2, channel_service_pb2_grpc
 
-from gateway_svc import domain, wire
+from gateway_svc import domain, model, wire
 from gateway_svc.asking import Asking
 from gateway_svc.breaker import ChannelGuard, GuardLimits
 from gateway_svc.callbacks import Callbacks
 from gateway_svc.channels.port import Channel
 from gateway_svc.channels.sandbox import SandboxChannel
 from gateway_svc.ingress import Ingress
+from gateway_svc.payees import Payees
 from gateway_svc.rpc import ChannelServicer
 from gateway_svc.settings import GatewaySettings
 from gateway_svc.store import CALLBACK, ORDERS
@@ -24,6 +25,7 @@ from paymesh.clock import Clock
 from paymesh.db.engine import create_engine
 from paymesh.effects import SweepLimits
 from paymesh.outbox import Publisher
+from paymesh.secretbox import SecretBox
 from paymesh.server import Service
 from paymesh.signing import Signer, Verifier, serial_of
 from paymesh.store.postgres import PostgresStore
@@ -50,17 +52,19 @@ def build(settings: GatewaySettings, *, bus: Bus, clock: Clock) -> App:
     store = PostgresStore(engine)
     publisher = Publisher(store, bus)
     offered = channels(settings)
+    payees = Payees(SecretBox.from_file(settings.secret_key_file))
     limits = GuardLimits(in_flight_max=settings.channel_in_flight_max)
     asking = Asking(
         store=store,
         orders=ORDERS,
         channels=offered,
         guards={name: ChannelGuard(name, clock=clock, limits=limits) for name in offered},
+        payees=payees,
         callback_base_url=settings.callback_base_url,
         clock=clock,
     )
     scale = settings.time_scale
-    timing = domain.Timing(
+    timing = model.Timing(
         effect_lease=timedelta(seconds=5 * scale),
         first_query=timedelta(seconds=5 * scale),
         unseen_margin=timedelta(seconds=300 * scale),
@@ -69,16 +73,16 @@ def build(settings: GatewaySettings, *, bus: Bus, clock: Clock) -> App:
         store=store,
         aggregate=ORDERS,
         rules={
-            domain.Place: partial(domain.place, timing=timing),
-            domain.RequestClose: partial(domain.request_close, timing=timing),
-            domain.Report: partial(domain.report, timing=timing),
+            model.Place: partial(domain.place, timing=timing),
+            model.RequestClose: partial(domain.request_close, timing=timing),
+            model.Report: partial(domain.report, timing=timing),
         },
         facts=[CALLBACK],
         encode=wire.encode,
         publisher=publisher,
         clock=clock,
         owed=domain.owed,
-        does={domain.AskChannel: asking.ask},
+        does={model.AskChannel: asking.ask},
         sweep=SweepLimits(ladder_s=settings.ladder(30, 120, 600, 3600, 21600), idle_s=0.5 * scale),
     )
     watcher = Watcher(store, ORDERS)
@@ -101,7 +105,7 @@ def build(settings: GatewaySettings, *, bus: Bus, clock: Clock) -> App:
             Service(
                 descriptor,
                 channel_service_pb2_grpc.add_ChannelServiceServicer_to_server,
-                ChannelServicer(orders, offered, watcher),
+                ChannelServicer(orders, offered, watcher, payees),
             )
         ],
         cores=[orders],

@@ -28,7 +28,7 @@ from gateway_svc.channels.port import (
     UnreadableCallback,
 )
 from gateway_svc.channels.port import Callback as Verified
-from gateway_svc.domain import Callback, Report, Reported
+from gateway_svc.model import Callback, Report, Reported
 from paymesh import metrics
 from paymesh.clock import Clock
 from paymesh.context import Call, Context

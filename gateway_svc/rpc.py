@@ -9,7 +9,7 @@ from typing import Any
 from payments.gateway.v1 import channel_pb2, channel_service_pb2, channel_service_pb2_grpc
 
 from gateway_svc.channels.port import Channel, Verb
-from gateway_svc.domain import (
+from gateway_svc.model import (
     ChannelOrder,
     OrderKind,
     OrderState,
@@ -18,6 +18,7 @@ from gateway_svc.domain import (
     RequestClose,
     order_id_of,
 )
+from gateway_svc.payees import Payee, Payees
 from gateway_svc.watch import WATCH_MAX_S, Watcher
 from gateway_svc.wire import credential_to, order_to
 from paymesh.app import Core
@@ -25,6 +26,7 @@ from paymesh.context import Call
 from paymesh.errors import Code, FieldViolation, InvalidField, NotFound, PaymentError
 from paymesh.money import known_currency
 from paymesh.rpc import batch, claim, current_call, run
+from paymesh.shell import RequestClaim
 from paymesh.wire import money_of, time_of
 
 PENDING = channel_pb2.CREDENTIAL_STATE_PENDING
@@ -48,9 +50,14 @@ class NotPaid(PaymentError):
 
 class ChannelServicer(channel_service_pb2_grpc.ChannelServiceServicer):
     def __init__(
-        self, orders: Core[OrderView], channels: Mapping[str, Channel], watcher: Watcher
+        self,
+        orders: Core[OrderView],
+        channels: Mapping[str, Channel],
+        watcher: Watcher,
+        payees: Payees,
     ) -> None:
-        self._orders, self._channels, self._watcher = orders, channels, watcher
+        self._orders, self._channels = orders, channels
+        self._watcher, self._payees = watcher, payees
 
     async def Prepay(self, request: Any, context: Any) -> Any:
         return await self._prepay(current_call.get(), request)
@@ -75,6 +82,14 @@ class ChannelServicer(channel_service_pb2_grpc.ChannelServiceServicer):
         result = channel_service_pb2.BatchRefundChannelOrdersResult
         results = await batch(request.items, self._refund, result)
         return channel_service_pb2.BatchRefundChannelOrdersResponse(results=results)
+
+    async def Payout(self, request: Any, context: Any) -> Any:
+        return await self._payout(current_call.get(), request)
+
+    async def BatchPayouts(self, request: Any, context: Any) -> Any:
+        result = channel_service_pb2.BatchPayoutsResult
+        results = await batch(request.items, self._payout, result)
+        return channel_service_pb2.BatchPayoutsResponse(results=results)
 
     async def GetChannelOrder(self, request: Any, context: Any) -> Any:
         return await self._get(current_call.get(), request)
@@ -121,25 +136,16 @@ class ChannelServicer(channel_service_pb2_grpc.ChannelServiceServicer):
         return reply(done.state)
 
     async def _close(self, call: Call, request: Any) -> Any:
-        response = channel_service_pb2.CloseChannelOrderResponse
-
-        def reply(view: OrderView) -> Any:
-            return response(channel_order=order_to(_present(view)))
-
-        request_claim = claim("CloseChannelOrder", request.request_no, request, request.request_id)
-        done = await run(
-            self._orders.submit,
-            RequestClose(request.request_no),
+        return await self._told(
             call,
-            request_claim,
-            reply,
-            response,
+            RequestClose(request.request_no),
+            claim("CloseChannelOrder", request.request_no, request, request.request_id),
+            channel_service_pb2.CloseChannelOrderResponse,
         )
-        return reply(done.state)
 
     async def _refund(self, call: Call, request: Any) -> Any:
         original = await self._order(request.original_request_no)
-        # Read without a lock: nothing leaves SUCCEEDED, and a channel never changes.
+        # Read without a lock: no collection leaves SUCCEEDED, and a channel never changes.
         if original.kind is not OrderKind.COLLECT or original.state is not OrderState.SUCCEEDED:
             raise NotPaid(f"{original.id} is a {original.kind} in {original.state}")
         self._offered(original.channel, Verb.REFUND)
@@ -155,12 +161,50 @@ class ChannelServicer(channel_service_pb2_grpc.ChannelServiceServicer):
             reference=request.reference,
             original_request_no=request.original_request_no,
         )
-        response = channel_service_pb2.RefundChannelOrderResponse
+        return await self._told(
+            call,
+            command,
+            claim("RefundChannelOrder", request.request_no, request, request.request_id),
+            channel_service_pb2.RefundChannelOrderResponse,
+        )
+
+    async def _payout(self, call: Call, request: Any) -> Any:
+        known_currency(request.amount.currency_code, field="amount.currency_code")
+        self._offered(request.channel, Verb.PAYOUT)
+        order_id = order_id_of(request.request_no)
+        payee = Payee(request.payee.account_no, request.payee.account_name)
+        digest = self._payees.digest(payee, order_id=order_id)
+        command = Place(
+            context=call.context,
+            kind=OrderKind.PAYOUT,
+            channel=request.channel,
+            request_no=request.request_no,
+            amount=money_of(request.amount),
+            subject="",
+            expires_at=None,
+            reference=request.reference,
+            sealed_payee=self._payees.seal(payee, order_id=order_id),
+            payee_digest=digest,
+        )
+        # The claim keeps a plain hash of the request: an account number could be guessed from it.
+        claimed = channel_service_pb2.PayoutRequest()
+        claimed.CopyFrom(request)
+        claimed.payee.CopyFrom(channel_service_pb2.Payee(account_no=digest))
+        return await self._told(
+            call,
+            command,
+            claim("Payout", request.request_no, claimed, request.request_id),
+            channel_service_pb2.PayoutResponse,
+        )
+
+    async def _told(
+        self, call: Call, command: Any, request_claim: RequestClaim, response: type[Any]
+    ) -> Any:
+        """Submits a command whose answer is the order as it stands."""
 
         def reply(view: OrderView) -> Any:
             return response(channel_order=order_to(_present(view)))
 
-        request_claim = claim("RefundChannelOrder", request.request_no, request, request.request_id)
         done = await run(self._orders.submit, command, call, request_claim, reply, response)
         return reply(done.state)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from gateway_svc.domain import Callback, ChannelOrder, OrderView
+from gateway_svc.model import Callback, ChannelOrder, OrderView
 from paymesh.db.schema import runtime_tables
 from paymesh.store.kinds import Aggregate, Json, Kind
 
@@ -23,12 +23,16 @@ ORDER.sa_table(
     metadata,
     sa.CheckConstraint("amount_minor > 0", name="channel_order_amount_positive"),
     sa.CheckConstraint(
-        "state IN ('SUCCEEDED', 'FAILED', 'CLOSED') OR next_action_at IS NOT NULL",
+        "state IN ('SUCCEEDED', 'FAILED', 'CLOSED', 'BOUNCED') OR next_action_at IS NOT NULL",
         name="channel_order_is_looked_after",
     ),
     sa.CheckConstraint(
-        "(state = 'SUCCEEDED') = (moved_amount_minor IS NOT NULL)",
+        "(state IN ('SUCCEEDED', 'BOUNCED')) = (moved_amount_minor IS NOT NULL)",
         name="channel_order_succeeded_has_amount",
+    ),
+    sa.CheckConstraint(
+        "(kind = 'PAYOUT') = (sealed_payee <> '' AND payee_digest <> '')",
+        name="channel_order_payout_has_payee",
     ),
     sa.Index("channel_order_request_no", "channel", "pay_org_no", "request_no", unique=True),
     sa.Index(

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import structlog
 
-from gateway_svc.domain import ChannelOrder, OrderView
+from gateway_svc.model import ChannelOrder, OrderView
 from paymesh.errors import Overloaded
 from paymesh.store.kinds import Aggregate
 from paymesh.store.port import Store, Unreachable

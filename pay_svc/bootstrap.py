@@ -5,13 +5,21 @@ from __future__ import annotations
 from datetime import timedelta
 from functools import partial
 
-from payments.pay.v1 import payment_service_pb2, payment_service_pb2_grpc
+from payments.pay.v1 import (
+    beneficiary_service_pb2,
+    beneficiary_service_pb2_grpc,
+    payment_service_pb2,
+    payment_service_pb2_grpc,
+)
 
-from pay_svc import consumers, domain, model, wire
-from pay_svc.clients import Gateway
+from pay_svc import asking, beneficiaries, consumers, domain, model, wire
+from pay_svc.beneficiary_rpc import BeneficiaryServicer
+from pay_svc.clients.gateway import Gateway
+from pay_svc.clients.ledger import Ledger
+from pay_svc.queries import Beneficiaries
 from pay_svc.rpc import PaymentServicer
 from pay_svc.settings import PaySettings
-from pay_svc.store import PAYMENTS
+from pay_svc.store import BENEFICIARIES, PAYMENTS
 from paymesh.app import App, Core
 from paymesh.bus.port import Bus, ConsumerOptions
 from paymesh.channel import open_channel
@@ -19,7 +27,9 @@ from paymesh.clock import Clock
 from paymesh.db.engine import create_engine
 from paymesh.effects import SweepLimits
 from paymesh.outbox import Publisher
+from paymesh.secretbox import SecretBox
 from paymesh.server import Service
+from paymesh.store.port import Store
 from paymesh.store.postgres import PostgresStore
 
 
@@ -27,32 +37,15 @@ def build(settings: PaySettings, *, bus: Bus, clock: Clock) -> App:
     engine = create_engine(settings.pay_database_url, pool=settings.database_pool)
     store = PostgresStore(engine)
     publisher = Publisher(store, bus)
-    channel = open_channel(settings.gateway_target)
-    gateway = Gateway(channel, clock=clock)
-    timing = model.Timing(effect_lease=timedelta(seconds=5 * settings.time_scale))
-    payments = Core(
-        store=store,
-        aggregate=PAYMENTS,
-        rules={
-            model.CreatePayment: partial(domain.create_payment, timing=timing),
-            model.CancelPayment: partial(domain.cancel_payment, timing=timing),
-            model.ChannelMoved: partial(domain.channel_moved, timing=timing),
-        },
-        encode=wire.encode,
-        publisher=publisher,
-        clock=clock,
-        owed=domain.owed,
-        does={
-            model.AskPrepay: gateway.prepay,
-            model.AskClose: gateway.close,
-            model.AskRefund: gateway.refund,
-        },
-        sweep=SweepLimits(
-            ladder_s=settings.ladder(5, 30, 120, 600, 3600, 21600),
-            idle_s=0.5 * settings.time_scale,
-        ),
-    )
-    descriptor = payment_service_pb2.DESCRIPTOR.services_by_name["PaymentService"]
+    gateway_channel = open_channel(settings.gateway_target)
+    ledger_channel = open_channel(settings.clearing_target)
+    box = SecretBox.from_file(settings.secret_key_file)
+    known = _beneficiaries(settings, store, publisher, clock)
+    gateway = Gateway(gateway_channel, clock=clock, beneficiary=known.load, box=box)
+    ledger = Ledger(ledger_channel, clock=clock)
+    payments = _payments(settings, store, publisher, clock, gateway=gateway, ledger=ledger)
+    payment_service = payment_service_pb2.DESCRIPTOR.services_by_name["PaymentService"]
+    beneficiary_service = beneficiary_service_pb2.DESCRIPTOR.services_by_name["BeneficiaryService"]
     return App(
         name="pay",
         settings=settings,
@@ -62,12 +55,18 @@ def build(settings: PaySettings, *, bus: Bus, clock: Clock) -> App:
         publisher=publisher,
         services=[
             Service(
-                descriptor,
+                payment_service,
                 payment_service_pb2_grpc.add_PaymentServiceServicer_to_server,
-                PaymentServicer(payments),
-            )
+                PaymentServicer(payments, known),
+            ),
+            Service(
+                beneficiary_service,
+                beneficiary_service_pb2_grpc.add_BeneficiaryServiceServicer_to_server,
+                BeneficiaryServicer(known, Beneficiaries(engine), box),
+                edge=True,
+            ),
         ],
-        cores=[payments],
+        cores=[payments, known],
         queues=[
             (
                 consumers.CHANNEL_RESULTS,
@@ -75,5 +74,68 @@ def build(settings: PaySettings, *, bus: Bus, clock: Clock) -> App:
                 ConsumerOptions(),
             )
         ],
-        closers=[gateway.stop, channel.close, engine.dispose],
+        closers=[
+            gateway.stop,
+            ledger.stop,
+            gateway_channel.close,
+            ledger_channel.close,
+            engine.dispose,
+        ],
+    )
+
+
+def _payments(
+    settings: PaySettings,
+    store: Store,
+    publisher: Publisher,
+    clock: Clock,
+    *,
+    gateway: Gateway,
+    ledger: Ledger,
+) -> Core[model.PaymentView]:
+    timing = model.Timing(effect_lease=timedelta(seconds=5 * settings.time_scale))
+    return Core(
+        store=store,
+        aggregate=PAYMENTS,
+        rules={
+            model.CreatePayment: partial(domain.create_payment, timing=timing),
+            model.CancelPayment: partial(domain.cancel_payment, timing=timing),
+            model.ChannelMoved: partial(domain.channel_moved, timing=timing),
+            model.HoldMoved: partial(domain.hold_moved, timing=timing),
+        },
+        encode=wire.encode,
+        publisher=publisher,
+        clock=clock,
+        owed=asking.owed,
+        does={
+            asking.AskPrepay: gateway.prepay,
+            asking.AskClose: gateway.close,
+            asking.AskRefund: gateway.refund,
+            asking.AskPayout: gateway.payout,
+            asking.AskHold: ledger.place,
+            asking.AskRelease: ledger.release,
+        },
+        sweep=SweepLimits(
+            ladder_s=settings.ladder(5, 30, 120, 600, 3600, 21600),
+            idle_s=0.5 * settings.time_scale,
+        ),
+    )
+
+
+def _beneficiaries(
+    settings: PaySettings, store: Store, publisher: Publisher, clock: Clock
+) -> Core[beneficiaries.BeneficiaryView]:
+    cooling_off = timedelta(seconds=settings.beneficiary_cooling_off_s)
+    return Core(
+        store=store,
+        aggregate=BENEFICIARIES,
+        rules={
+            beneficiaries.CreateBeneficiary: partial(
+                beneficiaries.create_beneficiary, cooling_off=cooling_off
+            ),
+            beneficiaries.DeleteBeneficiary: beneficiaries.delete_beneficiary,
+        },
+        encode=wire.encode,
+        publisher=publisher,
+        clock=clock,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from payments.gateway.v1 import channel_events_pb2
 from payments.type.v1.event_pb2 import Event
 
-from pay_svc.clients import channel_moved
+from pay_svc.clients.gateway import channel_moved
 from pay_svc.model import ChannelMoved, PaymentView
 from paymesh.app import Core
 from paymesh.clock import Clock

@@ -1,28 +1,37 @@
-"""Payments as data: states and moves, entities, commands, effects, events.
+"""Payments as data: states and moves, entities, commands, payloads of events.
 
-Plain Python without I/O. What may happen to a payment is in domain.py.
+Plain Python without I/O. What may happen to a payment is in domain.py and progress.py, of which
+steps it consists in plan.py, what it asks of other services in asking.py.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
+from pay_svc.beneficiaries import Beneficiary
 from paymesh.context import Context
 from paymesh.core import Moves
-from paymesh.errors import Code, NotFound, PaymentError
+from paymesh.errors import Code, PaymentError
 from paymesh.money import Money
 from paymesh.tools import Tool
 
 
 class Purpose(StrEnum):
     PURCHASE = "PURCHASE"
+    TOP_UP = "TOP_UP"
+    TRANSFER = "TRANSFER"
+    WITHDRAWAL = "WITHDRAWAL"
+    REFUND = "REFUND"
 
 
 class PaymentState(StrEnum):
     PROCESSING = "PROCESSING"
     CLOSING = "CLOSING"
+    """A step failed, or it was cancelled: what is under way comes to rest, holds are let go of."""
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     CLOSED = "CLOSED"
@@ -34,6 +43,10 @@ class PaymentState(StrEnum):
 class InstructionKind(StrEnum):
     CHANNEL_COLLECT = "CHANNEL_COLLECT"
     CHANNEL_REFUND = "CHANNEL_REFUND"
+    CHANNEL_PAYOUT = "CHANNEL_PAYOUT"
+    HOLD = "HOLD"
+    RELEASE = "RELEASE"
+    TRANSFER = "TRANSFER"
 
 
 class InstructionState(StrEnum):
@@ -43,19 +56,21 @@ class InstructionState(StrEnum):
     FAILED = "FAILED"
     CLOSED = "CLOSED"
     SUSPENDED = "SUSPENDED"
+    BOUNCED = "BOUNCED"
 
 
 _P, _I = PaymentState, InstructionState
 
 PAYMENT_MOVES: Moves = {
     _P.PROCESSING: frozenset({_P.SUCCEEDED, _P.FAILED, _P.CLOSED, _P.CLOSING, _P.SUSPENDED}),
-    _P.CLOSING: frozenset({_P.SUCCEEDED, _P.FAILED, _P.CLOSED, _P.SUSPENDED}),
+    _P.CLOSING: frozenset({_P.SUCCEEDED, _P.FAILED, _P.CLOSED, _P.SUSPENDED, _P.RETURNING}),
     # Late success: the channel's word is the truth, even after an end without money.
-    _P.FAILED: frozenset({_P.SUCCEEDED, _P.SUSPENDED}),
-    _P.CLOSED: frozenset({_P.SUCCEEDED, _P.SUSPENDED}),
-    _P.SUCCEEDED: frozenset({_P.RETURNING}),
+    _P.FAILED: frozenset({_P.SUCCEEDED, _P.SUSPENDED, _P.RETURNING}),
+    _P.CLOSED: frozenset({_P.SUCCEEDED, _P.SUSPENDED, _P.RETURNING}),
+    # A payout may come back, and so may a refund, which is then for a person to settle.
+    _P.SUCCEEDED: frozenset({_P.RETURNING, _P.RETURNED, _P.SUSPENDED}),
     _P.RETURNING: frozenset({_P.RETURNED, _P.SUSPENDED}),
-    _P.RETURNED: frozenset(),
+    _P.RETURNED: frozenset({_P.SUSPENDED}),
     _P.SUSPENDED: frozenset(),
 }
 INSTRUCTION_MOVES: Moves = {
@@ -63,14 +78,41 @@ INSTRUCTION_MOVES: Moves = {
     _I.CLOSING: frozenset({_I.SUCCEEDED, _I.FAILED, _I.CLOSED, _I.SUSPENDED}),
     _I.FAILED: frozenset({_I.SUCCEEDED, _I.SUSPENDED}),
     _I.CLOSED: frozenset({_I.SUCCEEDED, _I.SUSPENDED}),
-    _I.SUCCEEDED: frozenset(),
+    _I.SUCCEEDED: frozenset({_I.BOUNCED}),
     _I.SUSPENDED: frozenset(),
+    _I.BOUNCED: frozenset(),
 }
 UNDER_WAY = frozenset({_P.PROCESSING, _P.CLOSING, _P.RETURNING})
+OPEN = frozenset({_I.PROCESSING, _I.CLOSING})
+
+PUBLISHED_PAYMENTS = frozenset({_P.SUCCEEDED, _P.FAILED, _P.CLOSED, _P.RETURNED, _P.SUSPENDED})
+"""States of a payment that others hear of: pay.payment.<state>."""
+PUBLISHED_MOVEMENTS = frozenset({_I.SUCCEEDED, _I.SUSPENDED, _I.BOUNCED})
+"""States in which an instruction has moved money: pay.instruction.<state> is booked."""
+MOVEMENTS = frozenset(InstructionKind) - {InstructionKind.HOLD, InstructionKind.RELEASE}
+"""A hold moves no money: what becomes of it is our own history."""
 
 
 class ToolsNotOffered(PaymentError):
-    code, reason = Code.FAILED_PRECONDITION, "CHANNEL_NOT_OFFERED"
+    code, reason = Code.FAILED_PRECONDITION, "TOOLS_NOT_OFFERED"
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRef:
+    """Names an account of the ledger together with a currency."""
+
+    subject: str
+    owner: str
+
+
+def dump_sources(sources: Sequence[AccountRef]) -> list[dict[str, str]]:
+    """As JSON data."""
+    return [{"subject": source.subject, "owner": source.owner} for source in sources]
+
+
+def load_sources(data: Sequence[dict[str, Any]]) -> tuple[AccountRef, ...]:
+    """From JSON data."""
+    return tuple(AccountRef(source["subject"], source["owner"]) for source in data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +133,14 @@ class Payment:
     """Who acts on it when no clock does: `operator` for a suspended payment."""
     next_action_at: datetime | None = None
     action_attempts: int = 0
+    payer_id: str = ""
+    """Whose balance takes part; empty: none does."""
+    beneficiary_id: str = ""
+    payout_channel: str = ""
+    """The beneficiary's."""
+    original_payment_id: str = ""
+    """What a refund gives back."""
+    failure_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,24 +161,17 @@ class Instruction:
     succeeded_at: datetime | None = None
     observed: Money | None = None
     """What the channel moved, where that differs from the amount."""
+    hold_id: str = ""
+    """The hold that it places, lets go of, or takes its money from."""
+    hold_sources: tuple[AccountRef, ...] = ()
+    """Where that hold may lie."""
+    failure_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentView:
     payment: Payment | None
     instructions: tuple[Instruction, ...] = ()
-
-    def by_request_no(self, request_no: str) -> Instruction:
-        for instruction in self.instructions:
-            if instruction.request_no == request_no:
-                return instruction
-        raise NotFound(f"no instruction with request_no {request_no}")
-
-    def with_instruction(self, changed: Instruction) -> PaymentView:
-        return replace(
-            self,
-            instructions=tuple(changed if i.id == changed.id else i for i in self.instructions),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +195,11 @@ class CreatePayment:
     tools: tuple[Tool, ...]
     subject: str
     expires_at: datetime
+    payer_id: str = ""
+    beneficiary_id: str = ""
+    beneficiary: Beneficiary | None = None
+    """As it was read just before; None: there is none of that id."""
+    original_payment_id: str = ""
 
     @property
     def key(self) -> str:
@@ -172,6 +220,8 @@ class ChannelOutcome(StrEnum):
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     CLOSED = "CLOSED"
+    BOUNCED = "BOUNCED"
+    """It had succeeded, and the money came back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,40 +235,31 @@ class ChannelMoved:
     moved: Money | None
     channel_txn_id: str
     succeeded_at: datetime | None
+    reason: str = ""
 
     @property
     def key(self) -> str:
         return self.payment_id
 
 
-# Effects
+class HoldOutcome(StrEnum):
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
 
 
 @dataclass(frozen=True, slots=True)
-class AskPrepay:
-    context: Context
+class HoldMoved:
+    """What the ledger answered to a HOLD or a RELEASE."""
+
     payment_id: str
-    request_no: str
-    channel: str
-    amount: Money
-    subject: str
-    expires_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class AskClose:
     context: Context
-    payment_id: str
     request_no: str
+    outcome: HoldOutcome
+    reason: str = ""
 
-
-@dataclass(frozen=True, slots=True)
-class AskRefund:
-    context: Context
-    payment_id: str
-    request_no: str
-    original_request_no: str
-    amount: Money
+    @property
+    def key(self) -> str:
+        return self.payment_id
 
 
 # Payloads of published events

@@ -11,12 +11,14 @@ from typing import Any
 
 from payments.pay.v1 import payment_service_pb2, payment_service_pb2_grpc
 
-from pay_svc.domain import ask_prepay
+from pay_svc.asking import AskHold, AskPrepay, owed
+from pay_svc.beneficiaries import BeneficiaryView
 from pay_svc.model import (
     CancelPayment,
     CreatePayment,
     InstructionKind,
     InstructionState,
+    PaymentState,
     PaymentView,
 )
 from pay_svc.wire import purpose_of, view_to
@@ -28,12 +30,12 @@ from paymesh.rpc import batch, claim, current_call, run
 from paymesh.wire import money_of, time_of, tools_of
 
 CREDENTIAL_WAIT_S = 1.5
-"""How long CreatePayment waits for the credential before it answers without."""
+"""How long CreatePayment waits for holds and credential before it answers without."""
 
 
 class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
-    def __init__(self, payments: Core[PaymentView]) -> None:
-        self._payments = payments
+    def __init__(self, payments: Core[PaymentView], beneficiaries: Core[BeneficiaryView]) -> None:
+        self._payments, self._beneficiaries = payments, beneficiaries
 
     async def CreatePayment(self, request: Any, context: Any) -> Any:
         return await self._create(current_call.get(), request)
@@ -61,6 +63,9 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
 
     async def _create(self, call: Call, request: Any) -> Any:
         known_currency(request.amount.currency_code, field="amount.currency_code")
+        beneficiary = None
+        if request.beneficiary_id:
+            beneficiary = (await self._beneficiaries.load(request.beneficiary_id)).beneficiary
         command = CreatePayment(
             payment_id=request.payment_id,
             context=call.context,
@@ -70,6 +75,10 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
             tools=tools_of(request.tools),
             subject=request.subject,
             expires_at=time_of(request.expire_time),
+            payer_id=request.payer_id,
+            beneficiary_id=request.beneficiary_id,
+            beneficiary=beneficiary,
+            original_payment_id=request.original_payment_id,
         )
         response = payment_service_pb2.CreatePaymentResponse
         done = await run(
@@ -80,20 +89,27 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
             lambda view: response(payment=view_to(view)),
             response,
         )
-        credential_id = await self._credential(done.state, call)
-        return response(payment=view_to(done.state), credential_id=credential_id)
+        view, credential_id = await self._settled(done.state, call)
+        return response(payment=view_to(view), credential_id=credential_id)
 
-    async def _credential(self, view: PaymentView, call: Call) -> str:
-        """The collection's credential if it comes in time; else empty: the sweeper goes on."""
-        assert view.payment is not None
-        effects = [
-            ask_prepay(view.payment, i)
-            for i in view.instructions
-            if i.kind is InstructionKind.CHANNEL_COLLECT and i.state is InstructionState.PROCESSING
-        ]
+    async def _settled(self, view: PaymentView, call: Call) -> tuple[PaymentView, str]:
+        """The payment once its holds have answered, and its collection's credential.
+
+        If they do not come in time: the payment as it is, without one; the sweeper goes on. The
+        payer gets to pay the channel's part only when all that is to be held is held.
+        """
+        payment = view.payment
+        assert payment is not None
+        if payment.state is not PaymentState.PROCESSING:
+            return view, ""
+        now = self._payments.clock.now()
+        asked = [e for e in owed(view, now) if isinstance(e, AskHold | AskPrepay)]
         wait_s = min(CREDENTIAL_WAIT_S, 0.7 * (call.deadline - time.monotonic()))
-        values = await self._payments.executor.settle(effects, timeout_s=wait_s)
-        return next(filter(None, values), "")
+        values = await self._payments.executor.settle(asked, timeout_s=wait_s)
+        credential_id = next(filter(None, values), "")
+        if not credential_id or any(i.hold_id for i in view.instructions):
+            view = await self._payments.load(payment.id)
+        return view, credential_id if _payable(view) else ""
 
     async def _cancel(self, call: Call, request: Any) -> Any:
         response = payment_service_pb2.CancelPaymentResponse
@@ -112,3 +128,13 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
         if view.payment is None:
             raise NotFound(f"no payment {request.payment_id}", metadata={"field": "payment_id"})
         return payment_service_pb2.GetPaymentResponse(payment=view_to(view))
+
+
+def _payable(view: PaymentView) -> bool:
+    """Whether the payer may pay at the channel now."""
+    assert view.payment is not None
+    return view.payment.state is PaymentState.PROCESSING and all(
+        i.state is InstructionState.SUCCEEDED
+        for i in view.instructions
+        if i.kind is InstructionKind.HOLD
+    )

@@ -11,3 +11,7 @@ class PaySettings(ServiceSettings):
     pay_owner_url: str = ""
     gateway_target: str = "127.0.0.1:7003"
     """Where the channel gateway answers gRPC: host:port or dns:///name:port."""
+    clearing_target: str = "127.0.0.1:7004"
+    """Where the ledger answers gRPC: host:port or dns:///name:port."""
+    beneficiary_cooling_off_s: float = 0
+    """How long a new beneficiary cannot be paid."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from pay_svc.model import Instruction, Payment, PaymentView
+from pay_svc.beneficiaries import Beneficiary, BeneficiaryView
+from pay_svc.model import Instruction, Payment, PaymentView, dump_sources, load_sources
 from paymesh.db.schema import runtime_tables
 from paymesh.store.kinds import Aggregate, Json, Kind
 from paymesh.tools import dump_tools, load_tools
@@ -16,9 +17,16 @@ PAYMENT: Kind[Payment] = Kind(
     check=lambda p: p.amount.minor > 0,
 )
 INSTRUCTION: Kind[Instruction] = Kind(
-    "instruction", Instruction, parent="payment_id", check=lambda i: i.amount.minor > 0
+    "instruction",
+    Instruction,
+    parent="payment_id",
+    json_fields={"hold_sources": Json(dump_sources, load_sources)},
+    check=lambda i: i.amount.minor > 0,
 )
 PAYMENTS = Aggregate("payment", PaymentView, PAYMENT, {"instructions": INSTRUCTION})
+
+BENEFICIARY: Kind[Beneficiary] = Kind("beneficiary", Beneficiary)
+BENEFICIARIES = Aggregate("beneficiary", BeneficiaryView, BENEFICIARY)
 
 metadata = sa.MetaData()
 runtime_tables(metadata)
@@ -31,6 +39,13 @@ PAYMENT.sa_table(
         "OR next_action_at IS NOT NULL OR owner <> ''",
         name="payment_is_looked_after",
     ),
+    sa.CheckConstraint(
+        "(purpose = 'WITHDRAWAL') = (beneficiary_id <> '')",
+        name="payment_withdrawal_has_beneficiary",
+    ),
+    sa.CheckConstraint(
+        "(purpose = 'REFUND') = (original_payment_id <> '')", name="payment_refund_has_original"
+    ),
     sa.Index("payment_by_business_id", "business_id"),
     sa.Index("payment_by_trade", "trade_id"),
     sa.Index(
@@ -40,7 +55,17 @@ PAYMENT.sa_table(
 INSTRUCTION.sa_table(
     metadata,
     sa.CheckConstraint("amount_minor > 0", name="instruction_amount_positive"),
+    sa.CheckConstraint(
+        "kind NOT IN ('HOLD', 'RELEASE') OR hold_id <> ''", name="instruction_hold_has_id"
+    ),
     sa.UniqueConstraint("shard_key", "request_no", name="instruction_request_no_once"),
     sa.Index("instruction_by_payment", "shard_key", "payment_id"),
     sa.Index("instruction_by_business_id", "business_id"),
+)
+BENEFICIARY_TABLE = BENEFICIARY.sa_table(
+    metadata,
+    sa.CheckConstraint("sealed_account_no <> ''", name="beneficiary_has_its_number"),
+    # An owner's are in one shard, and listed in this order.
+    sa.Index("beneficiary_by_owner", "shard_key", "owner_id", "created_at", "id"),
+    sa.Index("beneficiary_by_business_id", "business_id"),
 )

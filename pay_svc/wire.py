@@ -1,12 +1,13 @@
-"""Payments, instructions and their events as messages: translation, nothing more."""
+"""Payments, beneficiaries and their events as messages: translation, nothing more."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from payments.pay.v1 import payment_events_pb2, payment_pb2
-from payments.type.v1 import instruction_pb2
+from payments.pay.v1 import beneficiary_pb2, payment_events_pb2, payment_pb2
+from payments.type.v1 import account_pb2, instruction_pb2
 
+from pay_svc.beneficiaries import Beneficiary
 from pay_svc.model import Instruction, InstructionMoved, Payment, PaymentMoved, PaymentView, Purpose
 from paymesh.core import Event
 from paymesh.wire import money_to, time_to, tools_to
@@ -30,6 +31,12 @@ def instruction_to(instruction: Instruction) -> instruction_pb2.Instruction:
         success_time=time_to(instruction.succeeded_at),
         version=instruction.version,
         observed_amount=money_to(instruction.observed) if instruction.observed else None,
+        hold_id=instruction.hold_id,
+        hold_sources=[
+            account_pb2.AccountRef(subject=source.subject, owner=source.owner)
+            for source in instruction.hold_sources
+        ],
+        failure_reason=instruction.failure_reason,
     )
 
 
@@ -47,12 +54,30 @@ def payment_to(payment: Payment, instructions: Sequence[Instruction] = ()) -> pa
         create_time=time_to(payment.created_at),
         success_time=time_to(payment.succeeded_at),
         version=payment.version,
+        payer_id=payment.payer_id,
+        beneficiary_id=payment.beneficiary_id,
+        original_payment_id=payment.original_payment_id,
+        failure_reason=payment.failure_reason,
     )
 
 
 def view_to(view: PaymentView) -> payment_pb2.Payment:
     assert view.payment is not None
     return payment_to(view.payment, sorted(view.instructions, key=lambda i: i.created_at))
+
+
+def beneficiary_to(beneficiary: Beneficiary) -> beneficiary_pb2.Beneficiary:
+    return beneficiary_pb2.Beneficiary(
+        beneficiary_id=beneficiary.id,
+        owner_id=beneficiary.owner_id,
+        channel=beneficiary.channel,
+        masked_account_no=beneficiary.masked_account_no,
+        account_name=beneficiary.account_name,
+        state=f"BENEFICIARY_STATE_{beneficiary.state}",
+        usable_time=time_to(beneficiary.usable_at),
+        create_time=time_to(beneficiary.created_at),
+        version=beneficiary.version,
+    )
 
 
 def encode(event: Event) -> bytes:
@@ -67,5 +92,8 @@ def encode(event: Event) -> bytes:
             instruction=instruction_to(payload.instruction),
             trade_id=payload.payment.trade_id,
             payment_state=f"PAYMENT_STATE_{payload.payment.state}",
+            purpose=f"PAYMENT_PURPOSE_{payload.payment.purpose}",
+            payer_id=payload.payment.payer_id,
+            original_payment_id=payload.payment.original_payment_id,
         ).SerializeToString()
     raise TypeError(f"no message for {type(payload).__name__} of {event.type}")

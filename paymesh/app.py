@@ -24,7 +24,7 @@ from paymesh.outbox import Publisher, keep_outbox_forever, relay_forever
 from paymesh.server import Server, Service
 from paymesh.settings import ServiceSettings
 from paymesh.shell import Item, Outcome, Rule, Shell
-from paymesh.store.kinds import Aggregate, Kind
+from paymesh.store.kinds import Aggregate, Family, Kind
 from paymesh.store.port import Store
 
 S = TypeVar("S")
@@ -39,7 +39,7 @@ class Core(Generic[S]):
         self,
         *,
         store: Store,
-        aggregate: Aggregate[S],
+        aggregate: Aggregate[S] | Family[S],
         rules: Mapping[type, Rule],
         encode: Callable[[Event], bytes],
         publisher: Publisher,

@@ -22,6 +22,7 @@ from paymesh.context import Call, DeadlineClass
 from paymesh.errors import PaymentError
 from paymesh.failpoint import failpoint
 from paymesh.shell import Item, Outcome, Shell
+from paymesh.store.kinds import Aggregate
 from paymesh.store.port import Conflict, Unreachable
 
 log = structlog.get_logger()
@@ -154,6 +155,7 @@ async def sweep(
 ) -> int:
     """Claims due rows, then does what they owe. How many rows were due."""
     aggregate = shell.aggregate
+    assert isinstance(aggregate, Aggregate), "a family is not swept"
     due = await shell.store.claim_due(aggregate, limit=limits.rows_max, ladder_s=limits.ladder_s)
     if not due:
         return 0

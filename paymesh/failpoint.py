@@ -2,7 +2,9 @@
 
 `FAILPOINT=name:nth:act[,…]`: at the nth passage (from 1) do `kill` (SIGKILL to ourselves), `error`
 (raise InjectedFault) or `stall` (sleep 5 s without yielding). When `FAILPOINT_LOG` names a file, a
-line is appended to it before the act, so that a test can show that it happened.
+line is appended to it before the act, so that a test can show that it happened. In a folder that
+`FAILPOINT_DIR` names, a file with the process's PAYMESH_ROLE as its name arms it while it runs: it
+is taken away as it is read, so a process that starts again is not armed.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import os
 import signal
 import time
 from collections import Counter
+from pathlib import Path
 
 POINTS = (
     "shell.before_commit",
@@ -45,6 +48,8 @@ def arm(spec: str) -> None:
 
 def failpoint(name: str) -> None:
     """Passes a point: does nothing unless it is armed."""
+    if _ORDERS is not None:
+        _take_order(_ORDERS)
     if not _armed or name not in _armed:
         return
     _passed[name] += 1
@@ -65,4 +70,12 @@ def failpoint(name: str) -> None:
     raise InjectedFault(name)
 
 
+def _take_order(folder: Path) -> None:
+    order = folder / os.environ.get("PAYMESH_ROLE", "")
+    if order.is_file():
+        arm(order.read_text())
+        order.unlink()
+
+
+_ORDERS = Path(os.environ["FAILPOINT_DIR"]) if "FAILPOINT_DIR" in os.environ else None
 arm(os.environ.get("FAILPOINT", ""))

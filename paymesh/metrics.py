@@ -30,3 +30,8 @@ EVENTS_HANDLED = Counter(
 EFFECTS = Counter("payments_effects", "Effects by what became of them", ["effect", "outcome"])
 EFFECTS_IN_FLIGHT = Gauge("payments_effects_in_flight", "Effects being done now", ["executor"])
 CALLBACKS = Counter("payments_callbacks", "Channel callbacks by answer", ["channel", "outcome"])
+CHANNEL_WAITING_FUNDS = Counter(
+    "payments_channel_waiting_funds",
+    "Refunds and payouts that a channel put off because our money there does not suffice",
+    ["channel"],
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 from pathlib import Path
 
@@ -18,6 +19,7 @@ class SecretBox:
         if len(key) != KEY_BYTES:
             raise ValueError(f"the secret key has {len(key)} bytes, it must have {KEY_BYTES}")
         self._aes = AESGCM(key)
+        self._fingerprint_key = hmac.digest(key, b"fingerprint", "sha256")
 
     @classmethod
     def from_file(cls, path: Path | None) -> SecretBox:
@@ -33,3 +35,9 @@ class SecretBox:
     def open(self, sealed: bytes, *, belongs_to: str) -> bytes:
         """Raises cryptography.exceptions.InvalidTag for a wrong key, owner or content."""
         return self._aes.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], belongs_to.encode())
+
+    def fingerprint(self, secret: bytes, *, belongs_to: str) -> str:
+        """64 hex digits, the same for the same secret of the same owner: to compare without
+        opening. Without the key nobody can try guesses on it, as on a plain hash."""
+        text = belongs_to.encode() + b"\0" + secret
+        return hmac.digest(self._fingerprint_key, text, "sha256").hex()

@@ -32,7 +32,7 @@ from paymesh.errors import (
 )
 from paymesh.ids import new_id, shard_of
 from paymesh.status import from_status, to_status
-from paymesh.store.kinds import Aggregate, Kind
+from paymesh.store.kinds import Aggregate, Family, Kind
 from paymesh.store.port import (
     CommitUnknown,
     Conflict,
@@ -129,7 +129,7 @@ class Executor(Protocol):
 
 
 def keys_of(command: Any) -> tuple[str, ...]:
-    """The aggregates that a command touches: its `keys`, or its one `key`."""
+    """The aggregates that a command touches: its `keys` (also none), or its one `key`."""
     keys = getattr(command, "keys", None)
     return (command.key,) if keys is None else tuple(keys)
 
@@ -145,7 +145,7 @@ class Shell(Generic[S]):
         self,
         *,
         store: Store,
-        aggregate: Aggregate[S],
+        aggregate: Aggregate[S] | Family[S],
         rules: Mapping[type, Rule],
         encode: Callable[[Event], bytes],
         clock: Clock,
@@ -290,7 +290,7 @@ class _Batch:
         if isinstance(claim, RequestClaim) and claim.key in self.answers:
             return self._replay(item, claim, keys)
         if isinstance(claim, MessageKey) and claim in self.seen:
-            return Done(None, self.states[keys[0]], replayed=True)
+            return Done(None, self._state(keys), replayed=True)
         if item.call.deadline < shell.monotonic():
             return DeadlinePassed("the deadline passed before the work began; nothing was written")
         if item.place is not None and (early_or_late := self._out_of_place(item, item.place, keys)):
@@ -320,7 +320,11 @@ class _Batch:
             self._see(claim)
         if item.place is not None:
             self.cursors[item.place.cursor] = item.place.sequence
-        return Done(reply, self.states[keys[0]])
+        return Done(reply, self._state(keys))
+
+    def _state(self, keys: tuple[str, ...]) -> Any:
+        """What an outcome shows: the state of the first key; None for a command that has none."""
+        return self.states[keys[0]] if keys else None
 
     def _out_of_place(self, item: Item, place: Place, keys: tuple[str, ...]) -> Outcome | None:
         """What becomes of an event that is not the one to count now; None: it is."""
@@ -328,7 +332,7 @@ class _Batch:
         if place.sequence <= last:
             if isinstance(item.claim, MessageKey):
                 self._see(item.claim)
-            return Done(None, self.states[keys[0]], replayed=True)
+            return Done(None, self._state(keys), replayed=True)
         if place.mode is Mode.ORDERED and place.sequence > last + 1:
             return Unavailable(f"version {place.sequence} came before version {last + 1}")
         return None
@@ -344,7 +348,7 @@ class _Batch:
         if not stored.ok:
             return from_status(Status.FromString(stored.body))
         assert item.response is not None, "a claimed request has a response type"
-        return Done(item.response.FromString(stored.body), self.states[keys[0]], replayed=True)
+        return Done(item.response.FromString(stored.body), self._state(keys), replayed=True)
 
     def _keep(self, claim: RequestClaim, *, ok: bool, body: Any) -> None:
         answer = StoredAnswer(claim.request_hash, ok, body.SerializeToString(deterministic=True))

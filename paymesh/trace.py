@@ -67,6 +67,16 @@ class Notification:
 
 
 @dataclass(frozen=True, slots=True)
+class Refund:
+    """A chain of its own, below its trade's."""
+
+    business_id: str
+    amount: Money
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """All that the four services know of one chain."""
 
@@ -79,10 +89,16 @@ class Story:
     moments: tuple[Moment, ...]
     notifications: tuple[Notification, ...]
     journals: tuple[Journal, ...]
+    parent: str = ""
+    """The business_id of the chain that this one belongs to, such as a refund's to its trade's."""
+    refund: Refund | None = None
+    """What this chain is, if it is a refund."""
+    refunds: tuple[Refund, ...] = ()
+    """Those of its trade, oldest first: each has a story of its own."""
 
 
 _MOVES = """
-    SELECT occurred_at, type, aggregate_id, state, sequence FROM outbox
+    SELECT occurred_at, type, aggregate_id, state, sequence, parent_business_id FROM outbox
     WHERE business_id = %(id)s ORDER BY occurred_at, sequence
 """
 _CALLBACKS = """
@@ -95,6 +111,15 @@ _CALLBACKS = """
 _TRADE = """
     SELECT merchant_id, merchant_order_no, subject, amount_minor, amount_currency, state
     FROM trade WHERE business_id = %(id)s ORDER BY created_at LIMIT 1
+"""
+_REFUNDS = """
+    SELECT business_id, amount_minor, amount_currency, state, reason FROM refund
+    WHERE (shard_key, trade_id) IN (SELECT shard_key, id FROM trade WHERE business_id = %(id)s)
+    ORDER BY created_at, id
+"""
+_REFUND = """
+    SELECT business_id, amount_minor, amount_currency, state, reason FROM refund
+    WHERE business_id = %(id)s
 """
 _NOTIFICATIONS = """
     SELECT state, body, last_error, created_at FROM notification
@@ -130,9 +155,11 @@ async def story(reader_urls: Mapping[str, str], business_id: str) -> Story:
 
 async def _story(s: Snapshots, business_id: str) -> Story | None:
     moments = []
+    parents: set[str] = set()
     for service in SERVICES:
         for row in await s.rows(service, _MOVES, id=business_id):
             kind = row["type"].split(".")[1]
+            parents.add(row["parent_business_id"])
             moments.append(
                 Moment(row["occurred_at"], service, kind, row["aggregate_id"], row["type"],
                        row["state"])
@@ -155,7 +182,22 @@ async def _story(s: Snapshots, business_id: str) -> Story | None:
         moments=tuple(sorted(moments, key=lambda moment: moment.at)),  # keeps each log's order
         notifications=tuple(Notification(**row) for row in notifications),
         journals=tuple(journals),
+        parent=max(parents, default=""),
+        refund=next(iter(await _refunds(s, _REFUND, business_id)), None),
+        refunds=tuple(await _refunds(s, _REFUNDS, business_id)),
     )
+
+
+async def _refunds(s: Snapshots, sql: str, business_id: str) -> list[Refund]:
+    return [
+        Refund(
+            row["business_id"],
+            Money(row["amount_currency"], row["amount_minor"]),
+            row["state"],
+            row["reason"],
+        )
+        for row in await s.rows("trade", sql, id=business_id)
+    ]
 
 
 def _callback(row: Row) -> Moment:
@@ -212,7 +254,19 @@ def _print_header(console: Console, told: Story) -> None:
         table.add_row("order", f"{escape(told.order_no)} of {escape(told.merchant_id)}")
         table.add_row("for", escape(told.subject))
         table.add_row("amount", f"[bold]{told.amount}[/]  {_coloured(told.state)}")
+    if told.parent:
+        table.add_row("refund of" if told.refund else "part of", f"[cyan]{escape(told.parent)}[/]")
+    if told.refund is not None:
+        table.add_row("for", escape(told.refund.reason))
+        table.add_row("amount", _amount_of(told.refund))
+    for refund in told.refunds:
+        chain = f"[cyan]{escape(refund.business_id)}[/]"
+        table.add_row("refund", f"{chain}  {_amount_of(refund)}")
     console.print(table)
+
+
+def _amount_of(refund: Refund) -> str:
+    return f"[bold]{refund.amount}[/]  {_coloured(refund.state)}"
 
 
 def _print_timeline(console: Console, told: Story) -> None:

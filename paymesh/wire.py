@@ -10,7 +10,7 @@ from payments.type.v1 import context_pb2, money_pb2, tool_pb2
 
 from paymesh.context import Call, Context, DeadlineClass, Traffic
 from paymesh.money import Money
-from paymesh.tools import Tool
+from paymesh.tools import Tool, ToolKind
 
 _TRAFFIC = {
     Traffic.LIVE: context_pb2.TRAFFIC_LIVE,
@@ -33,12 +33,19 @@ def money_of(message: money_pb2.Money) -> Money:
 
 
 def tools_of(tools: Sequence[tool_pb2.PaymentTool]) -> tuple[Tool, ...]:
-    return tuple(Tool(tool.channel.channel, money_of(tool.amount)) for tool in tools)
+    return tuple(
+        Tool("", money_of(tool.amount), ToolKind.BALANCE)
+        if tool.HasField("balance")
+        else Tool(tool.channel.channel, money_of(tool.amount))
+        for tool in tools
+    )
 
 
 def tools_to(tools: Sequence[Tool]) -> list[tool_pb2.PaymentTool]:
     return [
-        tool_pb2.PaymentTool(
+        tool_pb2.PaymentTool(amount=money_to(tool.amount), balance=tool_pb2.BalanceTool())
+        if tool.kind is ToolKind.BALANCE
+        else tool_pb2.PaymentTool(
             amount=money_to(tool.amount), channel=tool_pb2.ChannelTool(channel=tool.channel)
         )
         for tool in tools

@@ -22,12 +22,15 @@ from paymesh.outbox import Publisher
 from paymesh.secretbox import SecretBox
 from paymesh.server import Service
 from paymesh.store.postgres import PostgresStore
-from trade_svc import consumers, domain, merchants, model, notifications, wire
+from trade_svc import business_codes, consumers, domain, merchants, model, notifications, wire
 from trade_svc.clients import PaymentCore
 from trade_svc.delivery import Delivery
-from trade_svc.rpc import Merchants, MerchantServicer, TradeServicer
+from trade_svc.merchant_rpc import MerchantServicer
+from trade_svc.queries import RegisteredCodes
+from trade_svc.readers import BusinessCodes, Merchants
+from trade_svc.rpc import TradeServicer
 from trade_svc.settings import TradeSettings
-from trade_svc.store import MERCHANTS, STREAMS, TRADES
+from trade_svc.store import BUSINESS_CODES, MERCHANTS, STREAMS, TRADES
 
 
 def build(settings: TradeSettings, *, bus: Bus, clock: Clock) -> App:
@@ -49,6 +52,7 @@ def build(settings: TradeSettings, *, bus: Bus, clock: Clock) -> App:
             model.CreateTrade: domain.create_trade,
             model.PayTrade: partial(domain.pay_trade, timing=timing),
             model.CloseTrade: partial(domain.close_trade, timing=timing),
+            model.RefundTrade: partial(domain.refund_trade, timing=timing),
             model.PaymentMoved: partial(domain.payment_moved, timing=timing),
         },
         encode=wire.encode,
@@ -64,7 +68,19 @@ def build(settings: TradeSettings, *, bus: Bus, clock: Clock) -> App:
     merchant_core = Core(
         store=store,
         aggregate=MERCHANTS,
-        rules={merchants.CreateMerchant: merchants.create_merchant},
+        rules={
+            merchants.CreateMerchant: merchants.create_merchant,
+            merchants.UpdateMerchant: merchants.update_merchant,
+            merchants.RotateSecret: merchants.rotate_secret,
+        },
+        encode=wire.encode,
+        publisher=publisher,
+        clock=clock,
+    )
+    codes = Core(
+        store=store,
+        aggregate=BUSINESS_CODES,
+        rules={business_codes.RegisterBusinessCode: business_codes.register_business_code},
         encode=wire.encode,
         publisher=publisher,
         clock=clock,
@@ -98,17 +114,19 @@ def build(settings: TradeSettings, *, bus: Bus, clock: Clock) -> App:
             Service(
                 trade_service,
                 trade_service_pb2_grpc.add_TradeServiceServicer_to_server,
-                TradeServicer(trades, known),
+                TradeServicer(trades, known, BusinessCodes(codes)),
                 edge=True,
             ),
             Service(
                 merchant_service,
                 merchant_service_pb2_grpc.add_MerchantServiceServicer_to_server,
-                MerchantServicer(merchant_core, box),
+                MerchantServicer(
+                    merchant_core, codes, known=known, registered=RegisteredCodes(engine), box=box
+                ),
                 edge=True,
             ),
         ],
-        cores=[trades, merchant_core, streams],
+        cores=[trades, merchant_core, codes, streams],
         queues=[
             (consumers.PAYMENTS, consumers.payments(trades, clock).handle, ConsumerOptions()),
             (

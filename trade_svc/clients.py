@@ -52,26 +52,28 @@ class PaymentCore:
     async def start_payment(self, effect: StartPayment) -> Result:
         """CreatePayment; its value is the credential_id.
 
-        A final refusal makes the attempt a failed one; anything else is asked again later.
+        A final refusal makes the attempt or refund a failed one; anything else is asked again.
         """
         request = payment_service_pb2.CreatePaymentRequest(
             request_id=request_id_for(effect.payment_id, act="create"),
             payment_id=effect.payment_id,
             trade_id=effect.trade_id,
-            purpose=payment_pb2.PAYMENT_PURPOSE_PURCHASE,
+            purpose=f"PAYMENT_PURPOSE_{effect.purpose}",
             amount=money_to(effect.amount),
             tools=tools_to(effect.tools),
             expire_time=time_to(effect.expires_at),
             subject=effect.subject,
+            payer_id=effect.payer_id,
+            beneficiary_id=effect.beneficiary_id,
+            original_payment_id=effect.original_payment_id,
         )
         try:
             response = await self._create.call(self._call(effect.context), request)
         except Refused as refusal:
             if not refusal.final:
                 raise
-            return Result(_moved(effect, PaymentOutcome.FAILED))
-        outcome = outcome_of(response.payment.state)
-        return Result(_moved(effect, outcome) if outcome else None, response.credential_id)
+            return Result(_moved(effect, PaymentOutcome.FAILED, refusal.reason))
+        return Result(_told(effect, response.payment), response.credential_id)
 
     async def cancel_payment(self, effect: CancelPayment) -> Result:
         """CancelPayment. A payment of which nothing is known is a closed one, in time."""
@@ -89,8 +91,7 @@ class PaymentCore:
             if refusal.reason == "NOT_FOUND" and effect.unknown_means_closed:
                 return Result(_moved(effect, PaymentOutcome.CLOSED))
             raise
-        outcome = outcome_of(response.payment.state)
-        return Result(_moved(effect, outcome) if outcome else None)
+        return Result(_told(effect, response.payment))
 
     def _call(self, context: Context) -> Call:
         return Call(
@@ -104,5 +105,22 @@ class PaymentCore:
         await self._cancel.close()
 
 
-def _moved(effect: StartPayment | CancelPayment, outcome: PaymentOutcome) -> PaymentMoved:
-    return PaymentMoved(effect.trade_id, effect.payment_id, outcome, effect.amount, effect.context)
+def _told(
+    effect: StartPayment | CancelPayment, payment: payment_pb2.Payment
+) -> PaymentMoved | None:
+    """What a payment's state tells the trade; None: wait."""
+    outcome = outcome_of(payment.state)
+    return _moved(effect, outcome, payment.failure_reason) if outcome else None
+
+
+def _moved(
+    effect: StartPayment | CancelPayment, outcome: PaymentOutcome, failure_reason: str = ""
+) -> PaymentMoved:
+    return PaymentMoved(
+        trade_id=effect.trade_id,
+        payment_id=effect.payment_id,
+        outcome=outcome,
+        amount=effect.amount,
+        context=effect.context,
+        failure_reason=failure_reason,
+    )

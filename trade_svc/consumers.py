@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from payments.pay.v1 import payment_events_pb2
-from payments.trade.v1 import trade_events_pb2
+from payments.trade.v1 import trade_events_pb2, trade_pb2
 from payments.type.v1.event_pb2 import Event, EventBatch
 
 from paymesh.app import Core
@@ -41,6 +41,7 @@ def _payment_moved(event: Event) -> PaymentMoved | None:
         outcome=outcome,
         amount=money_of(payment.amount),
         context=context_of(event.call_context.context),
+        failure_reason=payment.failure_reason,
     )
 
 
@@ -80,6 +81,42 @@ def _closed(event: Event) -> AddNotification:
     )
 
 
+def _refund_ended(event: Event) -> AddNotification:
+    ended = trade_events_pb2.TradeRefundEnded.FromString(event.payload)
+    refund = ended.refund
+    return _notification(
+        event,
+        {
+            "trade_id": ended.trade_id,
+            "merchant_order_no": ended.merchant_order_no,
+            "state": "PAID",
+            "refunded_amount": _amount(money_of(ended.refunded_amount)),
+            "refund": {
+                "refund_id": refund.refund_id,
+                "state": trade_pb2.RefundState.Name(refund.state).removeprefix("REFUND_STATE_"),
+                "amount": _amount(money_of(refund.amount)),
+                "reason": refund.reason,
+                "failure_reason": refund.failure_reason,
+                "end_time": time_of(refund.end_time).isoformat(),
+            },
+        },
+    )
+
+
+def _returned(event: Event) -> AddNotification:
+    returned = trade_events_pb2.TradeReturned.FromString(event.payload)
+    return _notification(
+        event,
+        {
+            "trade_id": returned.trade_id,
+            "merchant_order_no": returned.merchant_order_no,
+            "state": "RETURNED",
+            "payment_id": returned.payment_id,
+            "amount": _amount(money_of(returned.amount)),
+        },
+    )
+
+
 def _amount(amount: Money) -> dict[str, object]:
     return {"currency_code": amount.currency, "minor_units": amount.minor}
 
@@ -106,6 +143,9 @@ class Notifier:
         commands: dict[str, Translate] = {
             "trade.trade.paid": _paid,
             "trade.trade.closed": _closed,
+            "trade.trade.refunded": _refund_ended,
+            "trade.trade.refund_failed": _refund_ended,
+            "trade.trade.returned": _returned,
         }
         self._consumer = Consumer(NOTIFICATIONS, commands, core.shell.process, clock)
 

@@ -20,7 +20,7 @@ from paymesh.errors import PaymentError
 from paymesh.secretbox import SecretBox
 from paymesh.signing import sign_notification
 from trade_svc.notifications import NotificationSent, SendNotification
-from trade_svc.rpc import Merchants
+from trade_svc.readers import Merchants
 
 TIMEOUT_S = 3.0
 SIGNATURE_HEADER = "Paymesh-Signature"

@@ -6,42 +6,45 @@ its events; they refuse by raising. They do no I/O and know neither clock nor ch
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from paymesh.core import Decision, Event, View, event, history, moved
-from paymesh.errors import (
-    IllegalMove,
-    InvalidField,
-    NotFound,
-)
-from paymesh.tools import require_sum
-from trade_svc.model import (
-    ATTEMPT_MOVES,
+from paymesh.errors import FieldViolation, IllegalMove, InvalidField, InvalidFields
+from paymesh.tools import Tool, ToolKind, require_sum
+from trade_svc import refunds
+from trade_svc.attempts import attempt_moved, taken_back
+from trade_svc.kinds import (
     OPEN_ATTEMPTS,
     TRADE_KINDS,
-    Attempt,
     AttemptState,
+    Party,
+    Purpose,
+    RefundState,
+    TradeState,
+)
+from trade_svc.model import (
+    Attempt,
     CancelPayment,
     CloseReason,
     CloseTrade,
     CreateTrade,
-    OrderExists,
     PaymentMoved,
-    PaymentOutcome,
     PayTrade,
+    Refund,
+    RefundTrade,
     StartPayment,
     Timing,
     Trade,
     TradeClosed,
-    TradeExpired,
-    TradePaid,
-    TradeState,
     TradeView,
 )
+from trade_svc.refusals import OrderExists, ToolsNotOffered, TradeExpired
 
 D = Decision[TradeView]
+
+REFUND_TIME = timedelta(days=30)
+"""The payment core wants to know until when a payer can pay; for a refund it means nothing."""
 
 
 def create_trade(state: TradeView, c: CreateTrade, at: datetime, view: View) -> D:
@@ -52,6 +55,7 @@ def create_trade(state: TradeView, c: CreateTrade, at: datetime, view: View) -> 
             f"order {c.merchant_order_no!r} already has trade {taken_by}",
             metadata={"trade_id": taken_by},
         )
+    _require_parties(c)
     kind = TRADE_KINDS[c.type]
     expires_at = c.expires_at or at + kind.expires_after
     if not at + timedelta(seconds=1) <= expires_at <= at + kind.expires_after_max:
@@ -67,6 +71,8 @@ def create_trade(state: TradeView, c: CreateTrade, at: datetime, view: View) -> 
         amount=c.amount,
         subject=c.subject,
         payer_id=c.payer_id,
+        payee_id=c.payee_id,
+        beneficiary_id=c.beneficiary_id,
         expires_at=expires_at,
         created_at=at,
         next_action_at=expires_at,
@@ -80,9 +86,33 @@ def create_trade(state: TradeView, c: CreateTrade, at: datetime, view: View) -> 
     )
 
 
+def _require_parties(c: CreateTrade) -> None:
+    """Raises InvalidFields, naming who is missing and who has no part in such a trade."""
+    wanted = TRADE_KINDS[c.type].parties
+    named = {
+        Party.PAYER: c.payer_id,
+        Party.PAYEE: c.payee_id,
+        Party.BENEFICIARY: c.beneficiary_id,
+    }
+    wrong = [
+        FieldViolation(party.value, f"is required for a trade of type {c.type}")
+        for party in Party
+        if party in wanted and not named[party]
+    ]
+    wrong += [
+        FieldViolation(party.value, f"must be empty for a trade of type {c.type}")
+        for party in Party
+        if party not in {*wanted, Party.PAYER} and named[party]
+    ]
+    if {Party.PAYER, Party.PAYEE} <= wanted and c.payer_id and c.payer_id == c.payee_id:
+        wrong.append(FieldViolation(Party.PAYEE.value, "must be somebody else than payer_id"))
+    if wrong:
+        raise InvalidFields(tuple(wrong))
+
+
 def pay_trade(state: TradeView, c: PayTrade, at: datetime, view: View, *, timing: Timing) -> D:
     """A new attempt; the former one is taken back (it may still succeed: the first wins)."""
-    trade = _existing(state, c.trade_id)
+    trade = state.existing(c.trade_id)
     if trade.state not in trade.kind.payable:
         raise IllegalMove(
             f"{trade.id} is {trade.state} and cannot be paid", metadata={"state": trade.state}
@@ -90,13 +120,8 @@ def pay_trade(state: TradeView, c: PayTrade, at: datetime, view: View, *, timing
     if at >= trade.expires_at:
         raise TradeExpired(f"{trade.id} could be paid until {trade.expires_at}")
     require_sum(c.tools, trade.amount)
-    events: list[Event] = []
-    attempts = []
-    for old in state.attempts:
-        if old.state is AttemptState.PROCESSING:
-            old = moved(old, AttemptState.CLOSING, ATTEMPT_MOVES)
-            events.append(history(old, "trade.attempt.closing"))
-        attempts.append(old)
+    _require_offered(trade, c.tools)
+    state, events = taken_back(state)
     attempt = Attempt(
         id=c.payment_id,
         context=trade.context,
@@ -108,103 +133,62 @@ def pay_trade(state: TradeView, c: PayTrade, at: datetime, view: View, *, timing
     )
     trade = moved(trade, TradeState.PAYING, trade.kind.moves)
     events += [history(attempt, "trade.attempt.started"), history(trade, "trade.trade.paying")]
-    new = _scheduled(TradeView(trade, (*attempts, attempt)), at, timing)
+    new = replace(state, trade=trade, attempts=(*state.attempts, attempt))
+    new = _scheduled(new, at, timing)
     return Decision(state=new, events=tuple(events), answer=(new, c.payment_id))
+
+
+def _require_offered(trade: Trade, tools: tuple[Tool, ...]) -> None:
+    """Raises ToolsNotOffered, saying what such a trade may be paid with."""
+    kinds, offered = [tool.kind for tool in tools], trade.kind.tools
+    wrong = ""
+    if not offered.issuperset(kinds):
+        wrong = f"a trade of type {trade.type} is paid by {' or '.join(sorted(offered))}"
+    elif len(set(kinds)) < len(kinds):
+        wrong = "at most one channel and one balance pay a trade"
+    elif ToolKind.BALANCE in kinds and not trade.payer_id:
+        wrong = "a balance pays only a trade that was created with its payer_id"
+    if wrong:
+        raise ToolsNotOffered(wrong, fields=(FieldViolation("tools", wrong),))
 
 
 def close_trade(state: TradeView, c: CloseTrade, at: datetime, view: View, *, timing: Timing) -> D:
     """An unpaid trade ends; what was started is taken back, late money is returned."""
-    trade = _existing(state, c.trade_id)
+    trade = state.existing(c.trade_id)
     if c.reason is CloseReason.EXPIRED and (
-        trade.state not in trade.kind.payable or at < trade.expires_at
+        trade.state not in trade.kind.closable or at < trade.expires_at
     ):
         return Decision(state=_scheduled(state, at, timing), answer=state)  # nothing to do any more
     trade = moved(trade, TradeState.CLOSED, trade.kind.moves, closed_at=at)
-    events = [event(trade, "trade.trade.closed", TradeClosed(trade, c.reason))]
-    attempts = []
-    for attempt in state.attempts:
-        if attempt.state is AttemptState.PROCESSING:
-            attempt = moved(attempt, AttemptState.CLOSING, ATTEMPT_MOVES)
-            events.append(history(attempt, "trade.attempt.closing"))
-        attempts.append(attempt)
-    new = _scheduled(TradeView(trade, tuple(attempts)), at, timing)
-    return Decision(state=new, events=tuple(events), answer=new)
+    closed = event(trade, "trade.trade.closed", TradeClosed(trade, c.reason))
+    state, events = taken_back(replace(state, trade=trade))
+    new = _scheduled(state, at, timing)
+    return Decision(state=new, events=(closed, *events), answer=new)
+
+
+def refund_trade(
+    state: TradeView, c: RefundTrade, at: datetime, view: View, *, timing: Timing
+) -> D:
+    """A part or all of a paid purchase goes back; its amount is reserved in the same move."""
+    state, refund, events = refunds.begun(state, c, at)
+    new = _scheduled(state, at, timing)
+    return Decision(state=new, events=tuple(events), answer=(new, refund))
 
 
 def payment_moved(
     state: TradeView, c: PaymentMoved, at: datetime, view: View, *, timing: Timing
 ) -> D:
     """What the payment core reports, in any order and any number of times."""
-    _existing(state, c.trade_id)
-    attempt = state.attempt(c.payment_id)
-    handle = _OUTCOMES[c.outcome]
-    new, events = handle(state, attempt, at)
-    return Decision(state=_scheduled(new, at, timing), events=tuple(events), answer=new)
-
-
-def _succeeded(state: TradeView, attempt: Attempt, at: datetime) -> tuple[TradeView, list[Event]]:
-    """The first success pays the trade; every other one is returned."""
-    trade = _existing(state, attempt.trade_id)
-    if attempt.state in {AttemptState.SUCCEEDED, AttemptState.RETURNING, AttemptState.RETURNED}:
-        return state, []
-    if trade.state not in trade.kind.payable:
-        attempt = moved(attempt, AttemptState.RETURNING, ATTEMPT_MOVES)
-        return state.with_attempt(attempt), [history(attempt, "trade.attempt.returning")]
-    attempt = moved(attempt, AttemptState.SUCCEEDED, ATTEMPT_MOVES)
-    trade = moved(trade, TradeState.PAID, trade.kind.moves, paid_at=at, paid_payment_id=attempt.id)
-    events = [
-        history(attempt, "trade.attempt.succeeded"),
-        event(trade, "trade.trade.paid", TradePaid(trade)),
-    ]
-    attempts = []
-    for other in state.with_attempt(attempt).attempts:
-        if other.state is AttemptState.PROCESSING:
-            other = moved(other, AttemptState.CLOSING, ATTEMPT_MOVES)
-            events.append(history(other, "trade.attempt.closing"))
-        attempts.append(other)
-    return TradeView(trade, tuple(attempts)), events
-
-
-def _without_money(
-    to: AttemptState, name: str
-) -> Callable[[TradeView, Attempt, datetime], tuple[TradeView, list[Event]]]:
-    """An attempt ended without money: the trade waits for another, unless one is under way."""
-
-    def handle(state: TradeView, attempt: Attempt, at: datetime) -> tuple[TradeView, list[Event]]:
-        trade = _existing(state, attempt.trade_id)
-        if attempt.state not in {AttemptState.PROCESSING, AttemptState.CLOSING}:
-            return state, []
-        attempt = moved(attempt, to, ATTEMPT_MOVES)
-        state, events = state.with_attempt(attempt), [history(attempt, name)]
-        active = any(
-            a.state in {AttemptState.PROCESSING, AttemptState.CLOSING} for a in state.attempts
-        )
-        if trade.state is TradeState.PAYING and not active:
-            trade = moved(trade, TradeState.PENDING, trade.kind.moves)
-            events.append(history(trade, "trade.trade.pending"))
-        return replace(state, trade=trade), events
-
-    return handle
-
-
-def _returned(state: TradeView, attempt: Attempt, at: datetime) -> tuple[TradeView, list[Event]]:
-    if attempt.state is AttemptState.RETURNED:
-        return state, []
-    events = []
-    if attempt.state is not AttemptState.RETURNING:  # the report of the success is still on its way
-        attempt = moved(attempt, AttemptState.RETURNING, ATTEMPT_MOVES)
-        events.append(history(attempt, "trade.attempt.returning"))
-    attempt = moved(attempt, AttemptState.RETURNED, ATTEMPT_MOVES)
-    events.append(history(attempt, "trade.attempt.returned"))
-    return state.with_attempt(attempt), events
-
-
-_OUTCOMES = {
-    PaymentOutcome.SUCCEEDED: _succeeded,
-    PaymentOutcome.FAILED: _without_money(AttemptState.FAILED, "trade.attempt.failed"),
-    PaymentOutcome.CLOSED: _without_money(AttemptState.CLOSED, "trade.attempt.closed"),
-    PaymentOutcome.RETURNED: _returned,
-}
+    state.existing(c.trade_id)
+    refund = state.refund_by(c.payment_id)
+    events: list[Event]
+    if refund is not None:
+        new, events = refunds.refund_moved(state, refund, c, at)
+    else:
+        new, events = attempt_moved(state, state.attempt(c.payment_id), c, at)
+    if new is not state:  # what was known already must not shorten the ladder
+        new = _scheduled(new, at, timing)
+    return Decision(state=new, events=tuple(events), answer=new)
 
 
 def owed(state: TradeView, at: datetime, *, timing: Timing) -> list[object]:
@@ -213,7 +197,7 @@ def owed(state: TradeView, at: datetime, *, timing: Timing) -> list[object]:
     if trade is None:
         return []
     result: list[object] = []
-    if trade.state in trade.kind.payable and at >= trade.expires_at:
+    if trade.state in trade.kind.closable and at >= trade.expires_at:
         return [CloseTrade(trade.id, CloseReason.EXPIRED, trade.context)]
     for attempt in state.attempts:
         if attempt.state is AttemptState.PROCESSING:
@@ -230,6 +214,7 @@ def owed(state: TradeView, at: datetime, *, timing: Timing) -> list[object]:
                     unknown_means_closed=old,
                 )
             )
+    result += [_start_refund(trade, r) for r in state.refunds if r.state is RefundState.PROCESSING]
     return result
 
 
@@ -238,28 +223,47 @@ def start_payment(trade: Trade, attempt: Attempt) -> StartPayment:
         context=trade.context,
         trade_id=trade.id,
         payment_id=attempt.id,
+        purpose=trade.kind.purpose,
         amount=trade.amount,
         tools=attempt.tools,
         expires_at=trade.expires_at,
         subject=trade.subject,
+        payer_id=_whose_balance(trade, attempt.tools),
+        beneficiary_id=trade.beneficiary_id,
     )
+
+
+def _start_refund(trade: Trade, refund: Refund) -> StartPayment:
+    return StartPayment(
+        context=refund.context,
+        trade_id=trade.id,
+        payment_id=refund.payment_id,
+        purpose=Purpose.REFUND,
+        amount=refund.amount,
+        tools=refund.tools,
+        expires_at=refund.created_at + REFUND_TIME,
+        subject=trade.subject,
+        payer_id=_whose_balance(trade, refund.tools),
+        original_payment_id=trade.paid_payment_id,
+    )
+
+
+def _whose_balance(trade: Trade, tools: tuple[Tool, ...]) -> str:
+    """The payer where a balance takes part: a channel's payer is no business of the payment's."""
+    return trade.payer_id if any(tool.kind is ToolKind.BALANCE for tool in tools) else ""
 
 
 def _scheduled(state: TradeView, at: datetime, timing: Timing) -> TradeView:
     """Sets when somebody has to look at the trade again; never for one that is done."""
-    trade = _existing(state, "")
+    trade = state.existing("")
     times = []
-    if any(attempt.state in OPEN_ATTEMPTS for attempt in state.attempts):
+    if any(attempt.state in OPEN_ATTEMPTS for attempt in state.attempts) or any(
+        refund.state is RefundState.PROCESSING for refund in state.refunds
+    ):
         times.append(at + timing.effect_lease)
-    if trade.state in trade.kind.payable:
+    if trade.state in trade.kind.closable:
         times.append(max(trade.expires_at, at))
     due = min(times) if times else None
     if due == trade.next_action_at and trade.action_attempts == 0:
         return state
     return replace(state, trade=replace(trade, next_action_at=due, action_attempts=0))
-
-
-def _existing(state: TradeView, trade_id: str) -> Trade:
-    if state.trade is None:
-        raise NotFound(f"no trade {trade_id}")
-    return state.trade

@@ -7,11 +7,16 @@ from datetime import datetime
 from enum import StrEnum
 
 from paymesh.context import Context
-from paymesh.core import Decision, View, history
+from paymesh.core import Decision, Moves, View, history, moved
+from paymesh.errors import NotFound
 
 
 class MerchantState(StrEnum):
     ACTIVE = "ACTIVE"
+
+
+MERCHANT_MOVES: Moves = {MerchantState.ACTIVE: frozenset({MerchantState.ACTIVE})}
+"""ACTIVE → ACTIVE: it was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,15 @@ class Merchant:
 class MerchantView:
     merchant: Merchant | None
 
+    def existing(self, merchant_id: str) -> Merchant:
+        """The merchant; raises NotFound, naming the field, where there is none."""
+        if self.merchant is None:
+            raise NotFound(
+                f"no merchant {merchant_id!r}; register it with MerchantService.CreateMerchant",
+                metadata={"field": "merchant_id"},
+            )
+        return self.merchant
+
 
 @dataclass(frozen=True, slots=True)
 class CreateMerchant:
@@ -38,6 +52,29 @@ class CreateMerchant:
     context: Context
     display_name: str
     notify_url: str
+    sealed_notify_secret: bytes
+
+    @property
+    def key(self) -> str:
+        return self.merchant_id
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateMerchant:
+    """None: as it was."""
+
+    merchant_id: str
+    display_name: str | None
+    notify_url: str | None
+
+    @property
+    def key(self) -> str:
+        return self.merchant_id
+
+
+@dataclass(frozen=True, slots=True)
+class RotateSecret:
+    merchant_id: str
     sealed_notify_secret: bytes
 
     @property
@@ -61,5 +98,37 @@ def create_merchant(
     return Decision(
         state=MerchantView(merchant),
         events=(history(merchant, "trade.merchant.created"),),
+        answer=merchant,
+    )
+
+
+def update_merchant(
+    state: MerchantView, c: UpdateMerchant, at: datetime, view: View
+) -> Decision[MerchantView]:
+    merchant = state.existing(c.merchant_id)
+    asked = {"display_name": c.display_name, "notify_url": c.notify_url}
+    changes = {name: value for name, value in asked.items() if value is not None}
+    if not changes:
+        return Decision(state=state, answer=merchant)
+    merchant = moved(merchant, MerchantState.ACTIVE, MERCHANT_MOVES, **changes)
+    return Decision(
+        state=MerchantView(merchant),
+        events=(history(merchant, "trade.merchant.updated"),),
+        answer=merchant,
+    )
+
+
+def rotate_secret(
+    state: MerchantView, c: RotateSecret, at: datetime, view: View
+) -> Decision[MerchantView]:
+    merchant = moved(
+        state.existing(c.merchant_id),
+        MerchantState.ACTIVE,
+        MERCHANT_MOVES,
+        sealed_notify_secret=c.sealed_notify_secret,
+    )
+    return Decision(
+        state=MerchantView(merchant),
+        events=(history(merchant, "trade.merchant.secret_rotated"),),
         answer=merchant,
     )

@@ -1,6 +1,6 @@
-"""Trades as data: states and moves, trade types, entities, commands, effects, events.
+"""Trades as data: entities, commands, effects, events.
 
-Plain Python without I/O. What may happen to a trade is in domain.py.
+Plain Python without I/O. What kinds there are is in kinds.py, what may happen in domain.py.
 """
 
 from __future__ import annotations
@@ -10,113 +10,24 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from paymesh.context import Context
-from paymesh.core import Guard, Moves
-from paymesh.errors import (
-    Code,
-    NotFound,
-    PaymentError,
-)
+from paymesh.core import Guard
+from paymesh.errors import NotFound
 from paymesh.money import Money
 from paymesh.tools import Tool
-
-
-class TradeType(StrEnum):
-    INSTANT = "INSTANT"
-    ESCROW = "ESCROW"
-    PREAUTH = "PREAUTH"
-    TOP_UP = "TOP_UP"
-    WITHDRAWAL = "WITHDRAWAL"
-    TRANSFER = "TRANSFER"
-    REFUND = "REFUND"
-    COMBINED = "COMBINED"
-
-
-class TradeState(StrEnum):
-    PENDING = "PENDING"
-    PAYING = "PAYING"
-    PAID = "PAID"
-    CLOSED = "CLOSED"
-
-
-class AttemptState(StrEnum):
-    PROCESSING = "PROCESSING"
-    CLOSING = "CLOSING"
-    SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
-    CLOSED = "CLOSED"
-    RETURNING = "RETURNING"
-    RETURNED = "RETURNED"
+from trade_svc.kinds import (
+    TRADE_KINDS,
+    AttemptState,
+    Purpose,
+    RefundState,
+    TradeKind,
+    TradeState,
+    TradeType,
+)
 
 
 class CloseReason(StrEnum):
     EXPIRED = "EXPIRED"
     REQUESTED = "REQUESTED"
-
-
-def _moves(table: dict[StrEnum, set[StrEnum]]) -> Moves:
-    return {state: frozenset(after) for state, after in table.items()}
-
-
-_T, _A = TradeState, AttemptState
-
-ATTEMPT_MOVES = _moves(
-    {
-        _A.PROCESSING: {_A.SUCCEEDED, _A.FAILED, _A.CLOSED, _A.CLOSING, _A.RETURNING},
-        _A.CLOSING: {_A.SUCCEEDED, _A.FAILED, _A.CLOSED, _A.RETURNING},
-        _A.SUCCEEDED: set(),
-        # Late success: the money came after all. It pays the trade or is returned, never dropped.
-        _A.FAILED: {_A.SUCCEEDED, _A.RETURNING},
-        _A.CLOSED: {_A.SUCCEEDED, _A.RETURNING},
-        _A.RETURNING: {_A.RETURNED},
-        _A.RETURNED: set(),
-    }
-)
-OPEN_ATTEMPTS = frozenset({_A.PROCESSING, _A.CLOSING, _A.RETURNING})
-
-
-@dataclass(frozen=True, slots=True)
-class TradeKind:
-    """One trade type as a declaration."""
-
-    product_code: str
-    """Selects the accounting templates."""
-    moves: Moves
-    payable: frozenset[TradeState]
-    """States from which a payment may be started."""
-    expires_after: timedelta
-    expires_after_max: timedelta
-
-
-TRADE_KINDS: dict[TradeType, TradeKind] = {
-    TradeType.INSTANT: TradeKind(
-        product_code="INSTANT",
-        moves=_moves(
-            {
-                _T.PENDING: {_T.PAYING, _T.PAID, _T.CLOSED},  # PAID: a late success
-                # PAYING → PAYING: the payer starts anew with another tool.
-                _T.PAYING: {_T.PAYING, _T.PENDING, _T.PAID, _T.CLOSED},
-                _T.PAID: set(),
-                _T.CLOSED: set(),
-            }
-        ),
-        payable=frozenset({_T.PENDING, _T.PAYING}),
-        expires_after=timedelta(minutes=30),
-        expires_after_max=timedelta(days=7),
-    ),
-}
-"""The types on offer. A new type is a new declaration here."""
-
-
-class TradeTypeNotOffered(PaymentError):
-    code, reason, decided = Code.FAILED_PRECONDITION, "TRADE_TYPE_NOT_OFFERED", False
-
-
-class OrderExists(PaymentError):
-    code, reason = Code.ALREADY_EXISTS, "ORDER_EXISTS"
-
-
-class TradeExpired(PaymentError):
-    code, reason = Code.FAILED_PRECONDITION, "TRADE_EXPIRED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +48,23 @@ class Trade:
     paid_payment_id: str = ""
     next_action_at: datetime | None = None
     action_attempts: int = 0
+    payee_id: str = ""
+    """Whose balance gets the money of a top-up or a transfer."""
+    beneficiary_id: str = ""
+    """Who gets the money of a withdrawal."""
+    refunded_minor: int = 0
+    """What succeeded refunds gave back, in minor units of the amount's currency."""
+    refunding_minor: int = 0
+    """What refunds that are under way have reserved, likewise."""
 
     @property
     def kind(self) -> TradeKind:
         return TRADE_KINDS[self.type]
+
+    @property
+    def refundable_minor(self) -> int:
+        """What is neither refunded nor reserved."""
+        return self.amount.minor - self.refunded_minor - self.refunding_minor
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,14 +78,44 @@ class Attempt:
     trade_id: str
     tools: tuple[Tool, ...]
     created_at: datetime
+    failure_reason: str = ""
+    """In the words of payments.type.v1.ErrorReason or of the channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """A part or all of a trade's money on its way back: a chain of its own, below the trade's."""
+
+    id: str
+    context: Context
+    version: int
+    state: RefundState
+    trade_id: str
+    payment_id: str
+    """The payment that carries it out."""
+    amount: Money
+    tools: tuple[Tool, ...]
+    reason: str
+    """The merchant's own words."""
+    created_at: datetime
+    ended_at: datetime | None = None
+    failure_reason: str = ""
+    """As an attempt's."""
 
 
 @dataclass(frozen=True, slots=True)
 class TradeView:
-    """A trade with its attempts: what every decision on it sees."""
+    """A trade with its attempts and refunds: what every decision on it sees."""
 
     trade: Trade | None
     attempts: tuple[Attempt, ...] = ()
+    refunds: tuple[Refund, ...] = ()
+
+    def existing(self, trade_id: str) -> Trade:
+        """The trade; raises NotFound where there is none."""
+        if self.trade is None:
+            raise NotFound(f"no trade {trade_id}")
+        return self.trade
 
     def attempt(self, payment_id: str) -> Attempt:
         for attempt in self.attempts:
@@ -172,6 +126,15 @@ class TradeView:
     def with_attempt(self, changed: Attempt) -> TradeView:
         return replace(
             self, attempts=tuple(changed if a.id == changed.id else a for a in self.attempts)
+        )
+
+    def refund_by(self, payment_id: str) -> Refund | None:
+        """The refund that this payment carries out."""
+        return next((r for r in self.refunds if r.payment_id == payment_id), None)
+
+    def with_refund(self, changed: Refund) -> TradeView:
+        return replace(
+            self, refunds=tuple(changed if r.id == changed.id else r for r in self.refunds)
         )
 
 
@@ -198,6 +161,8 @@ class CreateTrade:
     subject: str
     payer_id: str
     expires_at: datetime | None
+    payee_id: str = ""
+    beneficiary_id: str = ""
 
     @property
     def key(self) -> str:
@@ -238,6 +203,22 @@ class CloseTrade:
         return self.trade_id
 
 
+@dataclass(frozen=True, slots=True)
+class RefundTrade:
+    trade_id: str
+    refund_id: str
+    payment_id: str
+    """Chosen by us, as an attempt's."""
+    business_id: str
+    """The refund's own chain."""
+    amount: Money
+    reason: str
+
+    @property
+    def key(self) -> str:
+        return self.trade_id
+
+
 class PaymentOutcome(StrEnum):
     """What the payment core says of a payment."""
 
@@ -254,6 +235,7 @@ class PaymentMoved:
     outcome: PaymentOutcome
     amount: Money
     context: Context
+    failure_reason: str = ""
 
     @property
     def key(self) -> str:
@@ -265,15 +247,21 @@ class PaymentMoved:
 
 @dataclass(frozen=True, slots=True)
 class StartPayment:
-    """Ask the payment core to carry this attempt out (idempotent by payment_id)."""
+    """Ask the payment core to carry out an attempt or a refund (idempotent by payment_id)."""
 
     context: Context
     trade_id: str
     payment_id: str
+    purpose: Purpose
     amount: Money
     tools: tuple[Tool, ...]
     expires_at: datetime
     subject: str
+    payer_id: str = ""
+    """Whose balance takes part."""
+    beneficiary_id: str = ""
+    original_payment_id: str = ""
+    """What a refund gives back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,3 +290,14 @@ class TradePaid:
 class TradeClosed:
     trade: Trade
     reason: CloseReason
+
+
+@dataclass(frozen=True, slots=True)
+class TradeRefundEnded:
+    trade: Trade
+    refund: Refund
+
+
+@dataclass(frozen=True, slots=True)
+class TradeReturned:
+    trade: Trade

@@ -1,16 +1,11 @@
-"""TradeService and MerchantService: message ↔ command, nothing more."""
+"""TradeService: message ↔ command, nothing more."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
-from payments.trade.v1 import (
-    merchant_service_pb2,
-    merchant_service_pb2_grpc,
-    trade_service_pb2,
-    trade_service_pb2_grpc,
-)
+from payments.trade.v1 import trade_service_pb2, trade_service_pb2_grpc
 
 from paymesh.app import Core
 from paymesh.context import Call
@@ -18,55 +13,29 @@ from paymesh.errors import InvalidField, NotFound
 from paymesh.ids import bucket_of, new_id, shard_of
 from paymesh.money import known_currency
 from paymesh.rpc import batch, claim, current_call, run, started
-from paymesh.secretbox import SecretBox
+from paymesh.tools import ToolKind
 from paymesh.wire import money_of, time_of, tools_of
 from trade_svc.domain import start_payment
-from trade_svc.merchants import CreateMerchant, Merchant, MerchantView
+from trade_svc.kinds import TRADE_KINDS, AttemptState
 from trade_svc.model import (
-    TRADE_KINDS,
-    AttemptState,
     CloseReason,
     CloseTrade,
     CreateTrade,
     PayTrade,
-    TradeTypeNotOffered,
+    RefundTrade,
     TradeView,
 )
-from trade_svc.wire import merchant_to, trade_to, type_of
+from trade_svc.readers import BusinessCodes, Merchants
+from trade_svc.refusals import TradeTypeNotOffered
+from trade_svc.wire import refund_to, trade_to, type_of
 
-CREDENTIAL_WAIT_S = 2.0
-"""How long PayTrade waits for the credential before it answers without."""
-MERCHANT_CACHE_S = 5.0
-MERCHANTS_CACHED_MAX = 10_000
-
-
-class Merchants:
-    """Merchants by id, remembered for a few seconds."""
-
-    def __init__(self, core: Core[MerchantView]) -> None:
-        self._core = core
-        self._known: dict[str, tuple[float, Merchant]] = {}
-
-    async def get(self, merchant_id: str) -> Merchant:
-        """Raises NotFound, naming the field."""
-        found = self._known.get(merchant_id)
-        if found is not None and found[0] > time.monotonic():
-            return found[1]
-        view = await self._core.load(merchant_id) if merchant_id.startswith("mer_") else None
-        if view is None or view.merchant is None:
-            raise NotFound(
-                f"no merchant {merchant_id!r}; register it with MerchantService.CreateMerchant",
-                metadata={"field": "merchant_id"},
-            )
-        if len(self._known) >= MERCHANTS_CACHED_MAX:
-            self._known.clear()
-        self._known[merchant_id] = (time.monotonic() + MERCHANT_CACHE_S, view.merchant)
-        return view.merchant
+START_WAIT_S = 2.0
+"""How long PayTrade waits for the credential, or for what a balance says, before it answers."""
 
 
 class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
-    def __init__(self, trades: Core[TradeView], merchants: Merchants) -> None:
-        self._trades, self._merchants = trades, merchants
+    def __init__(self, trades: Core[TradeView], merchants: Merchants, codes: BusinessCodes) -> None:
+        self._trades, self._merchants, self._codes = trades, merchants, codes
 
     async def CreateTrade(self, request: Any, context: Any) -> Any:
         return await self._create(current_call.get(), request)
@@ -97,6 +66,28 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
         )
         return done.reply
 
+    async def RefundTrade(self, request: Any, context: Any) -> Any:
+        known_currency(request.amount.currency_code, field="amount.currency_code")
+        bucket = shard_of(request.trade_id)
+        command = RefundTrade(
+            trade_id=request.trade_id,
+            refund_id=new_id("rfd", bucket=bucket),
+            payment_id=new_id("pay", bucket=bucket),
+            business_id=new_id("biz", bucket=bucket),
+            amount=money_of(request.amount),
+            reason=request.reason,
+        )
+        response = trade_service_pb2.RefundTradeResponse
+        done = await run(
+            self._trades.submit,
+            command,
+            current_call.get(),
+            claim("RefundTrade", request.trade_id, request, request.request_id),
+            lambda answer: response(trade=trade_to(answer[0]), refund=refund_to(answer[1])),
+            response,
+        )
+        return done.reply
+
     async def GetTrade(self, request: Any, context: Any) -> Any:
         view = await self._trades.load(request.trade_id)
         if view.trade is None:
@@ -116,6 +107,7 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
             sub_type=request.sub_type,
             pay_org_no=request.pay_org_no,
         )
+        await self._codes.require(call.context)
         response = trade_service_pb2.CreateTradeResponse
         command = CreateTrade(
             trade_id=new_id("trd", bucket=bucket_of(request.merchant_id)),
@@ -125,6 +117,8 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
             amount=money_of(request.amount),
             subject=request.subject,
             payer_id=request.payer_id,
+            payee_id=request.payee_id,
+            beneficiary_id=request.beneficiary_id,
             expires_at=_expire_time(request),
         )
         done = await run(
@@ -158,6 +152,9 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
         reply = response()
         reply.CopyFrom(done.reply)
         reply.credential_id = await self._credential(done.state, reply.payment_id, call)
+        if any(tool.kind is ToolKind.BALANCE for tool in command.tools):
+            # A balance has answered by now, in most cases: the payer learns what it said.
+            reply.trade.CopyFrom(trade_to(await self._trades.load(request.trade_id)))
         return reply
 
     async def _credential(self, view: TradeView, payment_id: str, call: Call) -> str:
@@ -166,42 +163,10 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
         assert view.trade is not None
         if attempt.state is not AttemptState.PROCESSING:
             return ""
-        wait_s = min(CREDENTIAL_WAIT_S, 0.8 * (call.deadline - time.monotonic()))
+        wait_s = min(START_WAIT_S, 0.8 * (call.deadline - time.monotonic()))
         effect = start_payment(view.trade, attempt)
         [credential_id] = await self._trades.executor.settle([effect], timeout_s=wait_s)
         return credential_id or ""
-
-
-class MerchantServicer(merchant_service_pb2_grpc.MerchantServiceServicer):
-    def __init__(self, core: Core[MerchantView], box: SecretBox) -> None:
-        self._core, self._box = core, box
-
-    async def CreateMerchant(self, request: Any, context: Any) -> Any:
-        merchant_id = new_id("mer", bucket=bucket_of(request.request_id))
-        call = started(current_call.get(), merchant_id=merchant_id)
-        response = merchant_service_pb2.CreateMerchantResponse
-        command = CreateMerchant(
-            merchant_id=merchant_id,
-            context=call.context,
-            display_name=request.display_name,
-            notify_url=request.notify_url,
-            sealed_notify_secret=self._box.seal(request.notify_secret, belongs_to=merchant_id),
-        )
-        done = await run(
-            self._core.submit,
-            command,
-            call,
-            claim("CreateMerchant", "", request, request.request_id),
-            lambda merchant: response(merchant=merchant_to(merchant)),
-            response,
-        )
-        return done.reply
-
-    async def GetMerchant(self, request: Any, context: Any) -> Any:
-        view = await self._core.load(request.merchant_id)
-        if view.merchant is None:
-            raise NotFound(f"no merchant {request.merchant_id}", metadata={"field": "merchant_id"})
-        return merchant_service_pb2.GetMerchantResponse(merchant=merchant_to(view.merchant))
 
 
 def _expire_time(request: Any) -> Any:

@@ -7,17 +7,37 @@ import sqlalchemy as sa
 from paymesh.db.schema import runtime_tables
 from paymesh.store.kinds import Aggregate, Json, Kind
 from paymesh.tools import dump_tools, load_tools
+from trade_svc.business_codes import BusinessCode, BusinessCodeView
 from trade_svc.merchants import Merchant, MerchantView
-from trade_svc.model import Attempt, Trade, TradeView
+from trade_svc.model import Attempt, Refund, Trade, TradeView
 from trade_svc.notifications import Notification, Stream, StreamView
 
-TRADE: Kind[Trade] = Kind("trade", Trade, check=lambda t: t.amount.minor > 0)
+TRADE: Kind[Trade] = Kind(
+    "trade",
+    Trade,
+    check=lambda t: (
+        t.amount.minor > 0 and min(t.refunded_minor, t.refunding_minor, t.refundable_minor) >= 0
+    ),
+)
 ATTEMPT: Kind[Attempt] = Kind(
     "attempt", Attempt, parent="trade_id", json_fields={"tools": Json(dump_tools, load_tools)}
 )
-TRADES = Aggregate("trade", TradeView, TRADE, {"attempts": ATTEMPT}, deadline="expires_at")
+REFUND: Kind[Refund] = Kind(
+    "refund",
+    Refund,
+    parent="trade_id",
+    json_fields={"tools": Json(dump_tools, load_tools)},
+    check=lambda r: r.amount.minor > 0,
+    unique=[("payment_id",)],
+)
+TRADES = Aggregate(
+    "trade", TradeView, TRADE, {"attempts": ATTEMPT, "refunds": REFUND}, deadline="expires_at"
+)
 
 MERCHANTS = Aggregate("merchant", MerchantView, Kind("merchant", Merchant))
+
+BUSINESS_CODE: Kind[BusinessCode] = Kind("business_code", BusinessCode)
+BUSINESS_CODES = Aggregate("business_code", BusinessCodeView, BUSINESS_CODE)
 
 STREAM: Kind[Stream] = Kind("notification_stream", Stream)
 NOTIFICATION: Kind[Notification] = Kind(
@@ -31,9 +51,15 @@ TRADE.sa_table(
     metadata,
     sa.CheckConstraint("amount_minor > 0", name="trade_amount_positive"),
     sa.CheckConstraint("version > 0", name="trade_version_positive"),
-    # Paid means: exactly one payment is attributed to it.
+    # Paid means: exactly one payment is attributed to it. It stays so if the money comes back.
     sa.CheckConstraint(
-        "(state = 'PAID') = (paid_payment_id <> '')", name="trade_paid_has_its_payment"
+        "(state IN ('PAID', 'RETURNED')) = (paid_payment_id <> '')",
+        name="trade_paid_has_its_payment",
+    ),
+    sa.CheckConstraint(
+        "refunded_minor >= 0 AND refunding_minor >= 0 "
+        "AND refunded_minor + refunding_minor <= amount_minor",
+        name="trade_refunds_fit",
     ),
     sa.Index("trade_by_business_id", "business_id"),
     sa.Index("trade_due", "next_action_at", postgresql_where=sa.text("next_action_at IS NOT NULL")),
@@ -57,7 +83,25 @@ ATTEMPT.sa_table(
         postgresql_where=sa.text("state = 'SUCCEEDED'"),
     ),
 )
+REFUND.sa_table(
+    metadata,
+    sa.CheckConstraint("amount_minor > 0", name="refund_amount_positive"),
+    sa.UniqueConstraint("shard_key", "payment_id", name="refund_one_payment"),
+    sa.Index("refund_by_trade", "shard_key", "trade_id"),
+    sa.Index("refund_by_business_id", "business_id"),
+)
 MERCHANTS.root.sa_table(metadata)
+BUSINESS_CODE_TABLE = BUSINESS_CODE.sa_table(
+    metadata,
+    sa.UniqueConstraint(
+        "shard_key",
+        "merchant_id",
+        "order_type",
+        "sub_type",
+        "pay_org_no",
+        name="business_code_once",
+    ),
+)
 STREAM.sa_table(
     metadata,
     sa.Index(

@@ -42,7 +42,9 @@ class Subject:
     subject_class: SubjectClass
     owner: OwnerKind
     minimum_minor: int | None
-    """What a balance may not fall below, in minor units; None: it may go anywhere."""
+    """What a balance may not fall below, in minor units; None: as far as it likes."""
+    maximum_minor: int | None
+    """What a balance may not rise above, in minor units; None: as far as it likes."""
     needs_reference: bool
     """Whether each entry must say what it is for, so that its reference can come out even."""
 

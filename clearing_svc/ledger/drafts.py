@@ -25,6 +25,14 @@ def account_id_of(subject: str, owner: str, currency: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountRef:
+    """Names one account together with a currency."""
+
+    subject: str
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """An entry as asked for."""
 
@@ -42,22 +50,44 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Draw:
+    """A debit of what a hold has. On which accounts, the hold says when the journal is posted."""
+
+    hold_id: str
+    amount: Money
+    sources: tuple[AccountRef, ...]
+    """The accounts on which the hold may lie: they must be loaded before that is known."""
+
+    @property
+    def account_ids(self) -> tuple[str, ...]:
+        return tuple(account_id_of(s.subject, s.owner, self.amount.currency) for s in self.sources)
+
+
+@dataclass(frozen=True, slots=True)
 class JournalDraft:
     """A journal as asked for. `digest` tells whether two of one name are the same journal."""
 
     event_type: str
     business_key: str
     lines: tuple[Line, ...]
+    """Without those that `draw` will give."""
     digest: str
+    draw: Draw | None = None
     guard: Guard = field(init=False, compare=False)
     """One journal per event_type and business_key; its owner is the journal's id."""
 
     def __post_init__(self) -> None:
-        key = self.event_type + _SEPARATOR + self.business_key
+        name = journal_guard(self.event_type, self.business_key)
         # The name's own bucket: so the journal's unique key is unique everywhere, in one shard.
         # The digest is in the id: a taken name is held by the same journal or by another one.
-        owner = derived_id("jrn", bucket=bucket_of(key), key=key + _SEPARATOR + self.digest)
-        object.__setattr__(self, "guard", Guard("journal", key, owner))
+        key = name.key + _SEPARATOR + self.digest
+        owner = derived_id("jrn", bucket=bucket_of(name.key), key=key)
+        object.__setattr__(self, "guard", Guard(name.kind, name.key, owner))
+
+
+def journal_guard(event_type: str, business_key: str) -> Guard:
+    """The name under which a journal is posted, by what it books."""
+    return Guard("journal", event_type + _SEPARATOR + business_key)
 
 
 def entry_id_of(journal_id: str, line: int, account_id: str) -> str:

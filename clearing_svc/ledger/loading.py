@@ -44,7 +44,14 @@ class _Subject(_Strict):
     subject_class: SubjectClass = Field(alias="class")
     owner: OwnerKind
     minimum: Annotated[int | None, Field(strict=True)]
+    maximum: Annotated[int | None, Field(strict=True)] = None
     reference: Annotated[bool, Field(strict=True)]
+
+    @model_validator(mode="after")
+    def zero_is_allowed(self) -> _Subject:
+        if not (self.minimum or 0) <= 0 <= (self.maximum or 0):
+            raise ValueError("an account opens at zero, which must be within its limits")
+        return self
 
 
 _SubjectName = Annotated[str, Field(pattern=r"^[A-Z][A-Z_]{0,63}$")]
@@ -57,7 +64,7 @@ _FEES = TypeAdapter(dict[str, _Rate])
 class _Entry(_Strict):
     debit: str = ""
     credit: str = ""
-    owner: str
+    owner: str = ""
     amount: str
     reference: str = ""
 
@@ -72,7 +79,8 @@ class _Template(_Strict):
     event: str
     kind: str = ANY
     product: str = ANY
-    journals: dict[str, list[_Entry]]
+    nothing: Annotated[bool, Field(strict=True)] = False
+    journals: dict[str, list[_Entry]] = {}
 
 
 _TEMPLATES = TypeAdapter(list[_Template])
@@ -85,6 +93,7 @@ def load_chart(path: Path) -> Chart:
             subject_class=subject.subject_class,
             owner=subject.owner,
             minimum_minor=subject.minimum,
+            maximum_minor=subject.maximum,
             needs_reference=subject.reference,
         )
         for name, subject in _read(path, _CHART).items()
@@ -106,6 +115,7 @@ def load_templates(path: Path, chart: Chart, fees: Fees) -> Templates:
                 journals={
                     name: tuple(map(_entry, entries)) for name, entries in shape.journals.items()
                 },
+                nothing=shape.nothing,
             )
             for shape in shapes
         ]

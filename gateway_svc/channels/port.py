@@ -26,6 +26,8 @@ class Verb(StrEnum):
     CLOSE = "CLOSE"
     REFUND = "REFUND"
     QUERY_REFUND = "QUERY_REFUND"
+    PAYOUT = "PAYOUT"
+    QUERY_PAYOUT = "QUERY_PAYOUT"
 
 
 class NativeOutcome(StrEnum):
@@ -38,12 +40,17 @@ class NativeOutcome(StrEnum):
     SUCCEEDED = "SUCCEEDED"
     """The money moved; amount, currency and channel_txn_id are known."""
     FAILED = "FAILED"
-    """The channel refused or it failed for good. A payout that came back is FAILED, reason
-    BOUNCED, and may follow SUCCEEDED; so may a refund that failed after its success."""
+    """The channel refused or it failed for good. Of a refund it may follow SUCCEEDED: the money
+    came back."""
+    BOUNCED = "BOUNCED"
+    """A payout had left, and the money came back: follows SUCCEEDED, after minutes or days."""
     CLOSED = "CLOSED"
     """Closed unpaid. A late success may still follow."""
     NOT_FOUND = "NOT_FOUND"
     """The channel does not know the number (yet): inconclusive soon after a timeout."""
+    WAITING_FUNDS = "WAITING_FUNDS"
+    """The channel took nothing because our money there does not suffice; the same number may be
+    sent again (refund, payout)."""
     UNKNOWN = "UNKNOWN"
     """Nothing is known; ask again."""
 
@@ -74,6 +81,16 @@ class RefundOrder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PayoutOrder:
+    payout_no: str
+    amount_minor: int
+    currency: str
+    account_no: str = field(repr=False)
+    account_name: str = field(repr=False)
+    notify_url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PrepayResult:
     """AWAITING_PAYER with what the payer needs; or FAILED or UNKNOWN, without, with a reason."""
 
@@ -90,7 +107,7 @@ class ChannelResult:
     currency: str | None = None
     channel_txn_id: str | None = None
     occurred_at: datetime | None = None
-    """When the channel says it succeeded or failed."""
+    """When the channel says it succeeded, failed or came back."""
     reason: str = ""
     """A code of the channel or of the adapter; for people and metrics, at most 100 characters."""
 
@@ -145,6 +162,12 @@ class Channel(Protocol):
 
     async def query_refund(self, refund_no: str, request_no: str) -> ChannelResult:
         """What became of a refund of this order."""
+
+    async def payout(self, order: PayoutOrder) -> ChannelResult:
+        """Pay out to somebody's account; the same payout_no again is the same payout."""
+
+    async def query_payout(self, payout_no: str) -> ChannelResult:
+        """What became of a payout."""
 
     def verify_callback(self, raw: bytes, headers: Mapping[str, str], now_s: int) -> Callback:
         """Verify the raw bytes, then read them. Pure; `now_s` is Unix time in seconds.

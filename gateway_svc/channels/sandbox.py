@@ -18,6 +18,7 @@ from gateway_svc.channels.port import (
     Callback,
     ChannelResult,
     NativeOutcome,
+    PayoutOrder,
     PrepayOrder,
     PrepayResult,
     RefundOrder,
@@ -141,6 +142,22 @@ class SandboxChannel:
         numbers = {"out_refund_no": refund_no, "out_trade_no": request_no}
         path = f"/v1/refunds/{quote(refund_no, safe='')}"
         return await self._ask(Verb.QUERY_REFUND, "GET", path, None, numbers)
+
+    async def payout(self, order: PayoutOrder) -> ChannelResult:
+        numbers = {"out_payout_no": order.payout_no}
+        body = {
+            **numbers,
+            "amount": order.amount_minor,
+            "currency": order.currency,
+            "account": order.account_no,
+            "name": order.account_name,
+            "notify_url": order.notify_url,
+        }
+        return await self._ask(Verb.PAYOUT, "POST", "/v1/payouts", body, numbers)
+
+    async def query_payout(self, payout_no: str) -> ChannelResult:
+        path = f"/v1/payouts/{quote(payout_no, safe='')}"
+        return await self._ask(Verb.QUERY_PAYOUT, "GET", path, None, {"out_payout_no": payout_no})
 
     def verify_callback(self, raw: bytes, headers: Mapping[str, str], now_s: int) -> Callback:
         self._verifier.verify_message(headers, raw, now_s=now_s)

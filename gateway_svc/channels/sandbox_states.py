@@ -35,6 +35,7 @@ _REFUND = {
     "SUCCESS": NativeOutcome.SUCCEEDED,
     "FAILED": NativeOutcome.FAILED,
 }
+_PAYOUT = {**_REFUND, "BOUNCED": NativeOutcome.BOUNCED}
 
 NATIVE_STATES: dict[Verb, dict[str, NativeOutcome]] = {
     Verb.QUERY: _COLLECT,
@@ -42,6 +43,8 @@ NATIVE_STATES: dict[Verb, dict[str, NativeOutcome]] = {
     Verb.CLOSE: {**_COLLECT, "NOTPAY": NativeOutcome.UNKNOWN},
     Verb.REFUND: _REFUND,
     Verb.QUERY_REFUND: _REFUND,
+    Verb.PAYOUT: _PAYOUT,
+    Verb.QUERY_PAYOUT: _PAYOUT,
 }
 """The state in a 200 answer, by verb."""
 
@@ -63,11 +66,18 @@ REFUSALS: dict[Verb, dict[str, NativeOutcome]] = {
         "ORDER_NOT_PAID": NativeOutcome.FAILED,
         "REFUND_EXCEEDS": NativeOutcome.FAILED,
         "REFUND_LIMIT": NativeOutcome.FAILED,
-        "NOT_ENOUGH": NativeOutcome.FAILED,
+        "NOT_ENOUGH": NativeOutcome.WAITING_FUNDS,
         # A refund with our number exists with other parameters, and it may succeed.
         "REFUND_MISMATCH": NativeOutcome.UNKNOWN,
     },
     Verb.QUERY_REFUND: {"REFUND_NOT_EXIST": NativeOutcome.NOT_FOUND},
+    Verb.PAYOUT: {
+        "INVALID_REQUEST": NativeOutcome.FAILED,
+        "NOT_ENOUGH": NativeOutcome.WAITING_FUNDS,
+        # A payout with our number exists with other parameters, and it may succeed.
+        "PAYOUT_MISMATCH": NativeOutcome.UNKNOWN,
+    },
+    Verb.QUERY_PAYOUT: {"PAYOUT_NOT_EXIST": NativeOutcome.NOT_FOUND},
 }
 """The code in a signed 4xx answer, by verb. SIGN_ERROR is left out on purpose: a key that is wrong
 here says nothing about what an earlier try has done."""
@@ -91,6 +101,8 @@ SHAPES = {
     Verb.CLOSE: COLLECT_SHAPE,
     Verb.REFUND: REFUND_SHAPE,
     Verb.QUERY_REFUND: REFUND_SHAPE,
+    Verb.PAYOUT: PAYOUT_SHAPE,
+    Verb.QUERY_PAYOUT: PAYOUT_SHAPE,
 }
 
 
@@ -101,7 +113,6 @@ class Event:
     native_state: str
     """The state that the resource of such an event must be in."""
     outcome: NativeOutcome
-    reason: str = ""
 
 
 EVENTS: dict[str, Event] = {
@@ -112,9 +123,7 @@ EVENTS: dict[str, Event] = {
     "REFUND.FAILED": Event(CallbackKind.REFUND, REFUND_SHAPE, "FAILED", NativeOutcome.FAILED),
     "PAYOUT.SUCCESS": Event(CallbackKind.PAYOUT, PAYOUT_SHAPE, "SUCCESS", NativeOutcome.SUCCEEDED),
     "PAYOUT.FAILED": Event(CallbackKind.PAYOUT, PAYOUT_SHAPE, "FAILED", NativeOutcome.FAILED),
-    "PAYOUT.BOUNCED": Event(
-        CallbackKind.PAYOUT, PAYOUT_SHAPE, "BOUNCED", NativeOutcome.FAILED, "BOUNCED"
-    ),
+    "PAYOUT.BOUNCED": Event(CallbackKind.PAYOUT, PAYOUT_SHAPE, "BOUNCED", NativeOutcome.BOUNCED),
 }
 
 _NUMBER = re.compile(r"[0-9A-Za-z_-]{6,32}")
@@ -153,7 +162,7 @@ def read_answer(verb: Verb, body: Json, numbers: Mapping[str, str]) -> ChannelRe
     native = _text(body, shape.state, _WORD)
     outcome = NATIVE_STATES[verb].get(native or "", NativeOutcome.UNKNOWN)
     reason = "" if outcome is not NativeOutcome.UNKNOWN else f"STATE_{native}"
-    return _read(shape, outcome, reason, body)
+    return _read(shape, outcome, body, reason)
 
 
 def read_callback(raw: bytes) -> Callback:
@@ -172,14 +181,14 @@ def read_callback(raw: bytes) -> Callback:
     if callback_id is None or request_no is None:
         raise UnreadableCallback("its id or our number is missing or malformed")
     if resource.get(event.shape.state) == event.native_state:
-        result = _read(event.shape, event.outcome, event.reason, resource)
+        result = _read(event.shape, event.outcome, resource)
     else:
         # It contradicts itself: believe neither and ask.
         result = unknown("EVENT_AND_STATE_DIFFER")
     return Callback(id=callback_id, kind=event.kind, request_no=request_no, result=result)
 
 
-def _read(shape: Shape, outcome: NativeOutcome, reason: str, body: Json) -> ChannelResult:
+def _read(shape: Shape, outcome: NativeOutcome, body: Json, reason: str = "") -> ChannelResult:
     amount = body.get("amount")
     # bool is an int in Python, and a float is never money.
     amount_minor = amount if type(amount) is int and 0 < amount <= _AMOUNT_MAX else None
@@ -188,9 +197,9 @@ def _read(shape: Shape, outcome: NativeOutcome, reason: str, body: Json) -> Chan
     known = amount_minor is not None and currency is not None and txn_id is not None
     if outcome is NativeOutcome.SUCCEEDED and not known:
         return unknown("SUCCESS_INCOMPLETE")
-    failed = outcome is NativeOutcome.FAILED
-    if failed and not reason:
-        reason = _text(body, "fail_reason", _WORD) or "FAILED"
+    failed = outcome in {NativeOutcome.FAILED, NativeOutcome.BOUNCED}
+    if failed:
+        reason = _text(body, "fail_reason", _WORD) or outcome.value
     return ChannelResult(
         state=outcome,
         amount_minor=amount_minor,

@@ -1,6 +1,6 @@
 """The invariants as a program: each is a query that finds nothing while the books are right."""
 
-from paymesh.check.model import Finding, Invariant, Result
+from paymesh.check.model import Finding, Invariant, Report, Result
 from paymesh.check.printing import print_findings
 from paymesh.check.runner import INVARIANTS, check
 from paymesh.check.snapshots import DatabaseUnreadable
@@ -10,6 +10,7 @@ __all__ = [
     "DatabaseUnreadable",
     "Finding",
     "Invariant",
+    "Report",
     "Result",
     "check",
     "print_findings",

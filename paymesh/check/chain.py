@@ -1,35 +1,25 @@
-"""Invariants along the chain trade, payment, instruction, channel order, journal: 5, 6, 8, 21."""
+"""Invariants of trades and their payments: 6 and 21."""
 
 from __future__ import annotations
 
-from paymesh.check.model import FINDINGS_MAX, Finding, Options, each, found
-from paymesh.check.snapshots import Row, Snapshots, merged
+from paymesh.check.model import Findings, Options, each, found
+from paymesh.check.snapshots import Row, Snapshots, merged, money
 
-_MOVED = """
-    SELECT id COLLATE "C" AS key, id, kind, state, business_id,
-        CASE state WHEN 'SUSPENDED' THEN observed_minor ELSE amount_minor END AS minor,
-        CASE state WHEN 'SUSPENDED' THEN observed_currency ELSE amount_currency END AS currency
-    FROM instruction WHERE state IN ('SUCCEEDED', 'SUSPENDED') ORDER BY 1
-"""
-
-_BOOKED = """
-    SELECT j.business_key COLLATE "C" AS key, j.id AS journal, j.event_type,
-        e.amount_currency AS currency, min(j.business_id) AS business_id,
-        coalesce(sum(e.amount_minor) FILTER (WHERE e.side = 'DEBIT'), 0) AS minor
-    FROM journal j LEFT JOIN entry e ON e.journal_id = j.id
-    WHERE starts_with(j.event_type, 'pay.instruction.')
-    GROUP BY j.business_key, j.id, j.event_type, e.amount_currency ORDER BY 1
-"""
-
-_ATTEMPTS = """
-    SELECT a.id COLLATE "C" AS key, a.id, a.state, t.id AS trade, t.state AS trade_state,
+ATTEMPTS = """
+    SELECT a.id COLLATE "C" AS key, a.id, a.state, t.id AS trade_id, t.type, t.state AS trade_state,
         t.paid_payment_id, t.amount_minor AS minor, t.amount_currency AS currency, a.business_id
     FROM attempt a LEFT JOIN trade t ON t.shard_key = a.shard_key AND t.id = a.trade_id ORDER BY 1
 """
 
-_PAYMENTS = """
-    SELECT id COLLATE "C" AS key, id, state, trade_id, amount_minor AS minor,
-        amount_currency AS currency, business_id
+REFUNDS = """
+    SELECT r.payment_id COLLATE "C" AS key, r.id AS refund, r.state, r.trade_id, t.paid_payment_id,
+        r.payment_id, r.amount_minor AS minor, r.amount_currency AS currency, r.business_id
+    FROM refund r LEFT JOIN trade t ON t.shard_key = r.shard_key AND t.id = r.trade_id ORDER BY 1
+"""
+
+PAYMENTS = """
+    SELECT id COLLATE "C" AS key, id, purpose, state, trade_id, original_payment_id, succeeded_at,
+        amount_minor AS minor, amount_currency AS currency, business_id
     FROM payment ORDER BY 1
 """
 
@@ -47,177 +37,115 @@ _NOT_PAID_ONCE = """
     FROM trade t LEFT JOIN attempt a ON a.shard_key = t.shard_key AND a.trade_id = t.id
     GROUP BY t.shard_key, t.id
     HAVING count(a.id) FILTER (WHERE a.state = 'SUCCEEDED') <> (t.state = 'PAID')::int
-        OR (t.state = 'PAID') <> (count(a.id) FILTER (WHERE a.id = t.paid_payment_id) = 1)
+        OR (t.state IN ('PAID', 'RETURNED')) <> (count(a.id) FILTER (
+            WHERE a.id = t.paid_payment_id
+                AND a.state = CASE t.state WHEN 'PAID' THEN 'SUCCEEDED' ELSE t.state END) = 1)
     ORDER BY 1 LIMIT 200
 """
-
-_NOT_POSITIVE = {
-    "trade": ("trade",),
-    "pay": ("payment", "instruction"),
-    "gateway": ("channel_order",),
-    "clearing": ("entry",),
-}
-
-_TOOLS_DIFFER = """
-    SELECT a.id, t.amount_minor AS minor, t.amount_currency AS currency, a.tools, a.business_id
-    FROM attempt a JOIN trade t ON t.shard_key = a.shard_key AND t.id = a.trade_id
-    WHERE t.amount_minor <> (SELECT coalesce(sum((x->>'minor')::numeric), 0)
-            FROM jsonb_array_elements(a.tools) x)
-        OR EXISTS (SELECT FROM jsonb_array_elements(a.tools) x
-            WHERE x->>'currency' <> t.amount_currency)
-    ORDER BY 1 LIMIT 200
-"""
-
-_INSTRUCTIONS_DIFFER = """
-    SELECT p.id, p.amount_minor AS minor, p.amount_currency AS currency, p.business_id,
-        sum(i.amount_minor) FILTER (WHERE i.kind = 'CHANNEL_COLLECT') AS collect,
-        array_agg(DISTINCT i.amount_currency) AS currencies
-    FROM payment p LEFT JOIN instruction i
-        ON i.shard_key = p.shard_key AND i.payment_id = p.id
-    GROUP BY p.shard_key, p.id
-    HAVING array_agg(DISTINCT i.amount_currency) <> ARRAY[p.amount_currency]
-        OR p.amount_minor IS DISTINCT FROM
-            sum(i.amount_minor) FILTER (WHERE i.kind = 'CHANNEL_COLLECT')
-    ORDER BY 1 LIMIT 200
-"""
-
-_ASKED = """
-    SELECT request_no COLLATE "C" AS key, id, state, business_id, amount_minor AS minor,
-        amount_currency AS currency, observed_minor, observed_currency
-    FROM instruction ORDER BY 1
-"""
-
-_ORDERED = """
-    SELECT request_no COLLATE "C" AS key, id, state, business_id, amount_minor AS minor,
-        amount_currency AS currency, moved_amount_minor, moved_amount_currency
-    FROM channel_order ORDER BY 1
-"""
+"""A withdrawal that came back is RETURNED, and so is the attempt that had paid it."""
 
 _TRANSIT = """
-    SELECT reference COLLATE "C" AS key, reference AS payment, amount_currency AS currency,
+    SELECT reference COLLATE "C" AS key, reference AS payment, subject, amount_currency AS currency,
         min(business_id) AS business_id,
         sum(CASE side WHEN 'CREDIT' THEN amount_minor ELSE -amount_minor END) AS left_over
-    FROM entry WHERE subject = 'PAYER_TRANSIT' GROUP BY reference, amount_currency
+    FROM entry WHERE subject IN ('PAYER_TRANSIT', 'PAYOUT_TRANSIT')
+    GROUP BY reference, subject, amount_currency
     HAVING sum(CASE side WHEN 'CREDIT' THEN amount_minor ELSE -amount_minor END) <> 0 ORDER BY 1
 """
 
+_NO_REFERENCE = """
+    SELECT id AS entry, journal_id, subject, side, amount_minor AS minor,
+        amount_currency AS currency, business_id
+    FROM entry WHERE reference = ''
+        AND subject IN ('PAYER_TRANSIT', 'PAYOUT_TRANSIT', 'ESCROW', 'SUSPENSE')
+    ORDER BY 1 LIMIT 200
+"""
 
-async def movements_are_booked(s: Snapshots, o: Options) -> list[Finding]:
-    """5: an instruction has moved money if and only if its journal says so."""
-    result: list[Finding] = []
-    async for _, (moved, booked) in merged(s.stream("pay", _MOVED), s.stream("clearing", _BOOKED)):
-        problem = _booking_problem(moved, booked)
-        if problem and len(result) < FINDINGS_MAX:
-            what = "Emit the instruction's event again; look into dead.clearing.ledger for why."
-            result.append(found(5, problem, [*moved, *booked], what))
-    return result
-
-
-def _booking_problem(moved: list[Row], booked: list[Row]) -> str:
-    if not moved:
-        return "a journal of an instruction that has not moved money"
-    (instruction,) = moved
-    name = f"pay.instruction.{instruction['state'].lower()}/"
-    if len(booked) != 1 or not booked[0]["event_type"].startswith(name):
-        return "money moved without exactly its journal" if not booked else "booked otherwise"
-    return "" if _money(instruction) == _money(booked[0]) else "booked with another amount"
+ON_ITS_WAY = frozenset({"PROCESSING", "CLOSING", "RETURNING"})
 
 
-def _money(row: Row) -> tuple[str, int]:
-    return (str(row["currency"]), int(row["minor"] or 0))
-
-
-async def paid_once(s: Snapshots, o: Options) -> list[Finding]:
+async def paid_once(s: Snapshots, o: Options) -> Findings:
     """6: a paid trade has exactly one payment; every other success goes back."""
     what = "Return what is too much through CancelPayment; replay the event that was lost."
     rows = await s.rows("trade", _NOT_PAID_ONCE)
-    result = each(6, "a trade and its succeeded attempt differ", rows, what)
-    streams = s.stream("trade", _ATTEMPTS), s.stream("pay", _PAYMENTS)
-    async for _, found_ in merged(*streams, s.stream("clearing", _ATTRIBUTED)):
-        problem = _payment_problem(*found_)
-        if problem and len(result) < FINDINGS_MAX:
-            result.append(found(6, problem, [row for rows in found_ for row in rows], what))
-    return result
+    yield each(6, "a trade and its succeeded attempt differ", rows, what)
+    streams = (
+        s.stream("trade", ATTEMPTS),
+        s.stream("trade", REFUNDS),
+        s.stream("pay", PAYMENTS),
+        s.stream("clearing", _ATTRIBUTED),
+    )
+    async for _, (attempts, refunds, payments, journals) in merged(*streams):
+        problem = _payment_problem(attempts, refunds, payments, journals)
+        if problem:
+            rows = [*attempts, *refunds, *payments, *journals]
+            yield [found(6, problem, rows, what)]
 
 
-def _payment_problem(attempts: list[Row], payments: list[Row], journals: list[Row]) -> str:
+def _payment_problem(
+    attempts: list[Row], refunds: list[Row], payments: list[Row], journals: list[Row]
+) -> str:
+    payment = payments[0] if payments else {}
+    if payment.get("purpose") == "REFUND" or refunds:
+        return _refund_problem(attempts, refunds, payment, journals)
     attempt = attempts[0] if attempts else {}
-    state = payments[0]["state"] if payments else ""
-    if not attempt or not attempt["trade"]:
+    if not attempt or not attempt["trade_id"]:
         return "a payment that no trade knows" if payments else "attributed for no payment"
-    if attempt["trade_state"] == "PAID" and attempt["paid_payment_id"] == attempt["id"]:
-        if state != "SUCCEEDED":
-            return f"a paid trade whose payment is {state or 'missing'}"
-        if len(journals) != 1:
-            return f"a paid trade is attributed {len(journals)} times"
-        return "" if _money(journals[0]) == _money(attempt) else "attributed with another amount"
+    if payment and payment["trade_id"] != attempt["trade_id"]:
+        return "a payment of another trade"
+    if attempt["paid_payment_id"] == attempt["id"]:
+        return _paid_problem(attempt, payment, journals)
     if journals:
         return "attributed to a trade that it does not pay"
-    on_its_way = {"PROCESSING", "CLOSING", "RETURNING"}
-    if state == "SUCCEEDED" and attempt["state"] not in on_its_way:
+    if payment.get("state") == "SUCCEEDED" and attempt["state"] not in ON_ITS_WAY:
         return "a success that neither pays its trade nor is returned"
     return ""
 
 
-async def amounts_agree(s: Snapshots, o: Options) -> list[Finding]:
-    """8: amounts are positive, amount and currency are the same along the chain."""
-    result: list[Finding] = []
-    what = "Freeze the chain; the trade's amount is what the merchant asked for."
-    for service, tables in _NOT_POSITIVE.items():
-        for table in tables:
-            sql = f"""SELECT id, amount_minor, amount_currency, business_id FROM {table}
-                WHERE amount_minor <= 0 OR amount_currency !~ '^[A-Z]{{3}}$'
-                ORDER BY 1 LIMIT 200"""
-            result += each(8, f"no amount of money in {table}", await s.rows(service, sql), what)
-    rows = await s.rows("trade", _TOOLS_DIFFER)
-    result += each(8, "tools that do not sum to their trade", rows, what)
-    rows = await s.rows("pay", _INSTRUCTIONS_DIFFER)
-    result += each(8, "instructions that do not sum to their payment", rows, what)
-    async for _, (mine, theirs) in merged(s.stream("trade", _ATTEMPTS), s.stream("pay", _PAYMENTS)):
-        differ = mine and theirs and _money(mine[0]) != _money(theirs[0])
-        if differ and len(result) < FINDINGS_MAX:
-            result.append(found(8, "trade and payment differ", [*mine, *theirs], what))
-    asked, ordered = s.stream("pay", _ASKED), s.stream("gateway", _ORDERED)
-    async for _, (mine, theirs) in merged(asked, ordered):
-        problem = _order_problem(mine, theirs)
-        if problem and len(result) < 2 * FINDINGS_MAX:
-            result.append(found(8, problem, [*mine, *theirs], what))
-    return result
+def _refund_problem(
+    attempts: list[Row], refunds: list[Row], payment: Row, journals: list[Row]
+) -> str:
+    if not refunds:
+        return "a refund's payment that no trade knows"
+    if attempts or journals or len(refunds) > 1:
+        return "a payment that gives back, and does something else as well"
+    return "" if payment.get("purpose", "REFUND") == "REFUND" else "a refund by another payment"
 
 
-def _order_problem(instructions: list[Row], orders: list[Row]) -> str:
-    if not instructions:
-        return "a channel order without its instruction"
-    instruction = instructions[0]
-    state, order = instruction["state"], orders[0] if orders else None
-    if order is not None and _money(instruction) != _money(order):
-        return "instruction and channel order differ"
-    if state not in {"SUCCEEDED", "SUSPENDED"}:
-        return ""
-    if order is None or order["state"] != "SUCCEEDED":
-        return "an instruction says that money moved, the channel order does not"
-    observed = (instruction["observed_currency"], instruction["observed_minor"])
-    thought = _money(instruction) if state == "SUCCEEDED" else observed
-    moved = (order["moved_amount_currency"], order["moved_amount_minor"])
-    return "" if thought == moved else "instruction and channel order moved different amounts"
+def _paid_problem(attempt: Row, payment: Row, journals: list[Row]) -> str:
+    """Of the payment that paid its trade."""
+    state = payment.get("state", "missing")
+    wanted = {"PAID": "SUCCEEDED", "RETURNED": "RETURNED"}.get(attempt["trade_state"])
+    if state != wanted:
+        return f"a trade that is {attempt['trade_state']} by a payment that is {state}"
+    if attempt["type"] == "WITHDRAWAL":  # its payout has taken the money from its owner
+        return "a withdrawal is attributed to somebody" if journals else ""
+    if len(journals) != 1:
+        return f"a paid trade is attributed {len(journals)} times"
+    [journal] = journals
+    if journal["trade"] != attempt["trade_id"]:
+        return "attributed to another trade"
+    return "" if money(journal) == money(attempt) else "attributed with another amount"
 
 
-async def transit_comes_out_even(s: Snapshots, o: Options) -> list[Finding]:
-    """21: what passed through PAYER_TRANSIT for a payment is zero once that is over."""
-    result: list[Finding] = []
+async def transit_comes_out_even(s: Snapshots, o: Options) -> Findings:
+    """21: what passed through transit for a payment is zero once that is over."""
+    what = "Find the event whose entry it is, and correct it by another journal."
+    rows = await s.rows("clearing", _NO_REFERENCE)
+    yield each(21, "an entry that does not say what it is for", rows, what)
     what = "Find the journal that is missing: collection, attribution or refund of this payment."
-    attempts, payments = s.stream("trade", _ATTEMPTS), s.stream("pay", _PAYMENTS)
+    attempts, payments = s.stream("trade", ATTEMPTS), s.stream("pay", PAYMENTS)
     async for _, (mine, theirs, left) in merged(attempts, payments, s.stream("clearing", _TRANSIT)):
-        if left and _over(mine, theirs) and len(result) < FINDINGS_MAX:
-            result.append(
-                found(21, "PAYER_TRANSIT keeps money", [*left, *theirs, *mine], what)
-            )  # fmt: skip
-    return result
+        for row in left:
+            if _over(row["subject"], mine, theirs):
+                yield [found(21, f"{row['subject']} keeps money", [row, *theirs, *mine], what)]
 
 
-def _over(attempts: list[Row], payments: list[Row]) -> bool:
+def _over(subject: str, attempts: list[Row], payments: list[Row]) -> bool:
     """Whether nothing more will come: a suspended payment waits for its operator."""
     state = payments[0]["state"] if payments else "unknown"
     if state == "SUCCEEDED":
-        return not attempts or attempts[0]["state"] not in {"PROCESSING", "CLOSING", "RETURNING"}
+        if subject == "PAYOUT_TRANSIT":
+            return False  # until it is on the channel's statement
+        return not attempts or attempts[0]["state"] not in ON_ITS_WAY
     return state in {"FAILED", "CLOSED", "RETURNED", "unknown"}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from paymesh.bus.topology import Topology
 from paymesh.bus.topology.model import EVENTS_EXCHANGE
-from paymesh.check.model import FINDINGS_MAX, Finding, Options, each, found
+from paymesh.check.model import Findings, Options, each, found
 from paymesh.check.moves import HISTORY_DAYS
 from paymesh.check.snapshots import SERVICES, Row, Snapshots, merged
 from paymesh.db.migrate import ROOT
@@ -80,43 +82,38 @@ _ORDERS = """
     SELECT request_no COLLATE "C" AS key, id, kind, state, moved_amount_minor AS minor,
         business_id
     FROM channel_order
-    WHERE channel = 'sandbox' AND state IN ('SUCCEEDED', 'FAILED', 'CLOSED') ORDER BY 1
+    WHERE channel = 'sandbox' AND state IN ('SUCCEEDED', 'FAILED', 'CLOSED', 'BOUNCED') ORDER BY 1
 """
 
 
-async def numbers_are_unique(s: Snapshots, o: Options) -> list[Finding]:
+async def numbers_are_unique(s: Snapshots, o: Options) -> Findings:
     """10: one order per channel transaction, per request_no, per merchant's order."""
-    result = []
+    what = "One of the two is not ours to count: ask the channel, return what came twice."
     for service, title, sql in _TWICE:
-        what = "One of the two is not ours to count: ask the channel, return what came twice."
-        result += each(10, title, await s.rows(service, sql), what)
-    return result
+        yield each(10, title, await s.rows(service, sql), what)
 
 
-async def requests_have_one_answer(s: Snapshots, o: Options) -> list[Finding]:
+async def requests_have_one_answer(s: Snapshots, o: Options) -> Findings:
     """11: a request_id has one answer in its scope."""
-    result = []
+    what = "The caller may have acted on either answer: compare what both created."
     for service in SERVICES:
-        what = "The caller may have acted on either answer: compare what both created."
         rows = await s.rows(service, _ANSWERED_TWICE)
-        result += each(11, f"{service} answered a request twice", rows, what)
-    return result
+        yield each(11, f"{service} answered a request twice", rows, what)
 
 
-async def events_arrive_once(s: Snapshots, o: Options) -> list[Finding]:
+async def events_arrive_once(s: Snapshots, o: Options) -> Findings:
     """13: what was published is in the inbox of each consumer that is bound to it, once."""
-    result = []
+    what = "It may have counted twice: see invariants 2 and 4."
     for service in SERVICES:
-        what = "It may have counted twice: see invariants 2 and 4."
         rows = await s.rows(service, _HEARD_TWICE)
-        result += each(13, f"{service} has a message twice in its inbox", rows, what)
+        yield each(13, f"{service} has a message twice in its inbox", rows, what)
     topology = Topology.load(ROOT / "rabbitmq" / "definitions.json")
     for queue in topology.consumer_queues:
-        result += await _arrivals(s, o, queue, topology)
-    return result
+        async for some in _arrivals(s, o, queue, topology):
+            yield some
 
 
-async def _arrivals(s: Snapshots, o: Options, queue: str, topology: Topology) -> list[Finding]:
+async def _arrivals(s: Snapshots, o: Options, queue: str, topology: Topology) -> Findings:
     """The differences between what was published to a queue and its consumer's inbox."""
     sources = []
     for service in SERVICES:
@@ -128,7 +125,6 @@ async def _arrivals(s: Snapshots, o: Options, queue: str, topology: Topology) ->
     consumer = queue.split(".", 1)[0]
     heard = s.stream(consumer, _HEARD, queue=queue, grace=o.grace_s, days=HISTORY_DAYS)
     parked = o.parked.get(queue, set())
-    result: list[Finding] = []
     async for event_id, (inbox, *published) in merged(heard, *sources):
         events = [event for group in published for event in group]
         if events and events[0]["arrived"] and not inbox and event_id not in parked:
@@ -136,44 +132,64 @@ async def _arrivals(s: Snapshots, o: Options, queue: str, topology: Topology) ->
                 "Look in the dead letters of the queue (dead.*); if it is not there, put its row "
                 "back into outbox_due and the relay sends it again."
             )
-            result.append(found(13, f"an event did not reach {queue}", events, what))
+            yield [found(13, f"an event did not reach {queue}", events, what)]
         if inbox and inbox[0]["settled"] and not events:
             what = "The sender lost what it had sent: was its database restored, or failed over?"
-            result.append(found(13, f"{queue} heard an event that nobody has", inbox, what))
-    return result[:FINDINGS_MAX]
+            yield [found(13, f"{queue} heard an event that nobody has", inbox, what)]
 
 
-async def callbacks_are_kept(s: Snapshots, o: Options) -> list[Finding]:
+async def callbacks_are_kept(s: Snapshots, o: Options) -> Findings:
     """19: what we answered a channel with 2xx is kept."""
     rows = await s.rows("gateway", _CALLBACKS)
     what = "Query the order at the channel: what it called back with is lost or was not deduped."
-    return each(19, "a callback and its inbox row differ", rows, what)
+    yield each(19, "a callback and its inbox row differ", rows, what)
+
+
+async def channel_agrees(s: Snapshots, o: Options) -> Findings:
+    """16: what ended here has ended at the channel, in the same way."""
+    if o.sandbox_book is None:
+        return
+    theirs = _iterate(sorted(_truth(o.sandbox_book), key=lambda row: str(row["key"])))
+    until = s.taken_at["gateway"] - timedelta(seconds=o.grace_s)
+    async for _, (ours, booked) in merged(s.stream("gateway", _ORDERS), theirs):
+        if not ours or any(row["changed_at"] > until for row in booked):
+            continue  # not at its end, or its callback may still be on its way
+        moved = [(row["moved"], row["minor"]) for row in booked if row["moved"]]
+        order = ours[0]
+        wanted = [(order["state"], order["minor"])] if order["state"] in _MOVED else []
+        if moved != wanted:
+            what = "The channel's book is the truth: query the order, it heals."
+            yield [found(16, "order and channel differ", [*ours, *booked], what)]
+
+
+_MOVED = frozenset({"SUCCEEDED", "BOUNCED"})
+
+
+def _truth(book: Mapping[str, Any]) -> Iterator[Row]:
+    """The channel's rows, with what each has moved in our words; empty: nothing."""
+    for table, number, amount in (
+        ("orders", "out_trade_no", "paid_amount"),
+        ("refunds", "out_refund_no", "amount"),
+        ("payouts", "out_payout_no", "amount"),
+    ):
+        for row in book.get(table, ()):
+            succeeded, state = row.get("success_time"), row["state"]
+            moved = "SUCCEEDED" if state == "SUCCESS" else ""
+            if table != "orders" and state in {"FAILED", "BOUNCED"} and succeeded:
+                moved = "BOUNCED"
+            times = (succeeded, row.get("closed_at"), row.get("failed_time"))
+            yield {
+                "key": row[number],
+                "state": state,
+                "minor": row[amount],
+                "moved": moved,
+                "changed_at": max((datetime.fromisoformat(t) for t in times if t), default=_EVER),
+            }
+
+
+_EVER = datetime.min.replace(tzinfo=UTC)
 
 
 async def _iterate(rows: Iterable[Row]) -> AsyncIterator[Row]:
     for row in rows:
         yield row
-
-
-async def channel_agrees(s: Snapshots, o: Options) -> list[Finding]:
-    """16: what ended here has ended at the channel, in the same way."""
-    if o.sandbox_book is None:
-        return []
-    truth = [
-        {"key": row["out_trade_no"], "state": row["state"], "minor": row["paid_amount"]}
-        for row in o.sandbox_book.get("orders", ())
-    ] + [
-        {"key": row["out_refund_no"], "state": row["state"], "minor": row["amount"]}
-        for row in o.sandbox_book.get("refunds", ())
-    ]
-    result: list[Finding] = []
-    theirs = _iterate(sorted(truth, key=lambda row: row["key"]))
-    async for _, (ours, booked) in merged(s.stream("gateway", _ORDERS), theirs):
-        if not ours or len(result) >= FINDINGS_MAX:
-            continue
-        success = [row["minor"] for row in booked if row["state"] == "SUCCESS"]
-        wanted = [ours[0]["minor"]] if ours[0]["state"] == "SUCCEEDED" else []
-        if success != wanted:
-            what = "The channel's book is the truth: query the order, it heals."
-            result.append(found(16, "order and channel differ", [*ours, *booked], what))
-    return result

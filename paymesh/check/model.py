@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, overload
 
 from paymesh.check.snapshots import Row, Snapshots
 
@@ -21,6 +22,8 @@ class Finding:
     rows: tuple[Mapping[str, Any], ...]
     business_id: str
     what_to_do: str
+    exact: bool = False
+    """Seen in one snapshot of one database, so it is true however busy its chain may be."""
 
     @property
     def identity(self) -> tuple[int, str, str, str]:
@@ -38,19 +41,20 @@ class Options:
     """By queue: ids of events that are parked, so not lost."""
     sandbox_book: Mapping[str, Any] | None = None
     """The sandbox channel's own book, as GET /admin/book answers it."""
+    say: Callable[[str], None] = lambda text: None
+    """Hears how far a long pass is."""
 
 
-Check = Callable[[Snapshots, Options], Awaitable[list[Finding]]]
+Findings = AsyncIterator[Sequence[Finding]]
+"""As they are found, one or many at once: a check is an async generator."""
+Check = Callable[[Snapshots, Options], Findings]
 
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """`crosses`: it compares services, so chains that moved within the grace period are skipped."""
-
     number: int
     sentence: str
     check: Check
-    crosses: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +67,34 @@ class Result:
     milliseconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Report(Sequence[Result]):
+    """How all invariants came out, and what of each service was compared with the others."""
+
+    results: tuple[Result, ...]
+    watermarks: Mapping[str, datetime]
+    """By service: what had happened there by then was compared; younger chains were let be."""
+
+    @overload
+    def __getitem__(self, index: int) -> Result: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Result]: ...
+    def __getitem__(self, index: int | slice) -> Result | Sequence[Result]:
+        return self.results[index]
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+
 def found(
     invariant: int, title: str, rows: Sequence[Row], what_to_do: str, business_id: str = ""
 ) -> Finding:
-    """A finding; its business_id is the first that any of the rows has."""
+    """A difference between services. Its business_id is the first that any of the rows has."""
     ids = [business_id, *(str(row.get("business_id") or "") for row in rows)]
     shown = tuple({k: v for k, v in r.items() if k not in {"business_id", "key"}} for r in rows)
     return Finding(invariant, title, shown, next(filter(None, ids), ""), what_to_do)
 
 
 def each(invariant: int, title: str, rows: Sequence[Row], what_to_do: str) -> list[Finding]:
-    """One finding a row."""
-    return [found(invariant, title, [row], what_to_do) for row in rows]
+    """One finding a row, of rows that were read by one query."""
+    return [replace(found(invariant, title, [row], what_to_do), exact=True) for row in rows]

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway_svc.domain import MOVES as COLLECT_MOVES
-from gateway_svc.domain import REFUND_MOVES, OrderKind
+from clearing_svc.ledger.holds import HOLD_MOVES
+from gateway_svc.model import ENDS, ORDER_MOVES
+from pay_svc.beneficiaries import BENEFICIARY_MOVES
 from pay_svc.model import INSTRUCTION_MOVES, PAYMENT_MOVES
-from paymesh.check.model import Finding, Options, each
+from paymesh.check.model import Findings, Options, each
 from paymesh.check.snapshots import SERVICES, Snapshots
 from paymesh.core import Moves
-from trade_svc.model import ATTEMPT_MOVES, TRADE_KINDS
+from trade_svc.kinds import ATTEMPT_MOVES, REFUND_MOVES, TRADE_KINDS
+from trade_svc.merchants import MERCHANT_MOVES
 from trade_svc.notifications import NOTIFICATION_MOVES
 
 HISTORY_DAYS = 6
@@ -41,13 +43,17 @@ TRACKED = (
         {t.value: k.moves for t, k in TRADE_KINDS.items()}, "r.type",
     ),
     Tracked("trade", "attempt", "trade.attempt.", "PROCESSING", {"": ATTEMPT_MOVES}),
+    Tracked("trade", "refund", "trade.refund.", "PROCESSING", {"": REFUND_MOVES}),
     Tracked("trade", "notification", "trade.notification.", "PENDING", {"": NOTIFICATION_MOVES}),
+    Tracked("trade", "merchant", "trade.merchant.", "ACTIVE", {"": MERCHANT_MOVES}),
     Tracked("pay", "payment", "pay.payment.", "PROCESSING", {"": PAYMENT_MOVES}),
     Tracked("pay", "instruction", "pay.instruction.", "PROCESSING", {"": INSTRUCTION_MOVES}),
+    Tracked("pay", "beneficiary", "pay.beneficiary.", "ACTIVE", {"": BENEFICIARY_MOVES}),
     Tracked(
         "gateway", "channel_order", "gateway.channel.", "PENDING",
-        {OrderKind.COLLECT.value: COLLECT_MOVES, OrderKind.REFUND.value: REFUND_MOVES}, "r.kind",
+        {kind.value: moves for kind, moves in ORDER_MOVES.items()}, "r.kind",
     ),
+    Tracked("clearing", "hold", "clearing.hold.", "HELD", {"": HOLD_MOVES}),
 )  # fmt: skip
 
 _ILLEGAL = """
@@ -98,10 +104,15 @@ _UNOWNED = {
     "trade": (
         """
         SELECT t.id, t.state, t.business_id FROM trade t
-        WHERE t.next_action_at IS NULL AND (t.state = ANY(%(payable)s) OR EXISTS (
+        WHERE t.next_action_at IS NULL AND (t.state = ANY(%(closable)s) OR EXISTS (
             SELECT FROM attempt a WHERE a.shard_key = t.shard_key AND a.trade_id = t.id
                 AND a.state IN ('PROCESSING', 'CLOSING', 'RETURNING')))
         ORDER BY 1 LIMIT 200
+        """,
+        """
+        SELECT r.id, r.state, r.business_id FROM refund r
+        LEFT JOIN trade t ON t.shard_key = r.shard_key AND t.id = r.trade_id
+        WHERE r.state = 'PROCESSING' AND t.next_action_at IS NULL ORDER BY 1 LIMIT 200
         """,
         """
         SELECT s.id, n.state, s.business_id FROM notification_stream s
@@ -125,16 +136,14 @@ _UNOWNED = {
     "gateway": (
         """
         SELECT id, state, business_id FROM channel_order
-        WHERE state NOT IN ('SUCCEEDED', 'FAILED', 'CLOSED') AND next_action_at IS NULL
-        ORDER BY 1 LIMIT 200
+        WHERE state <> ALL(%(ends)s) AND next_action_at IS NULL ORDER BY 1 LIMIT 200
         """,
     ),
 }
 
 
-async def moves_are_legal(s: Snapshots, o: Options) -> list[Finding]:
+async def moves_are_legal(s: Snapshots, o: Options) -> Findings:
     """9: every move is in the domain's table of moves, each version follows the one before."""
-    result = []
     what = "Read `paymesh trace`; find the write that went past the rules (no CAS, or by hand)."
     for t in TRACKED:
         legal = [
@@ -148,35 +157,31 @@ async def moves_are_legal(s: Snapshots, o: Options) -> list[Finding]:
         rows = await s.rows(
             t.service, sql, prefix=t.prefix, first=t.first, kinds=kinds, froms=froms, tos=tos
         )
-        result += each(9, f"an illegal move of {_a(t.table)}", rows, what)
-    return result
+        yield each(9, f"an illegal move of {_a(t.table)}", rows, what)
 
 
-async def versions_are_told(s: Snapshots, o: Options) -> list[Finding]:
+async def versions_are_told(s: Snapshots, o: Options) -> Findings:
     """12: the log ends at each row's version, has no gap, and is published within a minute."""
-    result = []
     what = "The row and its log part ways: trust neither, compare both with the other services."
     for t in TRACKED:
         sql = _UNTOLD.format(table=t.table)
         rows = await s.rows(t.service, sql, prefix=t.prefix, days=HISTORY_DAYS)
-        result += each(12, f"{_a(t.table)} and its log differ", rows, what)
+        yield each(12, f"{_a(t.table)} and its log differ", rows, what)
     for service in SERVICES:
         rows = await s.rows(service, _OVERDUE, seconds=UNPUBLISHED_MAX_S)
         what = f"Is the broker there, is {service}-work running? The relay sends it once they are."
-        result += each(12, f"an event of {service} is unpublished for too long", rows, what)
-    return result
+        yield each(12, f"an event of {service} is unpublished for too long", rows, what)
 
 
-async def everything_has_an_owner(s: Snapshots, o: Options) -> list[Finding]:
+async def everything_has_an_owner(s: Snapshots, o: Options) -> Findings:
     """18: what is not at its end has a next action or a named owner."""
-    result = []
-    payable = sorted({str(state) for kind in TRADE_KINDS.values() for state in kind.payable})
+    closable = sorted({str(state) for kind in TRADE_KINDS.values() for state in kind.closable})
+    ends = [str(state) for state in ENDS]
     what = "Nobody will ever look at it: set next_action_at = now(), its sweeper does the rest."
     for service, queries in _UNOWNED.items():
         for sql in queries:
-            rows = await s.rows(service, sql, payable=payable)
-            result += each(18, f"nobody looks after a row of {service}", rows, what)
-    return result
+            rows = await s.rows(service, sql, closable=closable, ends=ends)
+            yield each(18, f"nobody looks after a row of {service}", rows, what)
 
 
 def _a(table: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from datetime import UTC
 from typing import Any
 
 from rich.console import Console
@@ -10,14 +11,14 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from paymesh.check.model import Finding, Result
+from paymesh.check.model import Finding, Report
 
 SHOWN_MAX = 10
 """Findings of one invariant that are printed; the others are counted."""
 
 
-def print_findings(console: Console, results: Sequence[Result]) -> None:
-    """A line per invariant, then what was found and what to do."""
+def print_findings(console: Console, results: Report) -> None:
+    """A line per invariant, up to when services were compared, what was found and what to do."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("#", justify="right", style="dim")
     table.add_column("invariant")
@@ -28,6 +29,10 @@ def print_findings(console: Console, results: Sequence[Result]) -> None:
         said = f"[bold red]{count} found[/]" if count else "[green]ok[/]"
         table.add_row(str(result.number), result.sentence, said, f"{result.milliseconds:.0f}")
     console.print(table)
+    marks = {name: at.astimezone(UTC) for name, at in results.watermarks.items()}
+    until = "  ".join(f"{name} {at:%H:%M:%S}" for name, at in marks.items())
+    day = min(marks.values())
+    console.print(f"\n[dim]compared up to  {until}  ({day:%Y-%m-%d}, UTC)[/]")
     bad = [result for result in results if result.findings]
     total = sum(len(result.findings) for result in bad)
     console.print()

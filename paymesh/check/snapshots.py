@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from itertools import count
 from typing import Any
 
@@ -27,9 +28,17 @@ class DatabaseUnreadable(RuntimeError):
 class Snapshots:
     """One REPEATABLE READ, READ ONLY transaction in each service's database."""
 
-    def __init__(self, connections: Mapping[str, Connection]) -> None:
-        self._connections = connections
+    def __init__(
+        self, connections: Mapping[str, Connection], taken_at: Mapping[str, datetime]
+    ) -> None:
+        self._connections, self.taken_at = connections, taken_at
         self._names = count(1)
+        self._tell: Callable[[int, int], None] | None = None
+        self._read = self._expected = 0
+
+    def count_rows(self, tell: Callable[[int, int], None]) -> None:
+        """`tell` hears from now on how many rows the streams gave, and how many will come."""
+        self._tell, self._read, self._expected = tell, 0, 0
 
     async def rows(self, service: str, sql: str, **parameters: Any) -> list[Row]:
         """All rows: for queries that find few."""
@@ -38,11 +47,17 @@ class Snapshots:
 
     async def stream(self, service: str, sql: str, **parameters: Any) -> AsyncIterator[Row]:
         """Row by row through a cursor of the server: for queries that give whole tables."""
+        if self._tell is not None:
+            [plan] = await self.rows(service, f"EXPLAIN (FORMAT JSON) {sql}", **parameters)
+            self._expected += plan["QUERY PLAN"][0]["Plan"]["Plan Rows"]
         name = f"check_{next(self._names)}"
         async with self._connections[service].cursor(name) as cursor:
             cursor.itersize = CHUNK_ROWS
             await cursor.execute(sql.encode(), parameters)
             async for row in cursor:
+                self._read += 1
+                if self._tell is not None and self._read % CHUNK_ROWS == 0:
+                    self._tell(self._read, self._expected)
                 yield row
 
 
@@ -61,20 +76,38 @@ async def connected(service: str, url: str) -> Connection:
 
 
 @asynccontextmanager
-async def snapshots(reader_urls: Mapping[str, str]) -> AsyncIterator[Snapshots]:
-    """Opens one snapshot per service, all within milliseconds of each other."""
+async def snapshots(reader_urls: Mapping[str, str], first: str = "") -> AsyncIterator[Snapshots]:
+    """Opens one snapshot per service, all within milliseconds of each other.
+
+    `first` names a service whose snapshot is taken before the others: whatever it knows of what
+    has happened there, they know too.
+    """
     missing = set(SERVICES) - reader_urls.keys()
     if missing:
         raise DatabaseUnreadable(f"no reader URL for {', '.join(sorted(missing))}")
     async with AsyncExitStack() as stack:
-        connections = {}
+        connections: dict[str, Connection] = {}
         for service in SERVICES:
             connection = await connected(service, reader_urls[service])
             stack.push_async_callback(connection.close)
             connections[service] = connection
-        # The first statement takes the snapshot.
-        await asyncio.gather(*(c.execute(b"SELECT now()") for c in connections.values()))
-        yield Snapshots(connections)
+        taken_at: dict[str, datetime] = {}
+
+        async def take(service: str) -> None:
+            # The first statement takes the snapshot.
+            cursor = await connections[service].execute(b"SELECT now() AS at")
+            [row] = await cursor.fetchall()
+            taken_at[service] = row["at"]
+
+        if first:
+            await take(first)
+        await asyncio.gather(*(take(service) for service in SERVICES if service != first))
+        yield Snapshots(connections, {service: taken_at[service] for service in SERVICES})
+
+
+def money(row: Row) -> tuple[str, int]:
+    """What the row's columns `currency` and `minor` say."""
+    return (str(row["currency"]), int(row["minor"] or 0))
 
 
 async def merged(

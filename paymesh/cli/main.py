@@ -1,4 +1,4 @@
-"""The command `paymesh`: demo, up, down, trace, check, topology."""
+"""The command `paymesh`: demo, up, down, trace, explain, check, topology."""
 
 from __future__ import annotations
 
@@ -17,10 +17,15 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from clearing_svc.ledger.loading import HERE, load_chart
+from clearing_svc.settings import ClearingSettings
 from paymesh.bus.topology import Topology, TopologyError, apply, verify
 from paymesh.check import check as run_checks
 from paymesh.check import print_findings
 from paymesh.db.migrate import ROOT
+from paymesh.explain import UnknownAccount
+from paymesh.explain import explain as explain_account
+from paymesh.explain.printing import moment, print_explanation
 from paymesh.launch.home import home
 from paymesh.launch.mesh import PROCESSES, MeshPlan, prepare
 from paymesh.launch.postgres import PostgresUnavailable
@@ -150,6 +155,36 @@ def trace(business_id: Annotated[str, typer.Argument(help="biz_…, on every tra
         print_story(console, asyncio.run(story(plan.reader_urls, business_id)))
     except UnknownBusinessId as error:
         raise fail(str(error)) from error
+
+
+@app.command()
+def explain(
+    account: Annotated[
+        str, typer.Argument(help="acc_…, SUBJECT:OWNER:CURRENCY, or SUBJECT:CURRENCY.")
+    ],
+    at: Annotated[
+        str, typer.Option(help="At this time (ISO 8601, without an offset UTC); default: now.")
+    ] = "",
+    limit: Annotated[int, typer.Option(help="So many of the oldest open items are shown.")] = 50,
+) -> None:
+    """What a balance is made of; exit 1 if a part of it is not explained by what happened."""
+    try:
+        time_ = moment(at) if at else None
+    except ValueError as error:
+        raise fail(f"--at {at!r} is no time; write 2026-11-23T10:00 for one") from error
+    plan = _plan_of_running()
+    chart = load_chart((ClearingSettings().ledger_config or HERE) / "chart.yaml")
+    with console.status(account) as status:
+        try:
+            told = asyncio.run(
+                explain_account(
+                    plan.reader_urls, account, chart=chart, at=time_, progress=status.update
+                )
+            )
+        except UnknownAccount as error:
+            raise fail(str(error)) from error
+    print_explanation(console, told, limit=limit)
+    raise typer.Exit(1 if told.unexplained.minor else 0)
 
 
 @app.command()

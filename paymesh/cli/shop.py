@@ -6,21 +6,19 @@ HTTP endpoint of its own, and pays at the sandbox as a customer's phone would.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
 import time
-import uuid
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import aiohttp
 import grpc
 from aiohttp import web
 from payments.clearing.v1 import ledger_pb2, ledger_service_pb2, ledger_service_pb2_grpc
 from payments.gateway.v1 import channel_pb2, channel_service_pb2, channel_service_pb2_grpc
+from payments.pay.v1 import beneficiary_service_pb2_grpc
 from payments.trade.v1 import (
     merchant_service_pb2,
     merchant_service_pb2_grpc,
@@ -28,45 +26,11 @@ from payments.trade.v1 import (
     trade_service_pb2,
     trade_service_pb2_grpc,
 )
-from payments.type.v1 import money_pb2, tool_pb2
 
 from paymesh.channel import open_channel
+from paymesh.cli.asking import RPC_TIMEOUT_S, answered, by_channel, eventually, money, request_id
 from paymesh.signing import verify_notification
 from paymesh.wire import time_to
-
-T = TypeVar("T")
-RPC_TIMEOUT_S = 10.0
-
-
-def request_id() -> str:
-    return str(uuid.uuid4())
-
-
-async def eventually(
-    what: str, look: Callable[[], Awaitable[T | None]], *, timeout_s: float = 20.0
-) -> T:
-    """The first answer of `look` that is not None. Raises TimeoutError, saying what was awaited."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        found = await look()
-        if found is not None:
-            return found
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"after {timeout_s:g} s there is still no {what}")
-        await asyncio.sleep(0.05)
-
-
-async def answered(call: Awaitable[Any]) -> Any:
-    """The response, or None when the service is away or late: the same request is asked again."""
-    try:
-        return await call
-    except grpc.aio.AioRpcError as error:
-        if error.code() not in {
-            grpc.StatusCode.UNAVAILABLE,
-            grpc.StatusCode.DEADLINE_EXCEEDED,
-        }:
-            raise
-        return None
 
 
 @dataclass
@@ -74,15 +38,20 @@ class Shop:
     """One merchant. `open` registers it; use it as an async context manager."""
 
     trade_target: str
+    pay_target: str
     gateway_target: str
     clearing_target: str
     sandbox_url: str
     order_type: str = "shop"
+    sub_type: str = "book"
+    pay_org_no: str = "contract-1"
     merchant_id: str = ""
     notified: list[dict[str, Any]] = field(default_factory=list)
     """Verified notifications, in the order of their coming; duplicates too."""
     request_nos: dict[str, set[str]] = field(default_factory=dict)
     """Our references at the channel by trade: from the credentials that were given out."""
+    patience_s: float = 20.0
+    """How long anything may take."""
     refuse_notifications: int = 0
     """So many notifications are answered 500 first."""
 
@@ -90,8 +59,11 @@ class Shop:
         self._secret = secrets.token_bytes(32)
         self._channels: list[grpc.aio.Channel] = []
         self.trades: Any = trade_service_pb2_grpc.TradeServiceStub(self._open(self.trade_target))
-        merchants: Any = merchant_service_pb2_grpc.MerchantServiceStub(
+        self.merchants: Any = merchant_service_pb2_grpc.MerchantServiceStub(
             self._open(self.trade_target)
+        )
+        self.beneficiaries: Any = beneficiary_service_pb2_grpc.BeneficiaryServiceStub(
+            self._open(self.pay_target)
         )
         self.gateway: Any = channel_service_pb2_grpc.ChannelServiceStub(
             self._open(self.gateway_target)
@@ -101,7 +73,7 @@ class Shop:
         )
         self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10))
         await self._listen()
-        created = await merchants.CreateMerchant(
+        created = await self.merchants.CreateMerchant(
             merchant_service_pb2.CreateMerchantRequest(
                 request_id=request_id(),
                 display_name="Corner Bookshop",
@@ -111,6 +83,17 @@ class Shop:
             timeout=RPC_TIMEOUT_S,
         )
         self.merchant_id = created.merchant.merchant_id
+        await self.merchants.RegisterBusinessCode(
+            merchant_service_pb2.RegisterBusinessCodeRequest(
+                request_id=request_id(),
+                merchant_id=self.merchant_id,
+                order_type=self.order_type,
+                sub_type=self.sub_type,
+                pay_org_no=self.pay_org_no,
+                description="Books, and the wallets of those who buy them",
+            ),
+            timeout=RPC_TIMEOUT_S,
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -150,11 +133,11 @@ class Shop:
             "request_id": request_id(),
             "merchant_id": self.merchant_id,
             "order_type": self.order_type,
-            "sub_type": "book",
-            "pay_org_no": "contract-1",
+            "sub_type": self.sub_type,
+            "pay_org_no": self.pay_org_no,
             "merchant_order_no": f"order-{secrets.token_hex(6)}",
             "type": trade_pb2.TRADE_TYPE_INSTANT,
-            "amount": money_pb2.Money(currency_code="EUR", minor_units=1234),
+            "amount": money(1234),
             "subject": "One book",
             "payer_id": "customer-7",
         }
@@ -162,23 +145,23 @@ class Shop:
 
     def pay_request(self, trade: trade_pb2.Trade, **changes: Any) -> Any:
         """A PayTradeRequest for the whole amount at the sandbox, with changes."""
-        tool = tool_pb2.PaymentTool(
-            amount=trade.amount, channel=tool_pb2.ChannelTool(channel="sandbox")
-        )
         fields: dict[str, Any] = {
             "request_id": request_id(),
             "trade_id": trade.trade_id,
-            "tools": [tool],
+            "tools": [by_channel(trade.amount)],
         }
         return trade_service_pb2.PayTradeRequest(**{**fields, **changes})
 
     async def order(
-        self, minor_units: int = 1234, *, currency: str = "EUR", expires_in_s: float | None = None
+        self,
+        minor_units: int = 1234,
+        *,
+        currency: str = "EUR",
+        expires_in_s: float | None = None,
+        **changes: Any,
     ) -> trade_pb2.Trade:
-        """Creates a trade."""
-        changes: dict[str, Any] = {
-            "amount": money_pb2.Money(currency_code=currency, minor_units=minor_units)
-        }
+        """Creates a trade; `changes` as in create_request."""
+        changes["amount"] = money(minor_units, currency)
         if expires_in_s is not None:
             changes["expire_time"] = time_to(datetime.now(UTC) + timedelta(seconds=expires_in_s))
         request = self.create_request(**changes)
@@ -187,17 +170,17 @@ class Shop:
             response = await answered(self.trades.CreateTrade(request, timeout=RPC_TIMEOUT_S))
             return response.trade if response is not None else None
 
-        return await eventually("trade", ask)
+        return await eventually("trade", ask, timeout_s=self.patience_s)
 
-    async def start_payment(self, trade: trade_pb2.Trade) -> str:
-        """PayTrade until it gives a credential; the credential_id."""
-        request = self.pay_request(trade)
+    async def start_payment(self, trade: trade_pb2.Trade, **changes: Any) -> str:
+        """PayTrade until it gives a credential; the credential_id. `changes` as in pay_request."""
+        request = self.pay_request(trade, **changes)
 
         async def ask() -> str | None:
             response = await answered(self.trades.PayTrade(request, timeout=RPC_TIMEOUT_S))
             return response.credential_id or None if response is not None else None
 
-        credential_id = await eventually("credential_id", ask)
+        credential_id = await eventually("credential_id", ask, timeout_s=self.patience_s)
         self.request_nos.setdefault(trade.trade_id, set()).add(credential_id.removeprefix("crd_"))
         return credential_id
 
@@ -212,7 +195,7 @@ class Shop:
             found: channel_pb2.Credential = response.credential
             return None if found.state == channel_pb2.CREDENTIAL_STATE_PENDING else found
 
-        return await eventually("channel credential", ask)
+        return await eventually("channel credential", ask, timeout_s=self.patience_s)
 
     async def customer_pays(self, credential: channel_pb2.Credential) -> int:
         """What the payer's phone does with the credential; the HTTP status of the sandbox."""
@@ -227,15 +210,54 @@ class Shop:
         await self.customer_pays(credential)
         return trade
 
+    async def pays(self, trade: trade_pb2.Trade, **changes: Any) -> trade_pb2.Trade:
+        """PayTrade until it is answered; the trade as it stood. `changes` as in pay_request."""
+        request = self.pay_request(trade, **changes)
+
+        async def ask() -> trade_pb2.Trade | None:
+            response = await answered(self.trades.PayTrade(request, timeout=RPC_TIMEOUT_S))
+            return response.trade if response is not None else None
+
+        return await eventually("answer of PayTrade", ask, timeout_s=self.patience_s)
+
+    async def refund(self, trade: trade_pb2.Trade, minor_units: int) -> trade_pb2.Refund:
+        """RefundTrade until it is answered; the refund as it was accepted."""
+        request = trade_service_pb2.RefundTradeRequest(
+            request_id=request_id(),
+            trade_id=trade.trade_id,
+            amount=money(minor_units, trade.amount.currency_code),
+            reason="a page is missing",
+        )
+
+        async def ask() -> trade_pb2.Refund | None:
+            response = await answered(self.trades.RefundTrade(request, timeout=RPC_TIMEOUT_S))
+            return response.refund if response is not None else None
+
+        return await eventually("answer of RefundTrade", ask, timeout_s=self.patience_s)
+
+    async def refund_reaches(
+        self,
+        trade: trade_pb2.Trade,
+        refund: trade_pb2.Refund,
+        state: trade_pb2.RefundState,
+    ) -> trade_pb2.Refund:
+        """The refund once it is in the state."""
+
+        async def look() -> trade_pb2.Refund | None:
+            found = await answered(self.trade(trade.trade_id))
+            mine = [r for r in found.refunds if r.refund_id == refund.refund_id] if found else []
+            return mine[0] if mine and mine[0].state == state else None
+
+        name = trade_pb2.RefundState.Name(state)
+        return await eventually(f"{name} of {refund.refund_id}", look, timeout_s=self.patience_s)
+
     async def trade(self, trade_id: str) -> trade_pb2.Trade:
         request = trade_service_pb2.GetTradeRequest(trade_id=trade_id)
         response = await self.trades.GetTrade(request, timeout=RPC_TIMEOUT_S)
         trade: trade_pb2.Trade = response.trade
         return trade
 
-    async def reaches(
-        self, trade: trade_pb2.Trade, state: trade_pb2.TradeState, *, timeout_s: float = 20.0
-    ) -> trade_pb2.Trade:
+    async def reaches(self, trade: trade_pb2.Trade, state: trade_pb2.TradeState) -> trade_pb2.Trade:
         """The trade once it is in the state."""
 
         async def look() -> trade_pb2.Trade | None:
@@ -243,11 +265,9 @@ class Shop:
             return found if found is not None and found.state == state else None
 
         name = trade_pb2.TradeState.Name(state)
-        return await eventually(f"{name} of {trade.trade_id}", look, timeout_s=timeout_s)
+        return await eventually(f"{name} of {trade.trade_id}", look, timeout_s=self.patience_s)
 
-    async def attempt_reaches(
-        self, trade: trade_pb2.Trade, state: trade_pb2.AttemptState, *, timeout_s: float = 20.0
-    ) -> None:
+    async def attempt_reaches(self, trade: trade_pb2.Trade, state: trade_pb2.AttemptState) -> None:
         """Waits until the trade's last attempt is in the state."""
 
         async def look() -> bool | None:
@@ -256,24 +276,22 @@ class Shop:
             return True if there else None
 
         name = trade_pb2.AttemptState.Name(state)
-        await eventually(f"{name} of {trade.trade_id}", look, timeout_s=timeout_s)
+        await eventually(f"{name} of {trade.trade_id}", look, timeout_s=self.patience_s)
 
     async def journals(
-        self, trade: trade_pb2.Trade, count: int, *, timeout_s: float = 20.0
+        self, of: trade_pb2.Trade | trade_pb2.Refund, count: int
     ) -> list[ledger_pb2.Journal]:
-        """The chain's journals once there are `count`."""
-        request = ledger_service_pb2.ListJournalsRequest(business_id=trade.business_id)
+        """The journals of a trade's or a refund's chain once there are `count`."""
+        request = ledger_service_pb2.ListJournalsRequest(business_id=of.business_id)
 
         async def look() -> list[ledger_pb2.Journal] | None:
             response = await answered(self.ledger.ListJournals(request, timeout=RPC_TIMEOUT_S))
             found = list(response.journals) if response is not None else []
             return found if len(found) >= count else None
 
-        return await eventually(f"{count} journals", look, timeout_s=timeout_s)
+        return await eventually(f"{count} journals", look, timeout_s=self.patience_s)
 
-    async def hears(
-        self, trade: trade_pb2.Trade, type_: str, *, timeout_s: float = 20.0
-    ) -> dict[str, Any]:
+    async def hears(self, trade: trade_pb2.Trade, type_: str) -> dict[str, Any]:
         """The verified notification of this type for the trade, once it has come."""
 
         async def look() -> dict[str, Any] | None:
@@ -283,7 +301,7 @@ class Shop:
                     return message
             return None
 
-        return await eventually(f"notification {type_}", look, timeout_s=timeout_s)
+        return await eventually(f"notification {type_}", look, timeout_s=self.patience_s)
 
     async def faults(self, document: dict[str, Any]) -> None:
         """Sets the sandbox's fault knobs; {} heals everything."""

@@ -121,6 +121,7 @@ def prepare(
         "PAYMESH_INGRESS_LISTEN": f"127.0.0.1:{ports['ingress']}",
         "PAYMESH_PAY_TARGET": f"127.0.0.1:{ports['pay']}",
         "PAYMESH_GATEWAY_TARGET": f"127.0.0.1:{ports['gateway']}",
+        "PAYMESH_CLEARING_TARGET": f"127.0.0.1:{ports['clearing']}",
     }
     for service in SERVICES:
         environment[f"PAYMESH_{service.upper()}_DATABASE_URL"] = url(

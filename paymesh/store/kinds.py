@@ -229,3 +229,30 @@ class Aggregate(Generic[S]):
     def build(self, root: Any, children: Mapping[str, Sequence[Any]]) -> S:
         make: Callable[..., S] = self.state
         return make(root, **{name: tuple(children.get(name, ())) for name in self.children})
+
+    def split(self, keys: Sequence[str]) -> list[tuple[Aggregate[Any], Sequence[str]]]:
+        """All keys are its own: see Family."""
+        return [(self, keys)]
+
+
+@dataclass(frozen=True, eq=False)
+class Family(Generic[S]):
+    """Several aggregates that one command may change together; a key's prefix says which it is of.
+
+    `members` by prefix, in the order in which their tables are locked. They are not swept.
+    """
+
+    name: str
+    members: Mapping[str, Aggregate[Any]]
+
+    def rows(self, state: Any) -> list[tuple[Kind[Any], Any]]:
+        """All rows of a state with their kinds."""
+        [member] = [a for a in self.members.values() if a.state is type(state)]
+        return member.rows(state)
+
+    def split(self, keys: Sequence[str]) -> list[tuple[Aggregate[Any], Sequence[str]]]:
+        """Each member with the keys that are its own; raises LookupError for a key of none."""
+        own: dict[str, list[str]] = {prefix: [] for prefix in self.members}
+        for key in keys:
+            own[key.split("_", 1)[0]].append(key)
+        return [(self.members[prefix], found) for prefix, found in own.items() if found]

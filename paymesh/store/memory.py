@@ -16,7 +16,7 @@ from typing import Any
 from paymesh.clock import Clock
 from paymesh.core import Guard
 from paymesh.failpoint import failpoint
-from paymesh.store.kinds import Aggregate, Kind
+from paymesh.store.kinds import Aggregate, Family, Kind
 from paymesh.store.port import (
     Conflict,
     CursorKey,
@@ -51,8 +51,17 @@ class MemoryStore:
         async with self._lock:
             yield MemoryTransaction(self, self._clock.now())
 
-    async def load(self, aggregate: Aggregate[Any], keys: Sequence[str]) -> Mapping[str, Any]:
-        return {key: self.state(aggregate, key) for key in keys}
+    async def load(
+        self, aggregate: Aggregate[Any] | Family[Any], keys: Sequence[str]
+    ) -> Mapping[str, Any]:
+        return self.states(aggregate, keys)
+
+    def states(
+        self, aggregate: Aggregate[Any] | Family[Any], keys: Sequence[str]
+    ) -> dict[str, Any]:
+        return {
+            key: self.state(member, key) for member, own in aggregate.split(keys) for key in own
+        }
 
     def state(self, aggregate: Aggregate[Any], key: str) -> Any:
         children = {
@@ -110,11 +119,11 @@ class MemoryTransaction:
     def __init__(self, store: MemoryStore, at: datetime) -> None:
         self._store, self._at = store, at
 
-    async def read(self, aggregate: Aggregate[Any], reads: Reads) -> Loaded:
+    async def read(self, aggregate: Aggregate[Any] | Family[Any], reads: Reads) -> Loaded:
         store = self._store
         return Loaded(
             at=self._at,
-            states={key: store.state(aggregate, key) for key in reads.keys},
+            states=store.states(aggregate, reads.keys),
             answers={key: store.answers[key] for key in reads.requests if key in store.answers},
             seen=frozenset(key for key in reads.messages if key in store.seen),
             taken={g: store.guards[g] for g in reads.guards if g in store.guards},

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from paymesh.context import Context
 from paymesh.core import Guard
-from paymesh.store.kinds import Aggregate, Kind
+from paymesh.store.kinds import Aggregate, Family, Kind
 
 
 class Conflict(Exception):
@@ -129,7 +129,7 @@ class Writes:
 
 
 class Transaction(Protocol):
-    async def read(self, aggregate: Aggregate[Any], reads: Reads) -> Loaded: ...
+    async def read(self, aggregate: Aggregate[Any] | Family[Any], reads: Reads) -> Loaded: ...
 
     async def commit(self, writes: Writes) -> None:
         """Write and commit. Raises Conflict, Rejected, Unreachable or CommitUnknown."""
@@ -147,7 +147,9 @@ class Store(Protocol):
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Leaving it without commit() rolls back."""
 
-    async def load(self, aggregate: Aggregate[Any], keys: Sequence[str]) -> Mapping[str, Any]:
+    async def load(
+        self, aggregate: Aggregate[Any] | Family[Any], keys: Sequence[str]
+    ) -> Mapping[str, Any]:
         """States without locks, for reading; a state without a root where there is none."""
 
     async def claim_due(

@@ -7,8 +7,9 @@ transaction answers ROLLBACK without an error).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, cast
 
 import psycopg
@@ -22,7 +23,7 @@ from paymesh.core import Guard
 from paymesh.failpoint import failpoint
 from paymesh.ids import bucket_of, shard_of
 from paymesh.store import sql
-from paymesh.store.kinds import Aggregate
+from paymesh.store.kinds import Aggregate, Family
 from paymesh.store.port import (
     CommitUnknown,
     Conflict,
@@ -63,17 +64,15 @@ class PostgresTransaction:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def read(self, aggregate: Aggregate[Any], reads: Reads) -> Loaded:
-        shards, keys = _sharded(reads.keys)
+    async def read(self, aggregate: Aggregate[Any] | Family[Any], reads: Reads) -> Loaded:
         run = self._connection.execute
         try:
             async with self._connection.pipeline():
                 await run("BEGIN")
-                roots = await run(sql.load(aggregate.root, lock=True), (shards, keys))
-                children = {
-                    name: await run(sql.load_children(kind), (shards, keys))
-                    for name, kind in aggregate.children.items()
-                }
+                members = [
+                    await _sent(run, member, keys, lock=True)
+                    for member, keys in aggregate.split(reads.keys)
+                ]
                 answers = seen = guards = None
                 if reads.requests:
                     answers = await run(sql.READ_ANSWERS, _request_keys(reads.requests))
@@ -87,7 +86,7 @@ class PostgresTransaction:
                 clock = await run("SELECT clock_timestamp()")
                 return Loaded(
                     at=cast(tuple[Any, ...], await clock.fetchone())[0],
-                    states=await _states(aggregate, reads.keys, roots, children),
+                    states=await _states(members),
                     answers=await _answers(answers),
                     seen=frozenset(MessageKey(*row) for row in await _rows(seen)),
                     taken={Guard(kind, key): owner for kind, key, owner in await _rows(guards)},
@@ -154,17 +153,16 @@ class PostgresStore:
         except psycopg.Error as error:
             raise _translated(error) from error
 
-    async def load(self, aggregate: Aggregate[Any], keys: Sequence[str]) -> Mapping[str, Any]:
-        shards, ids = _sharded(keys)
+    async def load(
+        self, aggregate: Aggregate[Any] | Family[Any], keys: Sequence[str]
+    ) -> Mapping[str, Any]:
         try:
             async with self._connection() as connection, connection.pipeline():
-                run = connection.execute
-                roots = await run(sql.load(aggregate.root, lock=False), (shards, ids))
-                children = {
-                    name: await run(sql.load_children(kind), (shards, ids))
-                    for name, kind in aggregate.children.items()
-                }
-                return await _states(aggregate, keys, roots, children)
+                members = [
+                    await _sent(connection.execute, member, own, lock=False)
+                    for member, own in aggregate.split(keys)
+                ]
+                return await _states(members)
         except psycopg.Error as error:
             raise _translated(error) from error
 
@@ -319,17 +317,42 @@ async def _answers(cursor: psycopg.AsyncCursor[Any] | None) -> dict[RequestKey, 
     }
 
 
-async def _states(
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """The queries for one aggregate's states, sent but not yet read."""
+
+    aggregate: Aggregate[Any]
+    keys: Sequence[str]
+    roots: psycopg.AsyncCursor[Any]
+    children: Mapping[str, psycopg.AsyncCursor[Any]]
+
+
+async def _sent(
+    run: Callable[..., Awaitable[psycopg.AsyncCursor[Any]]],
     aggregate: Aggregate[Any],
     keys: Sequence[str],
-    roots: psycopg.AsyncCursor[Any],
-    children: Mapping[str, psycopg.AsyncCursor[Any]],
-) -> dict[str, Any]:
-    found = {root.id: root for root in map(aggregate.root.load, await roots.fetchall())}
-    below: dict[str, dict[str, list[Any]]] = {}
-    for name, cursor in children.items():
-        kind = aggregate.children[name]
-        for child in map(kind.load, await cursor.fetchall()):
-            of = below.setdefault(getattr(child, cast(str, kind.parent)), {})
-            of.setdefault(name, []).append(child)
-    return {key: aggregate.build(found.get(key), below.get(key, {})) for key in keys}
+    *,
+    lock: bool,
+) -> _Sent:
+    sharded = _sharded(keys)
+    roots = await run(sql.load(aggregate.root, lock=lock), sharded)
+    children = {
+        name: await run(sql.load_children(kind), sharded)
+        for name, kind in aggregate.children.items()
+    }
+    return _Sent(aggregate, keys, roots, children)
+
+
+async def _states(members: Sequence[_Sent]) -> dict[str, Any]:
+    states: dict[str, Any] = {}
+    for sent in members:
+        aggregate = sent.aggregate
+        found = {root.id: root for root in map(aggregate.root.load, await sent.roots.fetchall())}
+        below: dict[str, dict[str, list[Any]]] = {}
+        for name, cursor in sent.children.items():
+            kind = aggregate.children[name]
+            for child in map(kind.load, await cursor.fetchall()):
+                of = below.setdefault(getattr(child, cast(str, kind.parent)), {})
+                of.setdefault(name, []).append(child)
+        states |= {key: aggregate.build(found.get(key), below.get(key, {})) for key in sent.keys}
+    return states

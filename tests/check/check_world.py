@@ -1,18 +1,24 @@
-"""Writes rows past all rules, as the superuser: whole chains, and what is wrong with them."""
+"""Writes rows past all rules, as the superuser: in what state a mesh may be, or must not be."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 from sqlalchemy import make_url
 
-from paymesh.ids import bucket_of, derived_id
+from clearing_svc.ledger.chart import Side
+from clearing_svc.ledger.drafts import account_id_of, entry_id_of
+from clearing_svc.ledger.loading import HERE, load_chart
+from paymesh.check import Finding
+from paymesh.check import check as run
+from paymesh.ids import derived_id, shard_of
 from paymesh.launch.mesh import MeshPlan
 
-BUSINESS = "biz_1"
 AGO = 600.0
+CHART = load_chart(HERE / "chart.yaml")
 DEFAULTS = {"text": "", "bigint": 0, "smallint": 0, "boolean": False, "bytea": b"", "jsonb": "{}"}
 
 
@@ -20,11 +26,13 @@ def an_id(prefix: str, key: str) -> str:
     return derived_id(prefix, bucket=7, key=key)
 
 
-TRADE, FIRST, SECOND = an_id("trd", "t"), an_id("pmt", "1"), an_id("pmt", "2")
-COLLECT = {FIRST: an_id("ins", "c1"), SECOND: an_id("ins", "c2")}
-RETURN = an_id("ins", "r1")
-STREAM, NOTIFICATION = an_id("nts", "t"), an_id("ntf", "t")
-ORDER = {ins: "chn_" + ins.split("_")[1] for ins in (*COLLECT.values(), RETURN)}
+async def check(*args: Any, **kwargs: Any) -> list[Finding]:
+    """What was found, of whatever invariant."""
+    return [finding for result in await run(*args, **kwargs) for finding in result.findings]
+
+
+Leg = tuple[str, str, str, str, int]
+"""One entry: side, subject, owner, reference, minor units."""
 
 
 class World:
@@ -38,6 +46,8 @@ class World:
                 autocommit=True,
                 options="-c synchronous_commit=off",
             )
+        self.chain = {"business_id": "", "parent_business_id": "", "traffic": "LIVE"}
+        """What rows say of their chain."""
         self._tables: dict[str, list[str]] = {}
         self._columns: dict[tuple[str, str], dict[str, str]] = {}
         self._loosen()
@@ -53,6 +63,9 @@ class World:
         row = self._dbs[service].execute(statement.encode()).fetchone()
         return row[0] if row else None
 
+    def values(self, service: str, statement: str) -> list[Any]:
+        return [value for (value,) in self._dbs[service].execute(statement.encode()).fetchall()]
+
     def _loosen(self) -> None:
         """Takes away what would refuse corruption: CHECKs, unique keys, append-only triggers."""
         for service, db in self._dbs.items():
@@ -67,8 +80,18 @@ class World:
                 "'public'::regnamespace"
             ).fetchall():
                 self.run(service, f"DROP INDEX {name}")
-        for table in ("journal", "entry"):  # ENABLE ALWAYS: session_replication_role is not enough
-            self.run("clearing", f"ALTER TABLE {table} DISABLE TRIGGER {table}_append_only")
+        # The triggers stay as they are: one of the invariants is that they do.
+        self.run(
+            "clearing",
+            """
+            CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+                IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
+                    RAISE EXCEPTION 'append-only';
+                END IF;
+                RETURN NULL;
+            END $$""",
+        )
 
     def tables(self, service: str) -> list[str]:
         if service not in self._tables:
@@ -79,16 +102,24 @@ class World:
             self._tables[service] = [name for (name,) in rows]
         return self._tables[service]
 
+    @contextmanager
+    def of(self, business_id: str, parent: str = "") -> Iterator[None]:
+        """Rows that are put in meanwhile belong to this chain."""
+        before = self.chain
+        self.chain = before | {"business_id": business_id, "parent_business_id": parent}
+        yield
+        self.chain = before
+
     def clear(self) -> None:
         for service in self._dbs:
             deletes = [f"DELETE FROM {table}" for table in self.tables(service)]
             self.run(service, ";".join(deletes))
 
-    def restore(self) -> None:
-        """The chain as `plant` made it: planted once, then copied."""
+    def restore(self, plant: Callable[[World], None]) -> None:
+        """Everything as `plant` made it: planted once, then copied."""
         first = self.value("pay", "SELECT to_regclass('saved.payment')") is None
         if first:
-            self.plant()
+            plant(self)
         for service in self._dbs:
             copies = ["CREATE SCHEMA saved"] if first else []
             for t in self.tables(service):
@@ -108,151 +139,86 @@ class World:
             self._columns[key] = dict(rows.fetchall())
         row: dict[str, Any] = {}
         for name, type_ in self._columns[key].items():
-            row[name] = DEFAULTS.get(type_, _Ago(AGO))
-        row |= {"business_id": BUSINESS, "traffic": "LIVE"} if "business_id" in row else {}
-        if "version" in row:
-            row["version"] = 1
+            row[name] = DEFAULTS.get(type_, Ago(AGO))
+        row |= {"version": 1} if "version" in row else {}
+        row |= self.chain if "business_id" in row else {}
         row |= values
+        row.setdefault("shard_key", 0)
+        id_ = str(row.get("id") or row.get("event_id") or "")
+        if len(id_) == len("xxx_") + 28 and "shard_key" not in values:
+            row["shard_key"] = shard_of(id_)
         names, marks, values_ = [], [], []
         for name, value in row.items():
             names.append(name)
-            ago = isinstance(value, _Ago)
+            ago = isinstance(value, Ago)
             marks.append("now() - make_interval(secs => %s)" if ago else "%s")
-            values_.append(value.seconds if isinstance(value, _Ago) else value)
+            values_.append(value.seconds if isinstance(value, Ago) else value)
         self.run(
             service,
             f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join(marks)})",
             *values_,
         )
 
-    # A chain
+    # What rows go together
+
+    def event(
+        self, service: str, id_: str, type_: str, sequence: int, state: str,
+        *heard_by: str, ago: float = AGO,
+    ) -> str:  # fmt: skip
+        """An entry of a row's log; published if queues heard of it."""
+        event_id = an_id("evt", f"{id_}:{type_}:{sequence}")
+        self.put(
+            service, "outbox", event_id=event_id, type=type_, aggregate_id=id_, sequence=sequence,
+            state=state, occurred_at=Ago(ago - sequence / 10), published=bool(heard_by),
+        )  # fmt: skip
+        for queue in heard_by:
+            self.heard(queue.split(".")[0], queue, event_id)
+        return event_id
 
     def history(self, service: str, id_: str, type_: str, *states: str, ago: float = AGO) -> None:
         """The log of one row; the names of its events follow from the states."""
         for sequence, state in enumerate(states, start=1):
             self.event(service, id_, f"{type_}.{state.lower()}", sequence, state, ago=ago)
 
-    def event(
-        self, service: str, id_: str, type_: str, sequence: int, state: str,
-        *, published: bool = False, ago: float = AGO,
-    ) -> str:  # fmt: skip
-        event_id = an_id("evt", f"{id_}:{type_}:{sequence}")
-        self.put(
-            service, "outbox", event_id=event_id, type=type_, aggregate_id=id_, sequence=sequence,
-            state=state, occurred_at=_Ago(ago - sequence / 10), published=published,
-        )  # fmt: skip
-        return event_id
-
     def heard(self, service: str, queue: str, message_id: str, shard: int = 7) -> None:
         self.put(service, "inbox", consumer=queue, message_id=message_id, shard_key=shard)
 
-    def told(self, service: str, queue: str, to: str, *event: Any, **kwargs: Any) -> None:
-        """An event that was published and heard."""
-        self.heard(to, queue, self.event(service, *event, published=True, **kwargs))
-
-    def plant(self) -> None:
-        """A trade paid at its second attempt; the first one succeeded too late and went back."""
-        money = {"amount_minor": 1299, "amount_currency": "EUR"}
-        tools = json.dumps([{"channel": "sandbox", "minor": 1299, "currency": "EUR"}])
-        self.put("trade", "trade", id=TRADE, version=4, state="PAID", type="INSTANT",
-                 merchant_order_no="A-1", merchant_id="m1", paid_payment_id=SECOND,
-                 subject="Tea", **money)  # fmt: skip
-        self.history("trade", TRADE, "trade.trade", "PENDING", "PAYING", "PAYING")
-        for queue, to in (("clearing.ledger", "clearing"), ("trade.notifications", "trade")):
-            paid = an_id("evt", f"{TRADE}:trade.trade.paid:4")
-            self.heard(to, queue, paid)
-        self.event("trade", TRADE, "trade.trade.paid", 4, "PAID", published=True)
-        attempts = {
-            FIRST: ("PROCESSING", "CLOSING", "RETURNING", "RETURNED"),
-            SECOND: ("PROCESSING", "SUCCEEDED"),
-        }
-        for id_, states in attempts.items():
-            self.put("trade", "attempt", id=id_, version=len(states), state=states[-1],
-                     trade_id=TRADE, tools=tools)  # fmt: skip
-            self.history("trade", id_, "trade.attempt", *states)
-        self.put("trade", "notification_stream", id=STREAM, version=2, trade_id=TRADE)
-        self.put("trade", "notification", id=NOTIFICATION, version=2, state="DELIVERED",
-                 stream_id=STREAM, sequence=4, body='{"id":"x"}')  # fmt: skip
-        self.history("trade", NOTIFICATION, "trade.notification", "PENDING", "DELIVERED")
-        self._pay(money, tools)
-        self.journal("trade.trade.paid/attribution", TRADE, ("PAYER_TRANSIT", "platform", SECOND),
-                     ("MERCHANT_PENDING", "m1", TRADE), 1299)  # fmt: skip
-        self.journal("trade.trade.paid/fee", TRADE, ("MERCHANT_PENDING", "m1", TRADE),
-                     ("FEE_INCOME", "platform", TRADE), 8)  # fmt: skip
-
-    def _pay(self, money: dict[str, Any], tools: str) -> None:
-        for id_, states in {
-            FIRST: ("PROCESSING", "SUCCEEDED", "RETURNING", "RETURNED"),
-            SECOND: ("PROCESSING", "SUCCEEDED"),
-        }.items():
-            self.put("pay", "payment", id=id_, version=len(states), state=states[-1],
-                     trade_id=TRADE, tools=tools, **money)  # fmt: skip
-            for n, state in enumerate(states, start=1):
-                if state in {"SUCCEEDED", "RETURNED"}:
-                    self.told("pay", "trade.payments", "trade", id_,
-                              f"pay.payment.{state.lower()}", n, state)  # fmt: skip
-                else:
-                    self.event("pay", id_, f"pay.payment.{state.lower()}", n, state)
-        for ins, payment, kind in (
-            (COLLECT[FIRST], FIRST, "COLLECT"), (COLLECT[SECOND], SECOND, "COLLECT"),
-            (RETURN, FIRST, "REFUND"),
-        ):  # fmt: skip
-            self.put("pay", "instruction", id=ins, version=2, state="SUCCEEDED", payment_id=payment,
-                     kind=f"CHANNEL_{kind}", channel="sandbox", request_no=ins.split("_")[1],
-                     **money)  # fmt: skip
-            self.event("pay", ins, "pay.instruction.started", 1, "PROCESSING")
-            self.told("pay", "clearing.ledger", "clearing", ins, "pay.instruction.succeeded", 2,
-                      "SUCCEEDED")  # fmt: skip
-            sides = ("CHANNEL_RECEIVABLE", "sandbox:org", ""), (
-                "PAYER_TRANSIT", "platform", payment)  # fmt: skip
-            debit, credit = sides if kind == "COLLECT" else sides[::-1]
-            self.journal(f"pay.instruction.succeeded/{kind.lower()}", ins, debit, credit, 1299)
-            self._order(ins, payment, kind, money)
-
-    def _order(self, ins: str, payment: str, kind: str, money: dict[str, Any]) -> None:
-        states = ("PENDING", "PROCESSING") if kind == "REFUND" else ("PENDING", "AWAITING_PAYER")
-        order, number = ORDER[ins], ins.split("_")[1]
-        self.put("gateway", "channel_order", id=order, version=3, state="SUCCEEDED", kind=kind,
-                 channel="sandbox", pay_org_no="org", request_no=number, reference=payment,
-                 moved_amount_minor=1299, moved_amount_currency="EUR", channel_txn_id=number,
-                 **money)  # fmt: skip
-        self.history("gateway", order, "gateway.channel", *states)
-        self.told("gateway", "pay.channel-results", "pay", order, "gateway.channel.result", 3,
-                  "SUCCEEDED")  # fmt: skip
-        self.put("gateway", "callback", id=an_id("cbk", ins), channel="sandbox", matched=True,
-                 callback_id=f"cb-{number}", request_no=number)  # fmt: skip
-        self.heard("gateway", "callback.sandbox", f"cb-{number}")
-
     def journal(
-        self, event_type: str, key: str, debit: tuple[str, str, str],
-        credit: tuple[str, str, str], minor: int, *, name: str = "",
-    ) -> str:  # fmt: skip
+        self, event_type: str, key: str, *legs: Leg, name: str = "", ago: float = AGO
+    ) -> str:
         """Books it: journal, entries, balances."""
         id_ = an_id("jrn", event_type + key + name)
-        self.put("clearing", "journal", id=id_, event_type=event_type, business_key=key)
-        for line, (side, (subject, owner, reference)) in enumerate(
-            (("DEBIT", debit), ("CREDIT", credit)), start=1
-        ):
-            account = derived_id("acc", bucket=bucket_of(owner), key=subject + owner)
-            self.put("clearing", "entry", id=an_id("ent", f"{id_}{line}"), journal_id=id_,
+        self.put("clearing", "journal", id=id_, event_type=event_type, business_key=key,
+                 posted_at=Ago(ago))  # fmt: skip
+        for line, (side, subject, owner, reference, minor) in enumerate(legs, start=1):
+            account = account_id_of(subject, owner, "EUR")
+            self.put("clearing", "entry", id=entry_id_of(id_, line, account), journal_id=id_,
                      line=line, account_id=account, subject=subject, owner=owner, side=side,
                      amount_minor=minor, amount_currency="EUR", reference=reference)  # fmt: skip
-            normal = "DEBIT" if subject == "CHANNEL_RECEIVABLE" else "CREDIT"
-            known = self.value("clearing", f"SELECT 1 FROM account WHERE id = '{account}'")
-            if known is None:
-                self.put("clearing", "account", id=account, status="OPEN", subject=subject,
-                         owner=owner, normal_side=normal, balance_currency="EUR",
-                         minimum_minor=0 if subject == "MERCHANT_PENDING" else None)  # fmt: skip
-            self.run("clearing", "UPDATE account SET balance_minor = balance_minor + %s "
-                     "WHERE id = %s", minor if side == normal else -minor, account)  # fmt: skip
+            sign = 1 if Side(side) is CHART[subject].normal_side else -1
+            self.account(subject, owner, balance=sign * minor)
+        return id_
+
+    def account(self, subject: str, owner: str, *, balance: int = 0, held: int = 0) -> str:
+        """So much more on it, so much more held; its id."""
+        id_, of_chart = account_id_of(subject, owner, "EUR"), CHART[subject]
+        if self.value("clearing", f"SELECT 1 FROM account WHERE id = '{id_}'") is None:
+            self.put("clearing", "account", id=id_, status="OPEN", subject=subject, owner=owner,
+                     normal_side=of_chart.normal_side, balance_currency="EUR",
+                     minimum_minor=of_chart.minimum_minor,
+                     maximum_minor=of_chart.maximum_minor)  # fmt: skip
+        self.run("clearing", "UPDATE account SET balance_minor = balance_minor + %s, "
+                 "held_minor = held_minor + %s WHERE id = %s", balance, held, id_)  # fmt: skip
         return id_
 
 
-class _Ago:
+def between(debit: tuple[str, str, str], credit: tuple[str, str, str], minor: int) -> list[Leg]:
+    """The legs of a journal with one debit and one credit: subject, owner, reference."""
+    return [("DEBIT", *debit, minor), ("CREDIT", *credit, minor)]
+
+
+class Ago:
     """So many seconds before now."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-
-
-Ago = _Ago

@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, timedelta
 from io import StringIO
-from typing import Any
 
 import pytest
 from rich.console import Console
 
-from paymesh.check import INVARIANTS, DatabaseUnreadable, Finding, print_findings
+from paymesh.check import INVARIANTS, DatabaseUnreadable, print_findings
 from paymesh.check import check as run
-from tests.check.check_world import (  # fmt: skip
+from tests.check.check_chains import (  # fmt: skip
     BUSINESS,
-    COLLECT,
+    CHANNEL,
     FIRST,
     NOTIFICATION,
-    ORDER,
     RETURN,
     SECOND,
     STREAM,
     TRADE,
-    Ago,
-    World,
-    an_id,
+    TRANSIT,
+    book,
+    number_of,
+    order_of,
+    step,
 )
-
-
-async def check(*args: Any, **kwargs: Any) -> list[Finding]:
-    """What was found, of whatever invariant."""
-    return [finding for result in await run(*args, **kwargs) for finding in result.findings]
+from tests.check.check_world import Ago, World, an_id, between, check
 
 
 async def test_an_empty_mesh_is_green(empty: World) -> None:
@@ -38,17 +35,8 @@ async def test_an_empty_mesh_is_green(empty: World) -> None:
     assert [f for r in results for f in r.findings] == []
 
 
-async def test_a_healthy_chain_is_green(world: World) -> None:
-    assert await check(world.urls, sandbox_book=_book()) == []
-
-
-def _book(**changes: object) -> dict[str, object]:
-    orders = [
-        {"out_trade_no": ins.split("_")[1], "state": "SUCCESS", "paid_amount": 1299} | changes
-        for ins in COLLECT.values()
-    ]
-    refund = {"out_refund_no": RETURN.split("_")[1], "state": "SUCCESS", "amount": 1299}
-    return {"orders": orders, "refunds": [refund]}
+async def test_healthy_chains_are_green(world: World) -> None:
+    assert await check(world.urls, sandbox_book=book()) == []
 
 
 Sql = tuple[str, str]
@@ -83,8 +71,8 @@ CORRUPTIONS: dict[str, tuple[int, list[Sql]]] = {
     "order amount": (8, [("gateway", "UPDATE channel_order SET amount_minor = 5")]),
     "moved amount": (8, [("gateway", "UPDATE channel_order SET moved_amount_minor = 5")]),
     "order not moved": (8, [("gateway", "UPDATE channel_order SET state = 'CLOSED'")]),
-    "illegal move": (9, [("pay", f"UPDATE outbox SET state = 'FAILED' WHERE aggregate_id = "
-                          f"'{FIRST}' AND sequence = 2")]),
+    "illegal move": (9, [("pay", f"UPDATE outbox SET state = 'RETURNED' WHERE "
+                          f"aggregate_id = '{FIRST}' AND sequence = 2")]),
     "illegal trade": (9, [("trade", "UPDATE outbox SET state = 'CLOSED' WHERE sequence = 3 AND "
                            "type LIKE 'trade.trade.%'")]),
     "illegal order": (9, [("gateway", "UPDATE outbox SET state = 'SUCCEEDED' WHERE sequence = 2")]),
@@ -125,22 +113,6 @@ CORRUPTIONS: dict[str, tuple[int, list[Sql]]] = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("paymesh.check.runner.READ_AGAIN_AFTER_S", 0.0)
-
-
-@pytest.fixture
-def only(impatient: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Leaves one invariant: with it alone, a case takes a fifth of the time."""
-
-    def choose(number: int) -> None:
-        chosen = [i for i in INVARIANTS if i.number == number]
-        monkeypatch.setattr("paymesh.check.runner.INVARIANTS", chosen)
-
-    return choose
-
-
 @pytest.mark.parametrize("name", CORRUPTIONS)
 async def test_a_corruption_is_found(name: str, world: World, only: Callable[[int], None]) -> None:
     number, statements = CORRUPTIONS[name]
@@ -160,11 +132,11 @@ def _again(service: str, table: str, **changes: object) -> Callable[[World], Non
     return plant
 
 
-NUMBER = COLLECT[FIRST].split("_")[1]
-TWICE: dict[str, tuple[int, str, Callable[[World], None]]] = {
+NUMBER = number_of(step(FIRST, "COLLECT"))
+TWICE: dict[str, tuple[int, str, Callable[[World], object]]] = {
     "journal": (4, BUSINESS, lambda w: w.journal(
-        "trade.trade.paid/fee", TRADE, ("MERCHANT_PENDING", "m1", TRADE),
-        ("FEE_INCOME", "platform", TRADE), 8, name="again") and None),
+        "trade.trade.paid/fee", TRADE, *between(("MERCHANT_PENDING", "m1", TRADE),
+        ("FEE_INCOME", "platform", TRADE), 8), name="again")),
     "transaction": (10, BUSINESS, _again(
         "gateway", "channel_order", id="chn_x", channel="sandbox", pay_org_no="org",
         kind="COLLECT", channel_txn_id=NUMBER, request_no="other")),
@@ -188,8 +160,9 @@ TWICE: dict[str, tuple[int, str, Callable[[World], None]]] = {
 async def test_what_came_twice_is_found(
     name: str, world: World, only: Callable[[int], None]
 ) -> None:
-    number, business_id, plant = TWICE[name]
-    plant(world)
+    number, business_id, put_again = TWICE[name]
+    with world.of(BUSINESS):
+        put_again(world)
     only(number)
     findings = await check(world.urls)
     assert business_id in {f.business_id for f in findings}
@@ -203,14 +176,16 @@ async def test_two_answers_are_found(world: World, impatient: None) -> None:
 
 
 async def test_the_channels_book_is_the_truth(world: World, impatient: None) -> None:
-    findings = await check(world.urls, sandbox_book=_book(state="CLOSED"))
-    assert {(f.invariant, f.business_id) for f in findings} == {(16, BUSINESS)}
+    findings = await check(world.urls, sandbox_book=book(state="CLOSED"))
+    assert {f.invariant for f in findings} == {16}
+    assert BUSINESS in {f.business_id for f in findings}
 
 
 async def test_parked_events_are_not_lost(world: World, impatient: None) -> None:
     world.run("pay", "DELETE FROM inbox")
-    parked = {an_id("evt", f"{order}:gateway.channel.result:3") for order in ORDER.values()}
-    assert len(await check(world.urls)) == 3
+    found = await check(world.urls)
+    parked = {str(finding.rows[0]["event_id"]) for finding in found}
+    assert len(parked) == len(found) == 8
     assert await check(world.urls, parked={"pay.channel-results": parked}) == []
 
 
@@ -218,7 +193,7 @@ async def test_what_has_just_moved_is_let_be(world: World, impatient: None) -> N
     world.run("clearing", "DELETE FROM inbox")
     world.run("clearing", "UPDATE journal SET event_type = 'other' WHERE event_type LIKE '%refund'")
     assert {f.invariant for f in await check(world.urls)} == {5, 13, 14}
-    world.run("pay", "UPDATE outbox SET occurred_at = now() WHERE aggregate_id = %s", FIRST)
+    world.run("pay", "UPDATE outbox SET occurred_at = now() WHERE type = 'pay.payment.processing'")
     assert await check(world.urls) == []
     assert {f.invariant for f in await check(world.urls, grace_s=0)} == {5, 13, 14}
 
@@ -234,22 +209,21 @@ async def test_a_chain_under_way_is_let_be(world: World, impatient: None) -> Non
     world.run("trade", "DELETE FROM outbox WHERE aggregate_id = %s AND sequence = 4", FIRST)
     world.run("trade", "UPDATE trade SET next_action_at = now()")
     world.run("pay", "DELETE FROM instruction WHERE id = %s", RETURN)
-    world.run("gateway", "DELETE FROM channel_order WHERE id = %s", ORDER[RETURN])
-    for service, id_ in (("pay", RETURN), ("gateway", ORDER[RETURN])):
+    world.run("gateway", "DELETE FROM channel_order WHERE id = %s", order_of(RETURN))
+    for service, id_ in (("pay", RETURN), ("gateway", order_of(RETURN))):
         world.run(service, "DELETE FROM outbox WHERE aggregate_id = %s", id_)
     for service, id_, type_ in (
         ("clearing", RETURN, "pay.instruction.succeeded:2"),
-        ("pay", ORDER[RETURN], "gateway.channel.result:3"),
+        ("pay", order_of(RETURN), "gateway.channel.result:3"),
     ):
         world.run(
             service, "DELETE FROM inbox WHERE message_id = %s", an_id("evt", f"{id_}:{type_}")
         )
-    world.journal("undo", "undo", ("CHANNEL_RECEIVABLE", "sandbox:org", ""),
-                  ("PAYER_TRANSIT", "platform", FIRST), 1299)  # fmt: skip
     world.run("clearing", "DELETE FROM entry WHERE journal_id IN (SELECT id FROM journal "
-              "WHERE event_type IN ('undo', 'pay.instruction.succeeded/refund'))")  # fmt: skip
-    world.run("clearing", "DELETE FROM journal WHERE event_type IN "
-              "('undo', 'pay.instruction.succeeded/refund')")  # fmt: skip
+              "WHERE business_key = %s)", RETURN)  # fmt: skip
+    world.run("clearing", "DELETE FROM journal WHERE business_key = %s", RETURN)
+    for subject, owner in (CHANNEL, TRANSIT):
+        world.account(subject, owner, balance=1299)
     assert await check(world.urls) == []
 
 
@@ -275,15 +249,38 @@ async def test_findings_are_printed(world: World, impatient: None) -> None:
               amount_currency="EUR", created_at=Ago(AGO_OLD), business_id="biz_[2]")  # fmt: skip
     seen: list[str] = []
     results = await run(world.urls, progress=seen.append)
-    assert [text for text in seen if "again" not in text] == [
-        f"{i.number}  {i.sentence}" for i in INVARIANTS if i.number != 16
-    ]
+    for i in INVARIANTS:
+        assert (f"{i.number}  {i.sentence}" in seen) == (i.number != 16)
     console = Console(file=StringIO(), width=100)
     print_findings(console, results)
     text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert all(len(line) <= 100 for line in text.splitlines())
     assert "biz_[2]" in text
     assert "2 violations of 2 invariants." in text
     assert STREAM not in text
+
+
+async def test_a_report_says_up_to_when_services_were_compared(world: World) -> None:
+    before = world.value("pay", "SELECT now()")
+    report = await run(world.urls, grace_s=30)
+    assert list(report.watermarks) == ["trade", "pay", "gateway", "clearing"]
+    for at in report.watermarks.values():
+        assert before <= at + timedelta(seconds=30) <= world.value("pay", "SELECT now()")
+    console = Console(file=StringIO(), width=100)
+    print_findings(console, report)
+    mark = report.watermarks["gateway"].astimezone(UTC)
+    assert f"gateway {mark:%H:%M:%S}" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+async def test_long_passes_say_how_far_they_are(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("paymesh.check.snapshots.CHUNK_ROWS", 5)
+    world.run("pay", "ANALYZE")
+    seen: list[str] = []
+    await run(world.urls, progress=seen.append)
+    assert any("10 rows" in text for text in seen)
+    assert any(text.endswith("%") for text in seen)
 
 
 AGO_OLD = 600.0

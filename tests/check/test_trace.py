@@ -9,7 +9,8 @@ from rich.console import Console
 
 from paymesh.money import Money
 from paymesh.trace import UnknownBusinessId, print_story, story
-from tests.check.check_world import BUSINESS, SECOND, TRADE, World
+from tests.check.check_chains import BOUGHT, BUSINESS, REFUND, REFUND_ROW, SECOND, TRADE
+from tests.check.check_world import World
 
 
 async def test_a_story_has_everything(world: World) -> None:
@@ -26,6 +27,22 @@ async def test_a_story_has_everything(world: World) -> None:
 @pytest.mark.parametrize("id_", [TRADE, SECOND])
 async def test_other_ids_lead_there_too(id_: str, world: World) -> None:
     assert (await story(world.urls, id_)).business_id == BUSINESS
+
+
+async def test_a_refund_and_its_trade_name_each_other(world: World) -> None:
+    bought, refund = [await story(world.urls, id_) for id_ in (BOUGHT, REFUND_ROW)]
+    assert ([r.business_id for r in bought.refunds], bought.parent) == ([REFUND], "")
+    assert (refund.business_id, refund.parent, refund.refunds) == (REFUND, BOUGHT, ())
+    assert refund.refund is not None
+    assert (refund.refund.amount, refund.refund.state) == (Money("EUR", 700), "SUCCEEDED")
+    for told, other in ((bought, REFUND), (refund, BOUGHT)):
+        console = Console(file=StringIO(), width=100)
+        print_story(console, told)
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+        head = text.split("Timeline")[0]
+        assert other in head
+        assert "EUR 7.00" in head
+        assert "hold.posted" in text
 
 
 async def test_an_unknown_business_id_is_said(world: World) -> None:

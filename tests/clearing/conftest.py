@@ -5,24 +5,39 @@ from __future__ import annotations
 import secrets
 import shutil
 import tempfile
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 import psycopg
 import pytest
 from payments.clearing.v1 import ledger_service_pb2_grpc
+from payments.type.v1 import event_pb2
 
+from clearing_svc import consumers
 from clearing_svc.bootstrap import build
+from clearing_svc.ledger.drafts import account_id_of
+from clearing_svc.ledger.holds import Hold
 from clearing_svc.settings import ClearingSettings
+from clearing_svc.store import ACCOUNT, ENTRY, HOLD, JOURNAL, LEDGER
+from clearing_svc.wire import encode
 from paymesh.app import App, Core
 from paymesh.bus.inprocess import InProcessBus
+from paymesh.bus.port import Bus, Verdict
 from paymesh.bus.topology import Topology
 from paymesh.clock import SystemClock
+from paymesh.consumer import Consumer
 from paymesh.db import provision
 from paymesh.db.migrate import ROOT, migrate
 from paymesh.launch.postgres import PostgresServer, start_postgres, stop_postgres
+from paymesh.outbox import Publisher
+from paymesh.store.kinds import Kind
+from paymesh.store.memory import MemoryStore
+from tests.clearing.ledger_messages import delivery
+from tests.clearing.ledger_world import CONFIG, OWNERS, RULES, Book, hold_id, item, reasons, top_up
 
 TEMPLATE = "clearing_template"
 PASSWORD = "unused"  # the server trusts its own host, and nobody else reaches it
@@ -38,6 +53,12 @@ def postgres() -> Iterator[PostgresServer]:
     shutil.rmtree(folder)
 
 
+PARTS = (
+    "SELECT h.id, h.state, h.amount_minor, p.* FROM hold h, jsonb_to_recordset(h.parts) "
+    "AS p(account_id text, held bigint, posted bigint, released bigint)"
+)
+
+
 @dataclass(frozen=True)
 class Database:
     """One database, by the URLs of those who may enter it."""
@@ -51,8 +72,43 @@ class Database:
         with psycopg.connect(self.admin_url) as connection:
             return connection.execute(statement.encode(), parameters).fetchall()
 
+    def books_are_true(self) -> bool:
+        """Invariants 1 to 4, 14 and 15."""
+        return not any(self.query(query) for query in BROKEN)
 
-def _database(server: PostgresServer, name: str) -> Database:
+
+BROKEN = [
+    "SELECT journal_id FROM entry GROUP BY journal_id, amount_currency HAVING count(*) < 2 OR "
+    "sum(CASE side WHEN 'DEBIT' THEN amount_minor ELSE -amount_minor END) <> 0",
+    "SELECT a.id FROM account a LEFT JOIN entry e ON e.account_id = a.id GROUP BY a.shard_key, "
+    "a.id HAVING a.balance_minor <> coalesce(sum(CASE WHEN e.side = a.normal_side "
+    "THEN e.amount_minor ELSE -e.amount_minor END), 0)",
+    "SELECT id FROM account WHERE normal_side = 'CREDIT' "
+    "AND (balance_minor - held_minor < minimum_minor OR balance_minor > maximum_minor)",
+    "SELECT id FROM account WHERE normal_side = 'DEBIT' "
+    "AND (balance_minor < minimum_minor OR balance_minor + held_minor > maximum_minor)",
+    "SELECT event_type FROM journal GROUP BY event_type, business_key HAVING count(*) > 1",
+    "SELECT j.id FROM journal j WHERE NOT EXISTS (SELECT FROM entry WHERE journal_id = j.id)",
+    "SELECT balance_currency FROM account GROUP BY balance_currency HAVING "
+    "sum(CASE normal_side WHEN 'DEBIT' THEN balance_minor ELSE -balance_minor END) <> 0",
+    f"WITH part AS ({PARTS}) SELECT id FROM part GROUP BY id, state, amount_minor HAVING "
+    "sum(held) <> amount_minor OR sum(posted) + sum(released) > sum(held) "
+    "OR (state <> 'HELD') <> (sum(posted) + sum(released) = sum(held)) "
+    "OR (state = 'POSTED' AND sum(released) > 0)",
+    f"WITH part AS ({PARTS}), owed AS (SELECT account_id, sum(held - posted - released) AS minor "
+    "FROM part GROUP BY account_id) SELECT a.id FROM account a FULL JOIN owed o "
+    "ON o.account_id = a.id WHERE a.id IS NULL OR a.held_minor <> coalesce(o.minor, 0)",
+    f"WITH part AS ({PARTS}), taken AS (SELECT reference, account_id, sum(amount_minor) AS minor "
+    "FROM entry WHERE side = 'DEBIT' AND starts_with(reference, 'hld_') GROUP BY 1, 2) "
+    "SELECT p.id FROM part p FULL JOIN taken t ON t.reference = p.id "
+    "AND t.account_id = p.account_id WHERE p.id IS NULL OR p.posted <> coalesce(t.minor, 0)",
+    "SELECT h.id FROM hold h WHERE h.version <> (SELECT count(*) FROM outbox o "
+    "WHERE o.aggregate_id = h.id AND starts_with(o.type, 'clearing.hold.'))",
+]
+"""Each finds what must not be."""
+
+
+def database_of(server: PostgresServer, name: str) -> Database:
     return Database(
         *(
             provision.url_for(server.url, role=role, password=PASSWORD, database=name)
@@ -66,7 +122,7 @@ def migrated(postgres: PostgresServer) -> Database:
     """The template: a database with our schema and nothing in it."""
     provision.create_roles(postgres.url, dict.fromkeys(provision.ROLES, PASSWORD))
     provision.create_database(postgres.url, "clearing", database=TEMPLATE)
-    database = _database(postgres, TEMPLATE)
+    database = database_of(postgres, TEMPLATE)
     migrate("clearing", database.owner_url, app_role="paymesh_clearing_app")
     return database
 
@@ -75,7 +131,7 @@ def migrated(postgres: PostgresServer) -> Database:
 def database(postgres: PostgresServer, migrated: Database) -> Database:
     name = f"clearing_{secrets.token_hex(4)}"
     provision.create_database(postgres.url, "clearing", database=name, template=TEMPLATE)
-    return _database(postgres, name)
+    return database_of(postgres, name)
 
 
 @pytest.fixture
@@ -85,6 +141,76 @@ async def bus() -> AsyncIterator[InProcessBus]:
     await bus.start()
     yield bus
     await bus.close()
+
+
+class World:
+    """The consumer on a store in memory, and the ledger's commands on the same books."""
+
+    def __init__(self, bus: Bus) -> None:
+        clock = SystemClock()
+        self.store = MemoryStore(clock)
+        self.core: Core[Any] = Core(
+            store=self.store,
+            aggregate=LEDGER,
+            rules=RULES,
+            facts=[JOURNAL, ENTRY],
+            encode=encode,
+            publisher=Publisher(self.store, bus),
+            clock=clock,
+        )
+        self.consumer: Consumer = consumers.ledger(self.core, CONFIG.templates, clock)
+
+    async def hears(self, *events: event_pb2.Event) -> Verdict:
+        [verdict] = await self.consumer.handle([delivery(*events)])
+        return verdict
+
+    async def do(self, *commands: Any) -> list[str]:
+        """Each command as an item of one batch."""
+        return reasons(await self.core.shell.process([item(command) for command in commands]))
+
+    def balance(self, subject: str, owner: str = "") -> int:
+        owner = owner or OWNERS.get(subject, "platform")
+        account = self.rows(ACCOUNT).get(account_id_of(subject, owner, "CNY"))
+        return account.balance.minor if account else 0
+
+    @property
+    def balances(self) -> dict[str, int]:
+        """By subject, whoever is the owner; without those that are zero."""
+        found: dict[str, int] = defaultdict(int)
+        for account in self.rows(ACCOUNT).values():
+            found[account.subject] += account.balance.minor
+        return {subject: minor for subject, minor in found.items() if minor}
+
+    @property
+    def held(self) -> dict[str, int]:
+        """By subject: what is held on it."""
+        accounts = self.rows(ACCOUNT).values()
+        return {a.subject: a.held_minor for a in accounts if a.held_minor}
+
+    @property
+    def journals(self) -> list[str]:
+        return sorted(journal.event_type for journal in self.rows(JOURNAL).values())
+
+    def hold(self, name: str) -> Hold:
+        hold = self.rows(HOLD)[hold_id(name)]
+        assert isinstance(hold, Hold)
+        return hold
+
+    def rows(self, kind: Kind[Any]) -> dict[str, Any]:
+        return self.store.tables.get(kind, {})
+
+
+@pytest.fixture
+def book() -> Book:
+    """ann has 500."""
+    book = Book()
+    book.post(top_up("ann", 500, key="0"))
+    return book
+
+
+@pytest.fixture
+def world(bus: InProcessBus) -> World:
+    return World(bus)
 
 
 @pytest.fixture

@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
-from payments.clearing.v1 import ledger_pb2, ledger_service_pb2
-from payments.pay.v1 import payment_events_pb2
-from payments.trade.v1 import trade_events_pb2
-from payments.type.v1 import context_pb2, event_pb2, instruction_pb2, money_pb2
+import pytest
 
+from clearing_svc import bootstrap
 from clearing_svc.ledger import loading
+from clearing_svc.ledger.accounts import Account, AccountView
 from clearing_svc.ledger.chart import Side
-from clearing_svc.ledger.domain import AccountView, PostJournals, States, post_journals
-from clearing_svc.ledger.drafts import JournalDraft, Line, account_id_of, drafted
-from paymesh.bus.port import Delivery, Message
+from clearing_svc.ledger.domain import PostJournals
+from clearing_svc.ledger.drafts import (
+    AccountRef,
+    Draw,
+    JournalDraft,
+    Line,
+    account_id_of,
+    drafted,
+)
+from clearing_svc.ledger.holds import Hold, HoldView, PlaceHold, ReleaseHold, States
 from paymesh.context import Call, Context
-from paymesh.core import Decision, Guard, View
+from paymesh.core import Decision, Event, Guard, View
 from paymesh.errors import PaymentError
+from paymesh.ids import derived_id
 from paymesh.money import Money
 from paymesh.shell import Item, Outcome
 
 AT = datetime(2026, 11, 22, 23, 59, tzinfo=UTC)
 CONTEXT = Context(business_id="biz_1", merchant_id="mer_1", pay_org_no="2088")
 CONFIG = loading.load()
+RULES = bootstrap.rules(CONFIG.chart)
 CHANNEL = "sandbox:2088"
+OWNERS = {
+    "CHANNEL_RECEIVABLE": CHANNEL,
+    "PAYOUT_TRANSIT": CHANNEL,
+    "MERCHANT_PENDING": "mer_1",
+    "MERCHANT_AVAILABLE": "mer_1",
+    "MERCHANT_RECEIVABLE": "mer_1",
+    "USER_BALANCE": "ann",
+}
+"""Whose accounts the tests mean; without: the platform's."""
 
 
 def line(
@@ -53,35 +68,112 @@ def transfer(payer: str, payee: str, minor: int, *, key: str, cur: str = "CNY") 
     return drafted("test/transfer", key, lines)
 
 
+def earned(pending: int, available: int = 0, *, key: str = "earned") -> JournalDraft:
+    """A journal that gives the merchant money."""
+    lines = [line("DEBIT", "BANK", "platform", pending + available)]
+    for subject, minor in (("MERCHANT_PENDING", pending), ("MERCHANT_AVAILABLE", available)):
+        if minor:
+            lines.append(line("CREDIT", subject, "mer_1", minor))
+    return drafted("test/earned", key, lines)
+
+
 def post(*drafts: JournalDraft, context: Context = CONTEXT) -> PostJournals:
     return PostJournals(context, drafts)
 
 
+# Holds
+
+PAYEE = ("MERCHANT_PENDING:mer_1", "MERCHANT_AVAILABLE:mer_1", "MERCHANT_RECEIVABLE:mer_1")
+"""Where a refund's money comes from."""
+OWED_MAX = CONFIG.chart["MERCHANT_RECEIVABLE"].maximum_minor or 0
+
+
+def hold_id(name: str) -> str:
+    """The same name, the same id."""
+    return derived_id("hld", bucket=7, key=name)
+
+
+def sources(*accounts: str) -> tuple[AccountRef, ...]:
+    """Such as "USER_BALANCE:ann"."""
+    return tuple(AccountRef(*account.split(":")) for account in accounts)
+
+
+def place(name: str, minor: int, *accounts: str, cur: str = "CNY", **changes: Any) -> PlaceHold:
+    """Holds so much on the accounts; without any, on ann's balance."""
+    of = sources(*(accounts or ("USER_BALANCE:ann",)))
+    return PlaceHold(CONTEXT, hold_id(name), Money(cur, minor), of, **changes)
+
+
+def release(name: str, *accounts: str, cur: str = "CNY") -> ReleaseHold:
+    return ReleaseHold(hold_id(name), sources(*(accounts or ("USER_BALANCE:ann",))), cur)
+
+
+def spend(
+    name: str, minor: int, *accounts: str, to: str = "bob", key: str = "1", cur: str = "CNY"
+) -> JournalDraft:
+    """A journal that takes so much of a hold for somebody's balance."""
+    of = sources(*(accounts or ("USER_BALANCE:ann",)))
+    credit = line("CREDIT", "USER_BALANCE", to, minor, cur=cur)
+    draw = Draw(hold_id(name), Money(cur, minor), of)
+    return JournalDraft("test/spend", key, (credit,), f"{name} {minor} {to} {cur}", draw)
+
+
 class Book:
-    """The rule with a memory, for tests without a store."""
+    """The rules with a memory, for tests without a store."""
 
     def __init__(self) -> None:
-        self.accounts: dict[str, AccountView] = {}
+        self.states: dict[str, Any] = {}
         self.taken: dict[Guard, str] = {}
         self.facts: list[Any] = []
+        self.events: list[Event] = []
 
-    def post(self, *drafts: JournalDraft) -> Decision[States]:
-        command = post(*drafts)
-        state = {key: self.accounts.get(key, AccountView(None)) for key in command.keys}
-        rule = partial(post_journals, chart=CONFIG.chart)
-        decision = rule(state, command, AT, View(dict(self.taken)))
-        self.accounts.update(decision.state)
+    def do(self, command: Any) -> Decision[States]:
+        empty = {"acc": AccountView(None), "hld": HoldView(None)}
+        state = {key: self.states.get(key, empty[key[:3]]) for key in command.keys}
+        decision = RULES[type(command)](state, command, AT, View(dict(self.taken)))
+        self.states.update(decision.state)
         self.taken.update({guard: guard.owner for guard in decision.guards})
         self.facts += decision.facts
+        self.events += decision.events
         return decision
 
+    def post(self, *drafts: JournalDraft) -> Decision[States]:
+        return self.do(post(*drafts))
+
+    @property
+    def accounts(self) -> list[Account]:
+        return [view.account for key, view in self.states.items() if key.startswith("acc")]
+
+    def account(self, subject: str, owner: str, cur: str = "CNY") -> Account:
+        account = self.states[account_id_of(subject, owner, cur)].account
+        assert isinstance(account, Account)
+        return account
+
     def balance(self, subject: str, owner: str, cur: str = "CNY") -> int:
-        view = self.accounts.get(account_id_of(subject, owner, cur), AccountView(None))
-        return view.account.balance.minor if view.account else 0
+        known = account_id_of(subject, owner, cur) in self.states
+        return self.account(subject, owner, cur).balance.minor if known else 0
+
+    @property
+    def holds(self) -> list[Hold]:
+        return [view.hold for key, view in self.states.items() if key.startswith("hld")]
+
+    def hold(self, name: str) -> Hold:
+        hold = self.states[hold_id(name)].hold
+        assert isinstance(hold, Hold)
+        return hold
 
 
-def item(command: PostJournals, **parts: Any) -> Item:
-    return Item(command=command, call=Call(command.context, deadline=float("inf")), **parts)
+def refused(error: type[PaymentError], act: Callable[[], Any], book: Book) -> PaymentError:
+    """The refusal; and that nothing changed."""
+    before = dict(book.states), list(book.facts), list(book.events)
+    with pytest.raises(error) as refusal:
+        act()
+    assert (dict(book.states), list(book.facts), list(book.events)) == before
+    return refusal.value
+
+
+def item(command: Any, **parts: Any) -> Item:
+    return Item(command=command, call=Call(CONTEXT, deadline=float("inf")), **parts)
 
 
 def reasons(outcomes: Sequence[Outcome]) -> list[str]:
@@ -94,106 +186,6 @@ def reasons(outcomes: Sequence[Outcome]) -> list[str]:
 
 def _replayed(answer: Any) -> bool:
     return bool(getattr(answer, "replayed", ()))
-
-
-# Messages
-
-
-def call_context(business_id: str = "biz_1", traffic: int = 1) -> context_pb2.CallContext:
-    context = context_pb2.Context(
-        business_id=business_id, merchant_id="mer_1", pay_org_no="2088", traffic=traffic
-    )
-    return context_pb2.CallContext(context=context)
-
-
-def money(minor: int, cur: str = "CNY") -> money_pb2.Money:
-    return money_pb2.Money(currency_code=cur, minor_units=minor)
-
-
-def asked(
-    draft: JournalDraft,
-    *,
-    request_id: str = "",
-    business_id: str = "biz_1",
-    **changes: Any,
-) -> ledger_service_pb2.PostJournalsItem:
-    """The item of a PostJournals request that asks for the draft."""
-    values: dict[str, Any] = {
-        "request_id": request_id or str(uuid.uuid4()),
-        "event_type": draft.event_type,
-        "business_key": draft.business_key,
-        "entries": [
-            ledger_pb2.Entry(
-                subject=x.subject,
-                owner=x.owner,
-                side=f"ENTRY_SIDE_{x.side}",
-                amount=money(x.amount.minor, x.amount.currency),
-                reference=x.reference,
-            )
-            for x in draft.lines
-        ],
-    }
-    request = ledger_service_pb2.PostJournal(**{**values, **changes})
-    return ledger_service_pb2.PostJournalsItem(
-        call_context=call_context(business_id), request=request
-    )
-
-
-def instruction(
-    event: str,
-    minor: int,
-    *,
-    kind: str = "CHANNEL_COLLECT",
-    key: str = "ins_1",
-    event_id: str = "evt_1",
-    observed: money_pb2.Money | None = None,
-) -> event_pb2.Event:
-    payload = payment_events_pb2.InstructionMoved(
-        instruction=instruction_pb2.Instruction(
-            instruction_id=key,
-            payment_id="pay_1",
-            kind=f"INSTRUCTION_KIND_{kind}",
-            amount=money(minor),
-            channel="sandbox",
-            observed_amount=observed,
-        ),
-        trade_id="trd_1",
-    )
-    return _event(f"pay.instruction.{event}", event_id, key, payload)
-
-
-def paid(
-    minor: int, *, key: str = "trd_1", event_id: str = "evt_2", product: str = "INSTANT"
-) -> event_pb2.Event:
-    payload = trade_events_pb2.TradePaid(
-        trade_id=key,
-        merchant_id="mer_1",
-        product_code=product,
-        payment_id="pay_1",
-        amount=money(minor),
-    )
-    return _event("trade.trade.paid", event_id, key, payload)
-
-
-def _event(type_: str, event_id: str, aggregate_id: str, payload: Any) -> event_pb2.Event:
-    return event_pb2.Event(
-        event_id=event_id,
-        type=type_,
-        schema_version=1,
-        aggregate_id=aggregate_id,
-        sequence=1,
-        call_context=call_context(),
-        payload=payload.SerializeToString(),
-    )
-
-
-def message(*events: event_pb2.Event) -> Message:
-    body = event_pb2.EventBatch(events=events).SerializeToString()
-    return Message(id=events[0].event_id, routing_key=events[0].type, body=body)
-
-
-def delivery(*events: event_pb2.Event) -> Delivery:
-    return Delivery(message(*events), queue="clearing.ledger", attempt=0, delivery_count=0)
 
 
 def signed_sum(balances: Mapping[str, int]) -> int:

@@ -5,80 +5,26 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 import pytest
 from payments.type.v1 import event_pb2
 
 from clearing_svc import consumers
-from clearing_svc.ledger.domain import PostJournals, post_journals
-from clearing_svc.ledger.drafts import account_id_of
 from clearing_svc.ledger.fees import Fees
 from clearing_svc.ledger.loading import HERE, load_templates
-from clearing_svc.store import ACCOUNT, ACCOUNTS, ENTRY, JOURNAL
-from clearing_svc.wire import encode
-from paymesh.app import App, Core
+from paymesh.app import App
 from paymesh.bus.inprocess import InProcessBus
 from paymesh.bus.port import HANDLED, Delivery, Verdict
 from paymesh.clock import SystemClock
-from paymesh.consumer import Consumer
-from paymesh.outbox import Publisher
-from paymesh.store.memory import MemoryStore
-from tests.clearing.conftest import Database
-from tests.clearing.ledger_world import (
-    CHANNEL,
-    CONFIG,
-    delivery,
-    instruction,
-    message,
-    money,
-    paid,
-    signed_sum,
-)
-
-OWNERS = {"CHANNEL_RECEIVABLE": CHANNEL, "MERCHANT_PENDING": "mer_1"}
+from tests.clearing.conftest import Database, World
+from tests.clearing.ledger_messages import instruction, message, money, paid
+from tests.clearing.ledger_world import CHANNEL, CONFIG, signed_sum
 
 
-class World:
-    """The consumer on a store in memory."""
-
-    def __init__(self, bus: InProcessBus) -> None:
-        clock = SystemClock()
-        self.store = MemoryStore(clock)
-        self.core: Core[Any] = Core(
-            store=self.store,
-            aggregate=ACCOUNTS,
-            rules={PostJournals: partial(post_journals, chart=CONFIG.chart)},
-            facts=[JOURNAL, ENTRY],
-            encode=encode,
-            publisher=Publisher(self.store, bus),
-            clock=clock,
-        )
-        self.consumer: Consumer = consumers.ledger(self.core, CONFIG.templates, clock)
-
-    async def hears(self, *events: event_pb2.Event) -> Verdict:
-        [verdict] = await self.consumer.handle([delivery(*events)])
-        return verdict
-
-    def balance(self, subject: str) -> int:
-        key = account_id_of(subject, OWNERS.get(subject, "platform"), "CNY")
-        account = self.store.tables.get(ACCOUNT, {}).get(key)
-        return account.balance.minor if account else 0
-
-    @property
-    def balances(self) -> dict[str, int]:
-        found = {subject: self.balance(subject) for subject in CONFIG.chart}
-        return {subject: minor for subject, minor in found.items() if minor}
-
-    @property
-    def journals(self) -> list[str]:
-        return sorted(journal.event_type for journal in self.store.tables.get(JOURNAL, {}).values())
-
-
-@pytest.fixture
-def world(bus: InProcessBus) -> World:
-    return World(bus)
+def give_back(minor: int, **changes: Any) -> event_pb2.Event:
+    """A collection is taken back."""
+    return instruction("succeeded", minor, kind="CHANNEL_REFUND", compensates="ins_1", **changes)
 
 
 async def test_a_collection_waits_in_transit(world: World) -> None:
@@ -95,7 +41,7 @@ async def test_a_payment_is_booked_whole_in_any_order_of_its_events(
     events = [
         instruction("succeeded", 10_000),
         paid(10_000),
-        instruction("succeeded", 300, kind="CHANNEL_REFUND", key="ins_9", event_id="evt_9"),
+        give_back(300, key="ins_9", event_id="evt_9"),
     ]
     for index in order:
         assert await world.hears(events[index]) == HANDLED
@@ -110,8 +56,7 @@ async def test_a_payment_is_booked_whole_in_any_order_of_its_events(
 
 async def test_a_refund_returns_what_was_collected(world: World) -> None:
     await world.hears(instruction("succeeded", 500))
-    refund = instruction("succeeded", 500, kind="CHANNEL_REFUND", key="ins_2", event_id="evt_2")
-    assert await world.hears(refund) == HANDLED
+    assert await world.hears(give_back(500, key="ins_2", event_id="evt_2")) == HANDLED
     assert world.balances == {}
     assert len(world.journals) == 2
 

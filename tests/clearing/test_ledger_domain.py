@@ -10,19 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clearing_svc.ledger.chart import Side
-from clearing_svc.ledger.domain import (
+from clearing_svc.ledger.accounts import (
     AccountNotOpen,
     AccountStatus,
     AccountView,
     BalanceTooLarge,
-    Entry,
     InsufficientFunds,
-    Journal,
-    JournalKeyReused,
-    Unbalanced,
     UnknownSubject,
 )
+from clearing_svc.ledger.chart import Side
+from clearing_svc.ledger.domain import Entry, Journal, JournalKeyReused, Unbalanced
 from clearing_svc.ledger.drafts import JournalDraft, account_id_of, drafted
 from paymesh.errors import CurrencyMismatch, InvalidField, PaymentError
 from paymesh.ids import bucket_of, shard_of
@@ -43,8 +40,7 @@ def test_a_balanced_journal_moves_both_accounts() -> None:
 def test_the_first_entry_opens_the_account_at_version_one() -> None:
     book = Book()
     book.post(top_up("ann", 500, key="1"))
-    account = book.accounts[account_id_of("USER_BALANCE", "ann", "CNY")].account
-    assert account is not None
+    account = book.account("USER_BALANCE", "ann")
     assert (account.version, account.status, account.minimum_minor) == (1, AccountStatus.OPEN, 0)
     assert account.opened_at == AT
 
@@ -122,7 +118,7 @@ def test_an_entry_that_no_journal_can_have_is_refused(
     book = Book()
     with pytest.raises(error):
         book.post(drafted("t", "1", [line("DEBIT", "BANK", PLATFORM, 5), bad]))  # type: ignore[list-item]
-    assert book.accounts == {}
+    assert book.accounts == []
 
 
 def test_a_journal_of_one_entry_is_refused() -> None:
@@ -170,10 +166,8 @@ def test_a_balance_beyond_64_bits_is_refused() -> None:
 def test_a_closed_account_is_not_booked_on() -> None:
     book = Book()
     book.post(top_up("ann", 500, key="1"))
-    key = account_id_of("USER_BALANCE", "ann", "CNY")
-    account = book.accounts[key].account
-    assert account is not None
-    book.accounts[key] = AccountView(replace(account, status=AccountStatus.CLOSED))
+    account = book.account("USER_BALANCE", "ann")
+    book.states[account.id] = AccountView(replace(account, status=AccountStatus.CLOSED))
     with pytest.raises(AccountNotOpen):
         book.post(top_up("ann", 500, key="2"))
 
@@ -182,7 +176,7 @@ def test_journals_of_one_command_are_posted_together_or_not_at_all() -> None:
     book = Book()
     with pytest.raises(InsufficientFunds):
         book.post(top_up("ann", 5, key="1"), transfer("ann", "bob", 6, key="1"))
-    assert (book.accounts, book.facts) == ({}, [])
+    assert (book.accounts, book.facts) == ([], [])
     book.post(top_up("ann", 5, key="1"), transfer("ann", "bob", 5, key="1"))
     assert book.balance("USER_BALANCE", "bob") == 5
 
@@ -214,13 +208,11 @@ def test_any_mix_of_journals_keeps_the_books_true(commands: list[list[JournalDra
     for entry in entries:
         by_account[entry.account_id] += entry.amount.minor * (1 if entry.side is Side.DEBIT else -1)
     sums: dict[str, int] = defaultdict(int)
-    for key, view in book.accounts.items():
-        account = view.account
-        assert account is not None
+    for account in book.accounts:
         sign = 1 if account.normal_side is Side.DEBIT else -1
-        assert account.balance.minor * sign == by_account[key]
+        assert account.balance.minor * sign == by_account[account.id]
         assert account.minimum_minor is None or account.balance.minor >= account.minimum_minor
-        assert account.version == len({e.journal_id for e in entries if e.account_id == key})
+        assert account.version == len({e.journal_id for e in entries if e.account_id == account.id})
         sums[account.balance.currency] += account.balance.minor * sign
     assert not any(sums.values())
     assert len({(j.event_type, j.business_key) for j in journals}) == len(journals)

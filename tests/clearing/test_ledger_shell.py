@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import pytest
@@ -11,16 +10,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from payments.clearing.v1 import ledger_pb2
 
-from clearing_svc.ledger.domain import Entry, PostJournals, post_journals
+from clearing_svc.ledger.domain import Entry
 from clearing_svc.ledger.drafts import JournalDraft, account_id_of
-from clearing_svc.store import ACCOUNT, ACCOUNTS, ENTRY, JOURNAL
+from clearing_svc.ledger.holds import HoldState
+from clearing_svc.store import ACCOUNT, ENTRY, HOLD, JOURNAL, LEDGER
 from clearing_svc.wire import encode
 from paymesh.clock import SystemClock
 from paymesh.rpc import RequestClaim
 from paymesh.shell import Done, Shell
 from paymesh.store.memory import MemoryStore
 from paymesh.store.port import MessageKey, RequestKey, StoredEvent
-from tests.clearing.ledger_world import CONFIG, item, post, reasons, top_up, transfer
+from tests.clearing.ledger_world import (
+    RULES,
+    item,
+    place,
+    post,
+    reasons,
+    release,
+    spend,
+    top_up,
+    transfer,
+)
 
 
 class _Nobody:
@@ -34,8 +44,8 @@ class Ledger:
         self.store = MemoryStore(clock)
         self.shell: Shell[Any] = Shell(
             store=self.store,
-            aggregate=ACCOUNTS,
-            rules={PostJournals: partial(post_journals, chart=CONFIG.chart)},
+            aggregate=LEDGER,
+            rules=RULES,
             facts=[JOURNAL, ENTRY],
             encode=encode,
             clock=clock,
@@ -91,6 +101,50 @@ async def test_an_account_is_saved_once_a_batch_in_its_last_version(ledger: Ledg
     assert (account.version, account.balance.minor) == (50, 50)
 
 
+async def test_each_hold_of_a_batch_sees_what_the_one_before_it_left(ledger: Ledger) -> None:
+    """Ten holds of 30 on 100: three are placed; one is let go of, and the next finds room."""
+    await ledger.post(top_up("ann", 100, key="1"))
+    commands: list[Any] = [place(f"h{n}", 30) for n in range(10)]
+    commands[5] = release("h1")
+    found = reasons(await ledger.shell.process([item(command) for command in commands]))
+    short = "INSUFFICIENT_FUNDS"
+    assert found == ["OK", "OK", "OK", short, short, "OK", "OK", short, short, short]
+    [account] = [row for row in ledger.rows(ACCOUNT) if row.owner == "ann"]
+    assert (account.held_minor, account.version) == (90, 6)
+
+
+async def test_a_hold_is_placed_taken_and_released_in_one_batch(ledger: Ledger) -> None:
+    """The row is written once in its last version; each version has its event."""
+    commands = [
+        post(top_up("ann", 100, key="1")),
+        place("h", 100),
+        post(spend("h", 40)),
+        release("h"),
+        post(transfer("ann", "bob", 60, key="2")),
+        place("h", 100),
+    ]
+    assert reasons(await ledger.shell.process([item(c) for c in commands])) == ["OK"] * 6
+    [hold] = ledger.rows(HOLD)
+    assert (hold.version, hold.state) == (3, HoldState.RELEASED)
+    told = [(e.type, e.sequence, e.published) for e in ledger.store.events]
+    assert told == [
+        ("clearing.hold.held", 1, False),
+        ("clearing.hold.held", 2, False),
+        ("clearing.hold.released", 3, False),
+    ]
+    assert ledger.balance("bob") == 100
+
+
+async def test_a_command_without_journals_is_done_and_changes_nothing(ledger: Ledger) -> None:
+    key = MessageKey("clearing.ledger", "evt_1")
+    [first] = await ledger.shell.process([item(post(), claim=key)])
+    [again] = await ledger.shell.process([item(post(), claim=key)])
+    assert isinstance(first, Done)
+    assert isinstance(again, Done)
+    assert (first.state, first.replayed, again.replayed) == (None, False, True)
+    assert (ledger.store.seen, ledger.store.tables) == ({key}, {})
+
+
 async def test_a_refusal_is_kept_for_its_request_id(ledger: Ledger) -> None:
     """A duplicate that comes late, when there is money, must not move it."""
     claim = RequestClaim(RequestKey("PostJournals:mer_1", "r1"), b"hash")
@@ -116,30 +170,41 @@ async def test_a_message_counts_once_whatever_it_says(ledger: Ledger) -> None:
 
 
 NAMES = st.sampled_from(["ann", "bob", "cyd"])
-DRAFTS = st.one_of(
-    st.builds(top_up, NAMES, st.integers(1, 30), key=st.integers(1, 20).map(str)),
-    st.builds(transfer, NAMES, NAMES, st.integers(1, 40), key=st.integers(1, 20).map(str)),
+KEYS = st.integers(1, 20).map(str)
+HOLDS = st.sampled_from("abc")
+COMMANDS = st.one_of(
+    st.builds(top_up, NAMES, st.integers(1, 30), key=KEYS).map(post),
+    st.builds(transfer, NAMES, NAMES, st.integers(1, 40), key=KEYS).map(post),
+    st.builds(place, HOLDS, st.integers(1, 30)),
+    st.builds(release, HOLDS),
+    st.builds(spend, HOLDS, st.integers(1, 30), key=KEYS).map(post),
 )
 
 
 @settings(deadline=None, max_examples=50)
-@given(drafts=st.lists(DRAFTS, max_size=30), cuts=st.lists(st.integers(1, 7), max_size=30))
+@given(commands=st.lists(COMMANDS, max_size=30), cuts=st.lists(st.integers(1, 7), max_size=30))
 async def test_how_the_items_fall_into_batches_changes_nothing(
-    drafts: list[JournalDraft], cuts: list[int]
+    commands: list[Any], cuts: list[int]
 ) -> None:
     """One by one or in any batches: the same verdicts and the same books."""
     alone, batched = Ledger(), Ledger()
-    expected = [verdict for draft in drafts for verdict in await alone.post(draft)]
+    items = [item(command) for command in commands]
+    expected = [verdict for one in items for verdict in reasons(await alone.shell.process([one]))]
     found: list[str] = []
-    while len(found) < len(drafts):
+    while len(found) < len(items):
         size = cuts.pop() if cuts else 5
-        found += await batched.post(*drafts[len(found) : len(found) + size])
+        found += reasons(await batched.shell.process(items[len(found) : len(found) + size]))
     assert found == expected
     balances = [
-        {row.id: (row.version, row.balance) for row in ledger.rows(ACCOUNT)}
+        {row.id: (row.version, row.balance, row.held_minor) for row in ledger.rows(ACCOUNT)}
         for ledger in (alone, batched)
     ]
     assert balances[0] == balances[1]
+    holds = [
+        {row.id: (row.version, row.state, row.parts) for row in ledger.rows(HOLD)}
+        for ledger in (alone, batched)
+    ]
+    assert holds[0] == holds[1]
     lines = [
         {(e.id, e.journal_id, e.side, e.amount) for e in ledger.rows(ENTRY) if isinstance(e, Entry)}
         for ledger in (alone, batched)

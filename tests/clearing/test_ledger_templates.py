@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +16,7 @@ from clearing_svc.ledger.amounts import NotLinear
 from clearing_svc.ledger.chart import Side
 from clearing_svc.ledger.templates import EVENTS, FEE, OWNERS, BusinessEvent, NotBookable
 from paymesh.money import Money
-from tests.clearing.ledger_world import CONFIG
+from tests.clearing.ledger_world import CONFIG, hold_id, sources
 
 HERE = Path(loading.__file__).parent
 
@@ -68,7 +69,8 @@ def test_sums_that_are_proven_equal_are_equal_for_all_amounts(
 
 
 def event(type_: str, minor: int = 10_000, **changes: object) -> BusinessEvent:
-    names = {name: f"sandbox:{name}" for name in EVENTS[type_].names} | {"platform": "platform"}
+    names = {name: f"sandbox:{name}" for name in EVENTS[type_].names}
+    names |= {"platform": "platform", "hold_id": hold_id("h")}
     values: dict[str, object] = {
         "type": type_,
         "kind": "CHANNEL_COLLECT" if type_.startswith("pay") else "",
@@ -76,21 +78,30 @@ def event(type_: str, minor: int = 10_000, **changes: object) -> BusinessEvent:
         "business_key": "key_1",
         "amounts": {name: Money("CNY", minor) for name in EVENTS[type_].amounts - {FEE}},
         "names": names,
+        "hold_sources": sources("USER_BALANCE:ann"),
     }
     return BusinessEvent(**{**values, **changes})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("type_", EVENTS)
-@pytest.mark.parametrize("kind", ["CHANNEL_COLLECT", "CHANNEL_REFUND"])
+SHIPPED = [
+    (shape["event"], shape.get("kind", ""), shape.get("product", ""))
+    for shape in yaml.safe_load((HERE / "templates.yaml").read_text())
+    if not shape.get("nothing")
+]
+
+
+@pytest.mark.parametrize("template", SHIPPED, ids=" ".join)
 @given(minor=st.integers(1, 2**63 - 1), other=st.integers(1, 2**63 - 1))
 def test_every_shipped_template_balances_whatever_the_amounts(
-    type_: str, kind: str, minor: int, other: int
+    template: tuple[str, str, str], minor: int, other: int
 ) -> None:
+    type_, kind, product = template
     given_ = {name: Money("KWD", minor) for name in EVENTS[type_].amounts - {FEE}}
     if "observed_amount" in given_:
         given_["observed_amount"] = Money("KWD", other)
-    for draft in CONFIG.templates.drafts(event(type_, kind=kind, amounts=given_)):
-        sums = {Side.DEBIT: 0, Side.CREDIT: 0}
+    happened = event(type_, kind=kind, product=product, amounts=given_)
+    for draft in CONFIG.templates.drafts(happened):
+        sums = {Side.DEBIT: draft.draw.amount.minor if draft.draw else 0, Side.CREDIT: 0}
         for line in draft.lines:
             sums[line.side] += line.amount.minor
             assert line.amount.minor > 0
@@ -129,8 +140,11 @@ def test_what_moved_in_another_currency_is_held_in_that_currency() -> None:
 @pytest.mark.parametrize(
     "bad",
     [
-        event("trade.trade.paid", product="TOP_UP"),
+        event("trade.trade.paid", product="ESCROW"),
         event("pay.instruction.succeeded", kind="HOLD"),
+        event("pay.instruction.succeeded", kind="CHANNEL_REFUND", product="PURCHASE"),
+        event("pay.instruction.succeeded", kind="TRANSFER", product="TOP_UP"),
+        event("pay.instruction.bounced", kind="CHANNEL_COLLECT"),
         event("pay.instruction.succeeded", 0),
         event("pay.instruction.succeeded", -5),
     ],
@@ -140,6 +154,51 @@ def test_an_event_without_template_or_with_nothing_to_book_is_not_bookable(
 ) -> None:
     with pytest.raises(NotBookable):
         CONFIG.templates.drafts(bad)
+
+
+def without(fact: str) -> dict[str, str]:
+    """The names of a payout's event, all but one."""
+    return {**event("pay.instruction.succeeded").names, fact: ""}
+
+
+PAYOUT = {"kind": "CHANNEL_PAYOUT", "product": "WITHDRAWAL"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"names": without("hold_id")},
+        {"names": {**without(""), "hold_id": "hld_of-another-shape"}},
+        {"hold_sources": ()},
+        {"names": without("channel_account")},
+        {"names": without("payment_id")},
+    ],
+)
+def test_an_event_that_lacks_what_its_journal_needs_is_not_bookable(
+    changes: dict[str, object],
+) -> None:
+    """No hold, nowhere to look for it, no owner, no reference."""
+    assert CONFIG.templates.drafts(event("pay.instruction.succeeded", **PAYOUT))
+    with pytest.raises(NotBookable):
+        CONFIG.templates.drafts(event("pay.instruction.succeeded", **{**PAYOUT, **changes}))
+
+
+def test_a_name_that_no_entry_needs_may_be_missing_and_makes_no_difference() -> None:
+    """So a fact that events get one day does not make those of before other ones."""
+    known = event("pay.instruction.succeeded", **PAYOUT)
+    less = event("pay.instruction.succeeded", **PAYOUT, names=without("payer_id"))
+    other = event("pay.instruction.succeeded", **PAYOUT, names={**known.names, "payment_id": "x"})
+    drawn = {**known.names, "hold_id": hold_id("another")}
+    drawn_otherwise = event("pay.instruction.succeeded", **PAYOUT, names=drawn)
+    owners = [
+        CONFIG.templates.drafts(e)[0].guard.owner for e in (known, less, other, drawn_otherwise)
+    ]
+    assert owners[0] == owners[1]
+    assert len(set(owners)) == 3
+
+
+def test_an_event_that_is_declared_to_move_nothing_gives_no_journal() -> None:
+    assert CONFIG.templates.drafts(event("trade.trade.paid", product="WITHDRAWAL")) == ()
 
 
 def test_a_changed_fee_does_not_make_an_event_another_one(tmp_path: Path) -> None:
@@ -210,6 +269,48 @@ def test_a_wrong_template_stops_the_start(tmp_path: Path, old: str, new: str, wh
         configured(tmp_path, templates=GOOD.replace(old, new))
 
 
+FROM_HOLD = """
+- event: pay.instruction.succeeded
+  kind: CHANNEL_PAYOUT
+  journals: {j: [{debit: HOLD, amount: amount}, {credit: BANK, owner: platform, amount: amount}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("debit: HOLD,", "debit: HOLD, owner: payer_id,", "neither owner nor reference"),
+        ("debit: HOLD,", "debit: HOLD, reference: payment_id,", "neither owner nor reference"),
+        ("credit: BANK, owner: platform", "credit: HOLD", "only debited"),
+        ("pay.instruction.succeeded", "trade.trade.paid", "no hold_id"),
+        ("amount: amount},", "amount: 2 * amount},", "not always equal"),
+        ("amount: amount},", "amount: tip},", "no amounts"),
+        (
+            "{credit: BANK, owner: platform, amount: amount}",
+            "{debit: HOLD, amount: amount}, {credit: BANK, owner: platform, amount: 2 * amount}",
+            "HOLD comes twice",
+        ),
+        ("credit: BANK, owner: platform", "credit: BANK", "names no owner"),
+        ("  journals:", "  nothing: true\n  journals:", "nothing: true"),
+        ("  journals:", "  nothing: yes please\n  journals:", "nothing"),
+    ],
+)
+def test_a_wrong_template_of_a_hold_or_of_nothing_stops_the_start(
+    tmp_path: Path, old: str, new: str, why: str
+) -> None:
+    assert old in FROM_HOLD
+    configured(tmp_path, templates=FROM_HOLD)
+    with pytest.raises(loading.ConfigInvalid, match=why):
+        configured(tmp_path, templates=FROM_HOLD.replace(old, new, 1))
+
+
+def test_a_template_without_journals_must_say_that_it_means_it(tmp_path: Path) -> None:
+    bare = "- {event: trade.trade.paid, product: INSTANT}"
+    with pytest.raises(loading.ConfigInvalid, match="nothing: true"):
+        configured(tmp_path, templates=bare)
+    configured(tmp_path, templates=bare.replace("}", ", nothing: true}"))
+
+
 def test_two_templates_for_one_event_are_refused(tmp_path: Path) -> None:
     with pytest.raises(loading.ConfigInvalid, match="two of it"):
         configured(tmp_path, templates=GOOD + GOOD)
@@ -234,6 +335,10 @@ def test_a_rate_is_a_decimal_string_from_zero_to_one(tmp_path: Path, rate: str) 
         ("owner: user", "owner: cat"),
         ("minimum: 0", "minimum: 0.5"),
         ("minimum: 0", "maximum: 0"),
+        ("maximum: 100000", "maximum: 0.5"),
+        ("maximum: 100000", "maximum: -1"),
+        ("minimum: 0", "minimum: 1"),
+        ("BANK:", "HOLD:"),
         ("reference: true}", "reference: 1}"),
     ],
 )
@@ -246,7 +351,8 @@ def test_a_wrong_chart_stops_the_start(tmp_path: Path, old: str, new: str) -> No
 
 def test_assets_and_expenses_grow_by_debits_the_others_by_credits() -> None:
     debit = {s.name for s in CONFIG.chart.values() if s.normal_side is Side.DEBIT}
-    assert debit == {"CHANNEL_RECEIVABLE", "CHANNEL_FUNDS", "CHANNEL_COST", "BANK"}
+    of_channels = {"CHANNEL_RECEIVABLE", "CHANNEL_FUNDS", "CHANNEL_COST"}
+    assert debit == {*of_channels, "BANK", "MERCHANT_RECEIVABLE"}
 
 
 def test_every_owner_fact_is_one_that_some_event_has() -> None:

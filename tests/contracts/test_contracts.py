@@ -20,15 +20,16 @@ from buf.validate import validate_pb2
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
 from payments.clearing.v1 import ledger_service_pb2
 from payments.gateway.v1 import channel_service_pb2
-from payments.pay.v1 import payment_service_pb2
+from payments.pay.v1 import beneficiary_service_pb2, payment_service_pb2
 from payments.trade.v1 import merchant_service_pb2, trade_service_pb2
 from payments.type.v1 import error_pb2
 
 import clearing_svc.consumers
 import gateway_svc.domain
 import pay_svc.consumers
-import pay_svc.domain
+import pay_svc.model
 import trade_svc.consumers
+import trade_svc.refunds
 from clearing_svc.ledger import loading
 from paymesh.bus.topology import Topology
 from paymesh.bus.topology.model import EVENTS_EXCHANGE
@@ -120,6 +121,7 @@ METHODS: tuple[MethodDescriptor, ...] = tuple(
         trade_service_pb2,
         merchant_service_pb2,
         payment_service_pb2,
+        beneficiary_service_pb2,
         channel_service_pb2,
         ledger_service_pb2,
     )
@@ -188,12 +190,16 @@ PUBLISHED = {
     "pay.payment.suspended",
     "pay.instruction.succeeded",
     "pay.instruction.suspended",
+    "pay.instruction.bounced",
     "trade.trade.paid",
     "trade.trade.closed",
+    "trade.trade.refunded",
+    "trade.trade.refund_failed",
+    "trade.trade.returned",
 }
 """Every type of event that leaves its service."""
 
-COMPUTED = {"pay_svc/domain.py", "gateway_svc/domain.py"}
+COMPUTED = {"pay_svc/course.py", "gateway_svc/domain.py", "trade_svc/refunds.py"}
 """Where an event's type is not a literal; `_computed` says which they are."""
 
 
@@ -204,10 +210,11 @@ def _sources() -> Iterator[tuple[str, ast.Module]]:
 
 
 def _computed() -> set[str]:
-    pay, gateway = pay_svc.domain, gateway_svc.domain
+    pay, gateway = pay_svc.model, gateway_svc.domain
     return {
-        *(f"pay.payment.{state.lower()}" for state in pay._FOLLOWS.values()),
-        *(f"pay.instruction.{state.lower()}" for state in pay._MOVED_MONEY),
+        *(f"pay.payment.{state.lower()}" for state in pay.PUBLISHED_PAYMENTS),
+        *(f"pay.instruction.{state.lower()}" for state in pay.PUBLISHED_MOVEMENTS),
+        *trade_svc.refunds.ENDED_EVENTS.values(),
         *(name for name, published in gateway._EVENTS.values() if published),
     }
 

@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +39,41 @@ def targets() -> set[str]:
     return set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
+TOOLS = {
+    "docker": {"build"},
+    "kind": {"create", "load"},
+    "kubectl": {"apply", "create", "get", "label", "port-forward", "rollout", "wait"},
+}
+"""What a document may tell people to run beside ours: tools that they have, by their verbs."""
+
+
 def problem(line: str) -> str:
     """What is wrong with one command line of a document; empty when nothing is."""
-    words = shlex.split(line.removeprefix("$ "), comments=True)
+    pipeline = line.removeprefix("$ ").split(" | ")
+    return next((found for command in pipeline if (found := _problem_of(command))), "")
+
+
+def _problem_of(command: str) -> str:
+    words = shlex.split(command, comments=True)
     if not words:
         return ""
     if words[0] == "make":
-        return "" if set(words[1:]) <= targets() else f"no such target: {line}"
+        return "" if set(words[1:]) <= targets() else f"no such target: {command}"
     if words[0] in {"paymesh", ".venv/bin/paymesh"}:
         return _problem_of_paymesh(words[1:])
-    return f"neither make nor paymesh: {line}"
+    if words[0] == ".venv/bin/python":
+        return "" if (ROOT / words[1]).is_file() else f"no such script: {command}"
+    if words[0] in TOOLS:
+        return _problem_of_tool(words)
+    return f"not a command that we know: {command}"
+
+
+def _problem_of_tool(words: list[str]) -> str:
+    if words[1] not in TOOLS[words[0]]:
+        return f"{words[0]} is not told to {words[1]}"
+    named = [path for flag, path in pairwise(words) if flag in {"-f", "-k"} and path != "-"]
+    missing = [path for path in named if not (ROOT / path).exists()]
+    return f"no such path: {missing}" if missing else ""
 
 
 def _problem_of_paymesh(words: list[str]) -> str:
@@ -73,7 +99,9 @@ def test_every_command_exists(path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["make coffee", "paymesh fly", "paymesh topology", "rm -rf /",
-                                  "paymesh down --all"])  # fmt: skip
+                                  "paymesh down --all", "kubectl apply -k k8s/nowhere",
+                                  "kubectl dance", ".venv/bin/python k8s/nothing.py",
+                                  "paymesh check | rm -rf /"])  # fmt: skip
 def test_a_command_that_does_not_exist_is_noticed(line: str) -> None:
     assert problem(line)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -63,6 +64,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     (folder / "merchant.pub.pem").write_bytes(made.merchant_public)
     (folder / "channel.pem").write_bytes(made.channel_private)
     (folder / "channel.pub.pem").write_bytes(made.channel_public)
+    (folder / "secret.key").write_bytes(secrets.token_bytes(32))
     return made
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 import grpc
 import psycopg
+import pytest
 from payments.gateway.v1 import channel_events_pb2, channel_pb2, channel_service_pb2_grpc
 from payments.gateway.v1 import channel_service_pb2 as m
 from payments.type.v1 import context_pb2, money_pb2
@@ -32,13 +33,18 @@ from paymesh.launch.postgres import PostgresServer
 from paymesh.server import CONTEXT_METADATA
 from paymesh.signing import Signer
 from paymesh.wire import time_to
-from tests.sandbox.sandbox_actors import Keys
+from tests.sandbox.sandbox_actors import Keys, World
 
 DATABASE = "gateway_tests"
 PASSWORD = "trusted-here"
 PATIENCE_S = 8.0
 TIME_SCALE = 0.02
 """The ladder's first rungs are 0.1 s, 0.6 s and 2.4 s."""
+
+ACCOUNT_NO = "62228888123456789999"
+DECLINED, STUCK, BOUNCES = "62220000000001", "62220000000002", "62220000000003"
+"""Accounts that tell the sandbox what shall become of a payout."""
+ACCOUNT_NAME = "Han Meimei 韩梅梅"
 
 State = channel_pb2.ChannelOrderState
 
@@ -123,6 +129,7 @@ class Gateways:
             sandbox_url=self._sandbox_url,
             sandbox_merchant_key_file=self._keys.folder / "merchant.pem",
             sandbox_public_key_file=self._keys.folder / "channel.pub.pem",
+            secret_key_file=self._keys.folder / "secret.key",
             channel_budget_s=1.0,
             drain_wait_s=0,
             time_scale=TIME_SCALE,
@@ -198,6 +205,25 @@ class Caller:
         )
         return await self.stub.RefundChannelOrder(request, metadata=self.metadata, timeout=5)
 
+    def payout_request(self, request_no: str, **changes: Any) -> Any:
+        values: dict[str, Any] = {
+            "request_id": str(uuid.uuid4()),
+            "request_no": request_no,
+            "channel": "sandbox",
+            "amount": money(700),
+            "payee": m.Payee(account_no=ACCOUNT_NO, account_name=ACCOUNT_NAME),
+            "reference": "pay_1",
+        }
+        return m.PayoutRequest(**{**values, **changes})
+
+    async def payout(self, request_no: str, **changes: Any) -> Any:
+        """`account_no`: another account than ACCOUNT_NO; the rest are the request's fields."""
+        if account_no := changes.pop("account_no", ""):
+            changes["payee"] = m.Payee(account_no=account_no, account_name=ACCOUNT_NAME)
+        request = self.payout_request(request_no, **changes)
+        answer = await self.stub.Payout(request, metadata=self.metadata, timeout=5)
+        return answer.channel_order
+
     async def close(self, request_no: str) -> Any:
         request = m.CloseChannelOrderRequest(request_id=str(uuid.uuid4()), request_no=request_no)
         answer = await self.stub.CloseChannelOrder(request, metadata=self.metadata, timeout=5)
@@ -242,6 +268,15 @@ async def until(probe: Callable[[], Awaitable[Any]]) -> Any:
         await asyncio.sleep(0.02)
 
 
+def name_of(order: Any) -> str:
+    """The order's state, without its prefix."""
+    return str(State.Name(order.state)).removeprefix("CHANNEL_ORDER_STATE_")
+
+
+def reason_of(error: pytest.ExceptionInfo[grpc.aio.AioRpcError]) -> tuple[grpc.StatusCode, str]:
+    return error.value.code(), str(error.value.details())
+
+
 def callback_of(
     request_no: str, minor: int = 1234, *, callback_id: str = "", txn_id: str = ""
 ) -> bytes:
@@ -262,6 +297,22 @@ def callback_of(
         "resource": resource,
     }
     return json.dumps(body).encode()
+
+
+async def paid_out(sandbox: World, no: str) -> list[Any]:
+    """The payouts of that number in the channel's own book: one or none."""
+    return [p for p in (await sandbox.book())["payouts"] if p["out_payout_no"] == no]
+
+
+async def told(events: Events, *states: str) -> None:
+    """Waits for so many results, then compares their states, in the order of their versions."""
+
+    async def all_came() -> Any:
+        return len(events.orders) >= len(states)
+
+    await until(all_came)
+    orders = sorted(events.orders, key=lambda order: order.version)
+    assert [name_of(order) for order in orders] == list(states)
 
 
 @dataclass

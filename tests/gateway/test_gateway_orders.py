@@ -15,8 +15,6 @@ from payments.gateway.v1 import channel_pb2
 from payments.gateway.v1 import channel_service_pb2 as m
 from payments.type.v1 import context_pb2
 
-from gateway_svc.store import metadata
-from paymesh.db.migrate import differences
 from paymesh.store.postgres import PostgresStore
 from paymesh.wire import time_to
 from tests.gateway.gateway_world import (
@@ -24,28 +22,16 @@ from tests.gateway.gateway_world import (
     Database,
     Events,
     Gateways,
-    State,
     money,
+    name_of,
     new_request_no,
+    reason_of,
     until,
 )
 from tests.sandbox.sandbox_actors import World
 
 READY = channel_pb2.CREDENTIAL_STATE_READY
 PENDING = channel_pb2.CREDENTIAL_STATE_PENDING
-
-
-def name_of(order: Any) -> str:
-    return str(State.Name(order.state)).removeprefix("CHANNEL_ORDER_STATE_")
-
-
-def reason_of(error: pytest.ExceptionInfo[grpc.aio.AioRpcError]) -> tuple[grpc.StatusCode, str]:
-    return error.value.code(), str(error.value.details())
-
-
-def test_the_database_is_what_the_code_declares(migrated: Database) -> None:
-    """The migration leaves no difference to the tables in store.py."""
-    assert differences("gateway", migrated.owner_url, metadata) == []
 
 
 async def test_a_collection_goes_from_prepay_to_a_result_that_is_told_once(

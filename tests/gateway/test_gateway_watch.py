@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway_svc import watch
-from gateway_svc.domain import ChannelOrder, OrderState, OrderView
+from gateway_svc.model import ChannelOrder, OrderState, OrderView
 from gateway_svc.store import ORDERS
 from gateway_svc.watch import Watcher
 from paymesh.errors import Overloaded

@@ -18,12 +18,14 @@ TIME_SCALE = 0.1
 """Every ladder runs ten times as fast: the first query after half a second."""
 
 
-def shop_of(plan: MeshPlan) -> Shop:
+def shop_of(plan: MeshPlan, *, patience_s: float = 20.0) -> Shop:
     return Shop(
         trade_target=plan.target("trade"),
+        pay_target=plan.target("pay"),
         gateway_target=plan.target("gateway"),
         clearing_target=plan.target("clearing"),
         sandbox_url=plan.sandbox_url,
+        patience_s=patience_s,
     )
 
 

@@ -22,7 +22,8 @@ from payments.trade.v1 import trade_pb2, trade_service_pb2
 from payments.type.v1 import context_pb2, money_pb2, tool_pb2
 
 from paymesh.channel import open_channel
-from paymesh.cli.shop import Shop, request_id
+from paymesh.cli.asking import request_id
+from paymesh.cli.shop import Shop
 from paymesh.launch.mesh import MeshPlan
 from paymesh.signing import Signer
 from paymesh.wire import call_context_of

@@ -20,7 +20,8 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 from payments.trade.v1 import trade_service_pb2, trade_service_pb2_grpc
 
 from paymesh.app import App
-from paymesh.cli.shop import Shop, eventually
+from paymesh.cli.asking import eventually
+from paymesh.cli.shop import Shop
 from paymesh.ids import new_id
 from paymesh.launch.mesh import Mesh, MeshPlan
 from paymesh.server import Server

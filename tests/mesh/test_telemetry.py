@@ -21,7 +21,8 @@ from paymesh import telemetry
 from paymesh.app import App
 from paymesh.bus.rabbitmq import RabbitBus
 from paymesh.bus.topology import Topology
-from paymesh.cli.shop import Shop, eventually, request_id
+from paymesh.cli.asking import eventually, request_id
+from paymesh.cli.shop import Shop
 from paymesh.context import Context
 from paymesh.ids import new_id
 from paymesh.launch.mesh import Mesh, MeshPlan

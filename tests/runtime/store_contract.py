@@ -11,6 +11,7 @@ import pytest
 
 from paymesh.core import Guard
 from paymesh.money import Money
+from paymesh.store.kinds import Family
 from paymesh.store.port import (
     Conflict,
     MessageKey,
@@ -21,9 +22,18 @@ from paymesh.store.port import (
     StoredAnswer,
     Writes,
 )
-from tests.runtime.world import attempt, new_trade_id, stored_event, trade, trade_of, view_of
+from tests.runtime.world import (
+    attempt,
+    merchant,
+    new_trade_id,
+    stored_event,
+    trade,
+    trade_of,
+    view_of,
+)
+from trade_svc.merchants import MerchantView
 from trade_svc.model import AttemptState, Trade, TradeState, TradeView
-from trade_svc.store import ATTEMPT, TRADE, TRADES
+from trade_svc.store import ATTEMPT, MERCHANTS, TRADE, TRADES
 
 REQUEST = RequestKey("CreateTrade:mer_1", "0190a8e6-0000-7000-8000-000000000001")
 ANSWER = StoredAnswer(b"hash", True, b"body\x00")
@@ -57,6 +67,30 @@ class StoreContract:
             loaded = await transaction.read(TRADES, Reads(keys=[missing, there.id]))
         assert loaded.states == {there.id: TradeView(there, (of,)), missing: TradeView(None)}
         assert abs(loaded.at - datetime.now(UTC)) < timedelta(seconds=5)
+
+    async def test_a_family_reads_and_writes_rows_of_several_kinds_in_one_transaction(
+        self, store: Store
+    ) -> None:
+        """Each key by its prefix; a conflict of one kind undoes the other's rows, too."""
+        family = Family("both", {"trd": TRADES, "mer": MERCHANTS})
+        one, shop = trade(), merchant()
+        async with store.transaction() as transaction:
+            loaded = await transaction.read(family, Reads(keys=[shop.id, one.id]))
+            assert loaded.states == {one.id: TradeView(None), shop.id: MerchantView(None)}
+            await transaction.commit(Writes(inserts={TRADE: [one], MERCHANTS.root: [shop]}))
+        states = {one.id: TradeView(one), shop.id: MerchantView(shop)}
+        assert await store.load(family, [one.id, shop.id]) == states
+        lost = replace(shop, version=8)
+        with pytest.raises(Conflict):
+            await write(
+                store,
+                updates={TRADE: [(replace(one, version=2), 1)], MERCHANTS.root: [(lost, 7)]},
+            )
+        assert await store.load(family, [one.id, shop.id]) == states
+        changed = [kind for state in states.values() for kind, _ in family.rows(state)]
+        assert changed == [TRADE, MERCHANTS.root]
+        with pytest.raises(LookupError):
+            await store.load(family, ["pay_1"])
 
     async def test_what_was_inserted_is_loaded_as_it_was(self, store: Store) -> None:
         """Money, context, times, absent values, enums and JSON come back equal."""

@@ -97,6 +97,17 @@ def test_a_kill_ends_the_process_at_once_and_leaves_its_line(tmp_path: Path) -> 
     assert log.read_text() == "shell.after_commit kill trade\n"
 
 
+def test_a_running_process_takes_an_order_from_the_folder_once(tmp_path: Path) -> None:
+    """The order is gone when it is taken: who starts again is not armed."""
+    (tmp_path / "trade").write_text("shell.after_commit:1:kill")
+    (tmp_path / "pay").write_text("shell.after_commit:1:kill")
+    code = "failpoint('shell.after_commit'); print('alive')"
+    environment = {"FAILPOINT_DIR": str(tmp_path), "PAYMESH_ROLE": "trade"}
+    assert in_a_process(code, **environment).returncode == -signal.SIGKILL
+    assert [order.name for order in tmp_path.iterdir()] == ["pay"]
+    assert in_a_process(code, **environment).stdout == "alive\n"
+
+
 def test_an_error_is_raised_in_a_process_that_was_told_so_by_its_environment() -> None:
     ended = in_a_process("failpoint('bus.before_publish')", FAILPOINT="bus.before_publish:1:error")
     assert ended.returncode == 1

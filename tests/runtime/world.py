@@ -24,6 +24,7 @@ from paymesh.store.port import Store, StoredEvent
 from paymesh.tools import Tool
 from paymesh.wire import money_to
 from trade_svc import domain, model, wire
+from trade_svc.merchants import Merchant, MerchantState
 from trade_svc.model import (
     Attempt,
     AttemptState,
@@ -237,6 +238,13 @@ def trade(**changes: Any) -> Trade:
         next_action_at=now + timedelta(hours=1),
     )
     return replace(row, **changes)
+
+
+def merchant() -> Merchant:
+    """A row of the merchant table."""
+    id_ = new_id("mer", bucket=BUCKET)
+    state, at = MerchantState.ACTIVE, datetime.now(UTC)
+    return Merchant(id_, CONTEXT, 1, state, "Shop", "", b"sealed", at)
 
 
 def attempt(of: Trade, **changes: Any) -> Attempt:

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from gateway_svc.channels.port import PrepayOrder, RefundOrder
+from gateway_svc.channels.port import PayoutOrder, PrepayOrder, RefundOrder
 from gateway_svc.channels.sandbox import SandboxChannel
 from paymesh.signing import Verifier, generate_key_pair
 from tests.sandbox.sandbox_actors import Keys, Program, Receiver, World
@@ -147,6 +147,24 @@ def new_refund(new_no: Callable[[], str]) -> Callable[..., RefundOrder]:
             amount_minor=amount_minor,
             currency=order.currency,
         )
+
+    return make
+
+
+@pytest.fixture
+def new_payout(new_no: Callable[[], str], receiver: Receiver) -> Callable[..., PayoutOrder]:
+    """A payout of 7.00 CNY; the last four digits of the account say what becomes of it."""
+
+    def make(account_no: str = "62220000009999", **changes: Any) -> PayoutOrder:
+        values: dict[str, Any] = {
+            "payout_no": new_no(),
+            "amount_minor": 700,
+            "currency": "CNY",
+            "account_no": account_no,
+            "account_name": "Li Lei",
+            "notify_url": receiver.url,
+        }
+        return PayoutOrder(**{**values, **changes})
 
     return make
 

@@ -15,13 +15,17 @@ from gateway_svc.channels.port import (
     CallbackKind,
     Channel,
     NativeOutcome,
+    PayoutOrder,
     PrepayOrder,
     RefundOrder,
     Verb,
 )
 from gateway_svc.channels.sandbox_states import (
+    COLLECT_SHAPE,
     EVENTS,
     NATIVE_STATES,
+    PAYOUT_SHAPE,
+    REFUND_SHAPE,
     REFUSALS,
     SHAPES,
     read_answer,
@@ -33,6 +37,14 @@ from paymesh.signing import Signer, Verifier, generate_key_pair, serial_of
 MakeOrder = Callable[..., PrepayOrder]
 N = NativeOutcome
 REFUND = RefundOrder(refund_no="refund1", request_no="order01", amount_minor=1, currency="CNY")
+PAYOUT = PayoutOrder(
+    payout_no="payout1",
+    amount_minor=1,
+    currency="CNY",
+    account_no="62220000000004",  # short of funds, so nothing of it is kept
+    account_name="Li Lei",
+    notify_url="http://127.0.0.1:9/callbacks/sandbox",
+)
 
 CALLS: dict[Verb, Callable[[Channel, PrepayOrder], Any]] = {
     Verb.PREPAY: lambda channel, order: channel.prepay(order),
@@ -40,6 +52,8 @@ CALLS: dict[Verb, Callable[[Channel, PrepayOrder], Any]] = {
     Verb.CLOSE: lambda channel, order: channel.close(order.request_no),
     Verb.REFUND: lambda channel, order: channel.refund(REFUND),
     Verb.QUERY_REFUND: lambda channel, order: channel.query_refund("refund1", "order01"),
+    Verb.PAYOUT: lambda channel, order: channel.payout(PAYOUT),
+    Verb.QUERY_PAYOUT: lambda channel, order: channel.query_payout("payout1"),
 }
 
 
@@ -204,21 +218,29 @@ async def test_calls_at_once_do_not_mix_up_their_answers(
         assert result.channel_credential["prepay_id"] == rows[order.request_no]["prepay_id"]
 
 
+OUTGOING = {"PROCESSING": N.PROCESSING, "SUCCESS": N.SUCCEEDED, "FAILED": N.FAILED}
 STATES_OF_VERB: dict[Verb, dict[str, NativeOutcome]] = {
     Verb.QUERY: {"NOTPAY": N.AWAITING_PAYER, "SUCCESS": N.SUCCEEDED, "CLOSED": N.CLOSED},
     Verb.CLOSE: {"NOTPAY": N.UNKNOWN, "SUCCESS": N.SUCCEEDED, "CLOSED": N.CLOSED},
-    Verb.REFUND: {"PROCESSING": N.PROCESSING, "SUCCESS": N.SUCCEEDED, "FAILED": N.FAILED},
-    Verb.QUERY_REFUND: {"PROCESSING": N.PROCESSING, "SUCCESS": N.SUCCEEDED, "FAILED": N.FAILED},
+    Verb.REFUND: OUTGOING,
+    Verb.QUERY_REFUND: OUTGOING,
+    Verb.PAYOUT: {**OUTGOING, "BOUNCED": N.BOUNCED},
+    Verb.QUERY_PAYOUT: {**OUTGOING, "BOUNCED": N.BOUNCED},
+}
+STATES_OF_SHAPE = {
+    COLLECT_SHAPE: domain.OrderState,
+    REFUND_SHAPE: domain.RefundState,
+    PAYOUT_SHAPE: domain.PayoutState,
 }
 
 
 @pytest.mark.parametrize("verb", STATES_OF_VERB)
 def test_each_native_state_means_one_thing_for_each_verb(verb: Verb) -> None:
     """Every state that the channel has, and some that it has not: those are UNKNOWN."""
-    native = domain.OrderState if SHAPES[verb].state == "trade_state" else domain.RefundState
+    native = STATES_OF_SHAPE[SHAPES[verb]]
     assert set(STATES_OF_VERB[verb]) == {state.value for state in native}
     strange = dict.fromkeys(["", "success", "REVOKED", "BOUNCED", None], N.UNKNOWN)
-    for state, outcome in {**STATES_OF_VERB[verb], **strange}.items():
+    for state, outcome in {**strange, **STATES_OF_VERB[verb]}.items():
         body = {
             SHAPES[verb].number: "number1",
             SHAPES[verb].state: state,
@@ -253,9 +275,10 @@ DEFINITE = {
         "ORDER_NOT_PAID",
         "REFUND_EXCEEDS",
         "REFUND_LIMIT",
-        "NOT_ENOUGH",
     },
     Verb.QUERY_REFUND: set(),
+    Verb.PAYOUT: {"INVALID_REQUEST"},
+    Verb.QUERY_PAYOUT: set(),
 }
 
 
@@ -267,6 +290,13 @@ def test_only_a_definite_refusal_is_failed(verb: Verb) -> None:
     assert failed == DEFINITE[verb]
 
 
+@pytest.mark.parametrize("verb", Verb)
+def test_only_what_sends_our_money_can_wait_for_it(verb: Verb) -> None:
+    """NOT_ENOUGH is no failure: nothing was kept, and there may be money tomorrow."""
+    waits = refusal(verb, "NOT_ENOUGH").state is N.WAITING_FUNDS
+    assert waits == (verb in {Verb.REFUND, Verb.PAYOUT})
+
+
 def test_every_event_says_what_its_state_says() -> None:
     """The channel's events, each to a kind and an outcome."""
     assert {name: (event.kind, event.outcome) for name, event in EVENTS.items()} == {
@@ -275,5 +305,5 @@ def test_every_event_says_what_its_state_says() -> None:
         "REFUND.FAILED": (CallbackKind.REFUND, N.FAILED),
         "PAYOUT.SUCCESS": (CallbackKind.PAYOUT, N.SUCCEEDED),
         "PAYOUT.FAILED": (CallbackKind.PAYOUT, N.FAILED),
-        "PAYOUT.BOUNCED": (CallbackKind.PAYOUT, N.FAILED),
+        "PAYOUT.BOUNCED": (CallbackKind.PAYOUT, N.BOUNCED),
     }

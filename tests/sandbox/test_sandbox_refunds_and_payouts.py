@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,12 +15,14 @@ from gateway_svc.channels.port import (
     Channel,
     ChannelResult,
     NativeOutcome,
+    PayoutOrder,
     PrepayOrder,
     RefundOrder,
 )
 
 MakeOrder = Callable[..., PrepayOrder]
 MakeRefund = Callable[..., RefundOrder]
+MakePayout = Callable[..., PayoutOrder]
 
 
 @pytest.fixture
@@ -154,7 +157,7 @@ async def test_a_refund_without_funds_is_refused_and_may_be_sent_again(
     await world.faults(next={"refund": {"short": 1, "sync": 1}})
     refund = new_refund(paid_order, 5)
     short = await channel.refund(refund)
-    assert (short.state, short.reason) == (NativeOutcome.FAILED, "NOT_ENOUGH")
+    assert (short.state, short.reason) == (NativeOutcome.WAITING_FUNDS, "NOT_ENOUGH")
     assert (await channel.refund(refund)).state is NativeOutcome.SUCCEEDED
 
 
@@ -230,3 +233,81 @@ async def test_a_payout_is_idempotent_and_its_refusals_are_definite(
     assert (answer.status, answer.body["code"]) == (403, "NOT_ENOUGH")
     answer = await world.signed("GET", f"/v1/payouts/{short['out_payout_no']}")
     assert (answer.status, answer.body["code"]) == (404, "PAYOUT_NOT_EXIST")
+
+
+async def paid_out(channel: Channel, payout: PayoutOrder, state: NativeOutcome) -> ChannelResult:
+    """The payout once the channel says that it is in that state."""
+    async with asyncio.timeout(3):
+        while True:
+            result = await channel.query_payout(payout.payout_no)
+            if result.state is state:
+                return result
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("account", "end", "reason"),
+    [
+        ("62220000009999", NativeOutcome.SUCCEEDED, ""),
+        ("62220000000001", NativeOutcome.FAILED, "ACCOUNT_INVALID"),
+        ("62220000000003", NativeOutcome.BOUNCED, "ACCOUNT_INVALID"),
+    ],
+)
+async def test_the_adapter_sees_how_a_payout_ends(
+    channel: Channel,
+    receiver: Any,
+    new_payout: MakePayout,
+    account: str,
+    end: NativeOutcome,
+    reason: str,
+) -> None:
+    """PROCESSING at first; the last callback says what the query says."""
+    payout = new_payout(account)
+    assert (await channel.payout(payout)).state is NativeOutcome.PROCESSING
+    result = await paid_out(channel, payout, end)
+    assert (result.amount_minor, result.currency, result.reason) == (700, "CNY", reason)
+    await receiver.wait_for(2 if end is NativeOutcome.BOUNCED else 1)
+    callback = channel.verify_callback(*receiver.tries[-1], int(time.time()))
+    assert (callback.kind, callback.result) == (CallbackKind.PAYOUT, result)
+
+
+async def test_the_same_payout_again_is_one_payout(
+    world: Any, channel: Channel, new_payout: MakePayout
+) -> None:
+    """Five at once and one later; to another account or of another amount it is a mismatch."""
+    payout = new_payout()
+    results = await asyncio.gather(*(channel.payout(payout) for _ in range(5)))
+    await paid_out(channel, payout, NativeOutcome.SUCCEEDED)
+    results.append(await channel.payout(payout))
+    assert len({result.channel_txn_id for result in results}) == 1
+    for other in (replace(payout, account_no="62220000008888"), replace(payout, amount_minor=1)):
+        result = await channel.payout(other)
+        assert (result.state, result.reason) == (NativeOutcome.UNKNOWN, "PAYOUT_MISMATCH")
+    rows = (await world.book())["payouts"]
+    assert [r["amount"] for r in rows if r["out_payout_no"] == payout.payout_no] == [700]
+
+
+async def test_a_payout_without_funds_waits_for_them_and_may_be_sent_again(
+    world: Any, channel: Channel, new_payout: MakePayout
+) -> None:
+    """NOT_ENOUGH keeps nothing, so the number is not even known."""
+    await world.faults(next={"payout": {"short": 1, "sync": 1}})
+    payout = new_payout()
+    short = await channel.payout(payout)
+    assert (short.state, short.reason) == (NativeOutcome.WAITING_FUNDS, "NOT_ENOUGH")
+    assert (await channel.query_payout(payout.payout_no)).state is NativeOutcome.NOT_FOUND
+    assert (await channel.payout(payout)).state is NativeOutcome.SUCCEEDED
+
+
+async def test_a_payout_to_an_account_that_cannot_be_is_refused_for_good(
+    channel: Channel, new_payout: MakePayout
+) -> None:
+    """The channel reads 34 letters and digits at most."""
+    result = await channel.payout(new_payout("6" * 64))
+    assert (result.state, result.reason) == (NativeOutcome.FAILED, "INVALID_REQUEST")
+
+
+def test_a_payouts_payee_is_not_shown_where_it_is_printed(new_payout: MakePayout) -> None:
+    payout = new_payout()
+    assert payout.account_no not in repr(payout)
+    assert payout.account_name not in repr(payout)

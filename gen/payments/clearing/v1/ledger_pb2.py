@@ -24,24 +24,31 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
+from payments.type.v1 import account_pb2 as payments_dot_type_dot_v1_dot_account__pb2
 from payments.type.v1 import money_pb2 as payments_dot_type_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!payments/clearing/v1/ledger.proto\x12\x14payments.clearing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\x1a\x1cpayments/type/v1/money.proto\"\x87\x02\n\x07\x41\x63\x63ount\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x18\n\x07subject\x18\x02 \x01(\tR\x07subject\x12\x14\n\x05owner\x18\x03 \x01(\tR\x05owner\x12#\n\rcurrency_code\x18\x04 \x01(\tR\x0c\x63urrencyCode\x12;\n\x06status\x18\x05 \x01(\x0e\x32#.payments.clearing.v1.AccountStatusR\x06status\x12\x31\n\x07\x62\x61lance\x18\x06 \x01(\x0b\x32\x17.payments.type.v1.MoneyR\x07\x62\x61lance\x12\x18\n\x07version\x18\x07 \x01(\x03R\x07version\"\xbb\x01\n\x05\x45ntry\x12\x18\n\x07subject\x18\x01 \x01(\tR\x07subject\x12\x14\n\x05owner\x18\x02 \x01(\tR\x05owner\x12\x33\n\x04side\x18\x03 \x01(\x0e\x32\x1f.payments.clearing.v1.EntrySideR\x04side\x12/\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x17.payments.type.v1.MoneyR\x06\x61mount\x12\x1c\n\treference\x18\x05 \x01(\tR\treference\"\xb7\x02\n\x07Journal\x12\x1d\n\njournal_id\x18\x01 \x01(\tR\tjournalId\x12\x1d\n\nevent_type\x18\x02 \x01(\tR\teventType\x12!\n\x0c\x62usiness_key\x18\x03 \x01(\tR\x0b\x62usinessKey\x12\x1f\n\x0b\x62usiness_id\x18\x04 \x01(\tR\nbusinessId\x12\x35\n\x07\x65ntries\x18\x05 \x03(\x0b\x32\x1b.payments.clearing.v1.EntryR\x07\x65ntries\x12:\n\x0f\x61\x63\x63ounting_date\x18\x06 \x01(\x0b\x32\x11.google.type.DateR\x0e\x61\x63\x63ountingDate\x12\x37\n\tpost_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08postTime*T\n\tEntrySide\x12\x1a\n\x16\x45NTRY_SIDE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x45NTRY_SIDE_DEBIT\x10\x01\x12\x15\n\x11\x45NTRY_SIDE_CREDIT\x10\x02*c\n\rAccountStatus\x12\x1e\n\x1a\x41\x43\x43OUNT_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41\x43\x43OUNT_STATUS_OPEN\x10\x01\x12\x19\n\x15\x41\x43\x43OUNT_STATUS_CLOSED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!payments/clearing/v1/ledger.proto\x12\x14payments.clearing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\x1a\x1epayments/type/v1/account.proto\x1a\x1cpayments/type/v1/money.proto\"\xeb\x02\n\x07\x41\x63\x63ount\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x18\n\x07subject\x18\x02 \x01(\tR\x07subject\x12\x14\n\x05owner\x18\x03 \x01(\tR\x05owner\x12#\n\rcurrency_code\x18\x04 \x01(\tR\x0c\x63urrencyCode\x12;\n\x06status\x18\x05 \x01(\x0e\x32#.payments.clearing.v1.AccountStatusR\x06status\x12\x31\n\x07\x62\x61lance\x18\x06 \x01(\x0b\x32\x17.payments.type.v1.MoneyR\x07\x62\x61lance\x12\x18\n\x07version\x18\x07 \x01(\x03R\x07version\x12+\n\x04held\x18\x08 \x01(\x0b\x32\x17.payments.type.v1.MoneyR\x04held\x12\x35\n\tavailable\x18\t \x01(\x0b\x32\x17.payments.type.v1.MoneyR\tavailable\"\xbb\x01\n\x05\x45ntry\x12\x18\n\x07subject\x18\x01 \x01(\tR\x07subject\x12\x14\n\x05owner\x18\x02 \x01(\tR\x05owner\x12\x33\n\x04side\x18\x03 \x01(\x0e\x32\x1f.payments.clearing.v1.EntrySideR\x04side\x12/\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x17.payments.type.v1.MoneyR\x06\x61mount\x12\x1c\n\treference\x18\x05 \x01(\tR\treference\"\xb7\x02\n\x07Journal\x12\x1d\n\njournal_id\x18\x01 \x01(\tR\tjournalId\x12\x1d\n\nevent_type\x18\x02 \x01(\tR\teventType\x12!\n\x0c\x62usiness_key\x18\x03 \x01(\tR\x0b\x62usinessKey\x12\x1f\n\x0b\x62usiness_id\x18\x04 \x01(\tR\nbusinessId\x12\x35\n\x07\x65ntries\x18\x05 \x03(\x0b\x32\x1b.payments.clearing.v1.EntryR\x07\x65ntries\x12:\n\x0f\x61\x63\x63ounting_date\x18\x06 \x01(\x0b\x32\x11.google.type.DateR\x0e\x61\x63\x63ountingDate\x12\x37\n\tpost_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08postTime\"\x96\x02\n\x04Hold\x12\x17\n\x07hold_id\x18\x01 \x01(\tR\x06holdId\x12\x1f\n\x0b\x62usiness_id\x18\x02 \x01(\tR\nbusinessId\x12\x35\n\x05state\x18\x03 \x01(\x0e\x32\x1f.payments.clearing.v1.HoldStateR\x05state\x12/\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x17.payments.type.v1.MoneyR\x06\x61mount\x12\x34\n\x05parts\x18\x05 \x03(\x0b\x32\x1e.payments.clearing.v1.HoldPartR\x05parts\x12\x1c\n\treference\x18\x06 \x01(\tR\treference\x12\x18\n\x07version\x18\x07 \x01(\x03R\x07version\"\xd5\x01\n\x08HoldPart\x12\x36\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1c.payments.type.v1.AccountRefR\x07\x61\x63\x63ount\x12+\n\x04held\x18\x02 \x01(\x0b\x32\x17.payments.type.v1.MoneyR\x04held\x12/\n\x06posted\x18\x03 \x01(\x0b\x32\x17.payments.type.v1.MoneyR\x06posted\x12\x33\n\x08released\x18\x04 \x01(\x0b\x32\x17.payments.type.v1.MoneyR\x08released*T\n\tEntrySide\x12\x1a\n\x16\x45NTRY_SIDE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x45NTRY_SIDE_DEBIT\x10\x01\x12\x15\n\x11\x45NTRY_SIDE_CREDIT\x10\x02*c\n\rAccountStatus\x12\x1e\n\x1a\x41\x43\x43OUNT_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41\x43\x43OUNT_STATUS_OPEN\x10\x01\x12\x19\n\x15\x41\x43\x43OUNT_STATUS_CLOSED\x10\x02*l\n\tHoldState\x12\x1a\n\x16HOLD_STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fHOLD_STATE_HELD\x10\x01\x12\x15\n\x11HOLD_STATE_POSTED\x10\x02\x12\x17\n\x13HOLD_STATE_RELEASED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'payments.clearing.v1.ledger_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ENTRYSIDE']._serialized_start=916
-  _globals['_ENTRYSIDE']._serialized_end=1000
-  _globals['_ACCOUNTSTATUS']._serialized_start=1002
-  _globals['_ACCOUNTSTATUS']._serialized_end=1101
-  _globals['_ACCOUNT']._serialized_start=147
-  _globals['_ACCOUNT']._serialized_end=410
-  _globals['_ENTRY']._serialized_start=413
-  _globals['_ENTRY']._serialized_end=600
-  _globals['_JOURNAL']._serialized_start=603
-  _globals['_JOURNAL']._serialized_end=914
+  _globals['_ENTRYSIDE']._serialized_start=1545
+  _globals['_ENTRYSIDE']._serialized_end=1629
+  _globals['_ACCOUNTSTATUS']._serialized_start=1631
+  _globals['_ACCOUNTSTATUS']._serialized_end=1730
+  _globals['_HOLDSTATE']._serialized_start=1732
+  _globals['_HOLDSTATE']._serialized_end=1840
+  _globals['_ACCOUNT']._serialized_start=179
+  _globals['_ACCOUNT']._serialized_end=542
+  _globals['_ENTRY']._serialized_start=545
+  _globals['_ENTRY']._serialized_end=732
+  _globals['_JOURNAL']._serialized_start=735
+  _globals['_JOURNAL']._serialized_end=1046
+  _globals['_HOLD']._serialized_start=1049
+  _globals['_HOLD']._serialized_end=1327
+  _globals['_HOLDPART']._serialized_start=1330
+  _globals['_HOLDPART']._serialized_end=1543
 # @@protoc_insertion_point(module_scope)

@@ -1,7 +1,9 @@
 from buf.validate import validate_pb2 as _validate_pb2
 from google.rpc import status_pb2 as _status_pb2
 from payments.clearing.v1 import ledger_pb2 as _ledger_pb2
+from payments.type.v1 import account_pb2 as _account_pb2
 from payments.type.v1 import context_pb2 as _context_pb2
+from payments.type.v1 import money_pb2 as _money_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -83,3 +85,119 @@ class ListJournalsResponse(_message.Message):
     journals: _containers.RepeatedCompositeFieldContainer[_ledger_pb2.Journal]
     next_page_token: str
     def __init__(self, journals: _Optional[_Iterable[_Union[_ledger_pb2.Journal, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class PlaceHoldRequest(_message.Message):
+    __slots__ = ("request_id", "hold_id", "amount", "sources", "reference", "after")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    HOLD_ID_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    hold_id: str
+    amount: _money_pb2.Money
+    sources: _containers.RepeatedCompositeFieldContainer[_account_pb2.AccountRef]
+    reference: str
+    after: JournalName
+    def __init__(self, request_id: _Optional[str] = ..., hold_id: _Optional[str] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., sources: _Optional[_Iterable[_Union[_account_pb2.AccountRef, _Mapping]]] = ..., reference: _Optional[str] = ..., after: _Optional[_Union[JournalName, _Mapping]] = ...) -> None: ...
+
+class JournalName(_message.Message):
+    __slots__ = ("event_type", "business_key")
+    EVENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    BUSINESS_KEY_FIELD_NUMBER: _ClassVar[int]
+    event_type: str
+    business_key: str
+    def __init__(self, event_type: _Optional[str] = ..., business_key: _Optional[str] = ...) -> None: ...
+
+class PlaceHoldResponse(_message.Message):
+    __slots__ = ("hold",)
+    HOLD_FIELD_NUMBER: _ClassVar[int]
+    hold: _ledger_pb2.Hold
+    def __init__(self, hold: _Optional[_Union[_ledger_pb2.Hold, _Mapping]] = ...) -> None: ...
+
+class BatchPlaceHoldsRequest(_message.Message):
+    __slots__ = ("items",)
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[BatchPlaceHoldsItem]
+    def __init__(self, items: _Optional[_Iterable[_Union[BatchPlaceHoldsItem, _Mapping]]] = ...) -> None: ...
+
+class BatchPlaceHoldsItem(_message.Message):
+    __slots__ = ("call_context", "request")
+    CALL_CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    call_context: _context_pb2.CallContext
+    request: PlaceHoldRequest
+    def __init__(self, call_context: _Optional[_Union[_context_pb2.CallContext, _Mapping]] = ..., request: _Optional[_Union[PlaceHoldRequest, _Mapping]] = ...) -> None: ...
+
+class BatchPlaceHoldsResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[BatchPlaceHoldsResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[BatchPlaceHoldsResult, _Mapping]]] = ...) -> None: ...
+
+class BatchPlaceHoldsResult(_message.Message):
+    __slots__ = ("error", "response")
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    error: _status_pb2.Status
+    response: PlaceHoldResponse
+    def __init__(self, error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., response: _Optional[_Union[PlaceHoldResponse, _Mapping]] = ...) -> None: ...
+
+class ReleaseHoldRequest(_message.Message):
+    __slots__ = ("request_id", "hold_id", "sources", "currency_code")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    HOLD_ID_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
+    CURRENCY_CODE_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    hold_id: str
+    sources: _containers.RepeatedCompositeFieldContainer[_account_pb2.AccountRef]
+    currency_code: str
+    def __init__(self, request_id: _Optional[str] = ..., hold_id: _Optional[str] = ..., sources: _Optional[_Iterable[_Union[_account_pb2.AccountRef, _Mapping]]] = ..., currency_code: _Optional[str] = ...) -> None: ...
+
+class ReleaseHoldResponse(_message.Message):
+    __slots__ = ("hold",)
+    HOLD_FIELD_NUMBER: _ClassVar[int]
+    hold: _ledger_pb2.Hold
+    def __init__(self, hold: _Optional[_Union[_ledger_pb2.Hold, _Mapping]] = ...) -> None: ...
+
+class BatchReleaseHoldsRequest(_message.Message):
+    __slots__ = ("items",)
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[BatchReleaseHoldsItem]
+    def __init__(self, items: _Optional[_Iterable[_Union[BatchReleaseHoldsItem, _Mapping]]] = ...) -> None: ...
+
+class BatchReleaseHoldsItem(_message.Message):
+    __slots__ = ("call_context", "request")
+    CALL_CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    call_context: _context_pb2.CallContext
+    request: ReleaseHoldRequest
+    def __init__(self, call_context: _Optional[_Union[_context_pb2.CallContext, _Mapping]] = ..., request: _Optional[_Union[ReleaseHoldRequest, _Mapping]] = ...) -> None: ...
+
+class BatchReleaseHoldsResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[BatchReleaseHoldsResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[BatchReleaseHoldsResult, _Mapping]]] = ...) -> None: ...
+
+class BatchReleaseHoldsResult(_message.Message):
+    __slots__ = ("error", "response")
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    error: _status_pb2.Status
+    response: ReleaseHoldResponse
+    def __init__(self, error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., response: _Optional[_Union[ReleaseHoldResponse, _Mapping]] = ...) -> None: ...
+
+class GetHoldRequest(_message.Message):
+    __slots__ = ("hold_id",)
+    HOLD_ID_FIELD_NUMBER: _ClassVar[int]
+    hold_id: str
+    def __init__(self, hold_id: _Optional[str] = ...) -> None: ...
+
+class GetHoldResponse(_message.Message):
+    __slots__ = ("hold",)
+    HOLD_FIELD_NUMBER: _ClassVar[int]
+    hold: _ledger_pb2.Hold
+    def __init__(self, hold: _Optional[_Union[_ledger_pb2.Hold, _Mapping]] = ...) -> None: ...

@@ -40,6 +40,31 @@ class LedgerServiceStub:
                 request_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.PostJournalsRequest.SerializeToString,
                 response_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.PostJournalsResponse.FromString,
                 _registered_method=True)
+        self.PlaceHold = channel.unary_unary(
+                '/payments.clearing.v1.LedgerService/PlaceHold',
+                request_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.PlaceHoldRequest.SerializeToString,
+                response_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.PlaceHoldResponse.FromString,
+                _registered_method=True)
+        self.BatchPlaceHolds = channel.unary_unary(
+                '/payments.clearing.v1.LedgerService/BatchPlaceHolds',
+                request_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.BatchPlaceHoldsRequest.SerializeToString,
+                response_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.BatchPlaceHoldsResponse.FromString,
+                _registered_method=True)
+        self.ReleaseHold = channel.unary_unary(
+                '/payments.clearing.v1.LedgerService/ReleaseHold',
+                request_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.ReleaseHoldRequest.SerializeToString,
+                response_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.ReleaseHoldResponse.FromString,
+                _registered_method=True)
+        self.BatchReleaseHolds = channel.unary_unary(
+                '/payments.clearing.v1.LedgerService/BatchReleaseHolds',
+                request_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.BatchReleaseHoldsRequest.SerializeToString,
+                response_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.BatchReleaseHoldsResponse.FromString,
+                _registered_method=True)
+        self.GetHold = channel.unary_unary(
+                '/payments.clearing.v1.LedgerService/GetHold',
+                request_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetHoldRequest.SerializeToString,
+                response_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetHoldResponse.FromString,
+                _registered_method=True)
         self.GetAccount = channel.unary_unary(
                 '/payments.clearing.v1.LedgerService/GetAccount',
                 request_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetAccountRequest.SerializeToString,
@@ -58,6 +83,41 @@ class LedgerServiceServicer:
 
     def PostJournals(self, request, context):
         """Posts up to 1,000 journals; each item has its own verdict, neighbours post.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlaceHold(self, request, context):
+        """Holds money on accounts, exactly or not at all: what is held nobody else can spend.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchPlaceHolds(self, request, context):
+        """PlaceHold for up to 1000 items, each with a result of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseHold(self, request, context):
+        """Lets go of what of a hold has not been posted. Releasing twice is the same.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchReleaseHolds(self, request, context):
+        """ReleaseHold for up to 1000 items, each with a result of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetHold(self, request, context):
+        """Reads a hold.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -84,6 +144,31 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.PostJournals,
                     request_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.PostJournalsRequest.FromString,
                     response_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.PostJournalsResponse.SerializeToString,
+            ),
+            'PlaceHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlaceHold,
+                    request_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.PlaceHoldRequest.FromString,
+                    response_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.PlaceHoldResponse.SerializeToString,
+            ),
+            'BatchPlaceHolds': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchPlaceHolds,
+                    request_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.BatchPlaceHoldsRequest.FromString,
+                    response_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.BatchPlaceHoldsResponse.SerializeToString,
+            ),
+            'ReleaseHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseHold,
+                    request_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.ReleaseHoldRequest.FromString,
+                    response_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.ReleaseHoldResponse.SerializeToString,
+            ),
+            'BatchReleaseHolds': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchReleaseHolds,
+                    request_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.BatchReleaseHoldsRequest.FromString,
+                    response_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.BatchReleaseHoldsResponse.SerializeToString,
+            ),
+            'GetHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHold,
+                    request_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetHoldRequest.FromString,
+                    response_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetHoldResponse.SerializeToString,
             ),
             'GetAccount': grpc.unary_unary_rpc_method_handler(
                     servicer.GetAccount,
@@ -124,6 +209,141 @@ class LedgerService:
             '/payments.clearing.v1.LedgerService/PostJournals',
             payments_dot_clearing_dot_v1_dot_ledger__service__pb2.PostJournalsRequest.SerializeToString,
             payments_dot_clearing_dot_v1_dot_ledger__service__pb2.PostJournalsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlaceHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payments.clearing.v1.LedgerService/PlaceHold',
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.PlaceHoldRequest.SerializeToString,
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.PlaceHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchPlaceHolds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payments.clearing.v1.LedgerService/BatchPlaceHolds',
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.BatchPlaceHoldsRequest.SerializeToString,
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.BatchPlaceHoldsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payments.clearing.v1.LedgerService/ReleaseHold',
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.ReleaseHoldRequest.SerializeToString,
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.ReleaseHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchReleaseHolds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payments.clearing.v1.LedgerService/BatchReleaseHolds',
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.BatchReleaseHoldsRequest.SerializeToString,
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.BatchReleaseHoldsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payments.clearing.v1.LedgerService/GetHold',
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetHoldRequest.SerializeToString,
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetHoldResponse.FromString,
             options,
             channel_credentials,
             insecure,

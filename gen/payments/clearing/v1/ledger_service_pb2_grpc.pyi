@@ -35,6 +35,16 @@ class LedgerServiceStub:
     def __new__(cls, channel: _aio.Channel) -> LedgerServiceAsyncStub: ...
     PostJournals: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.PostJournalsRequest, _ledger_service_pb2.PostJournalsResponse]
     """Posts up to 1,000 journals; each item has its own verdict, neighbours post."""
+    PlaceHold: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.PlaceHoldRequest, _ledger_service_pb2.PlaceHoldResponse]
+    """Holds money on accounts, exactly or not at all: what is held nobody else can spend."""
+    BatchPlaceHolds: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.BatchPlaceHoldsRequest, _ledger_service_pb2.BatchPlaceHoldsResponse]
+    """PlaceHold for up to 1000 items, each with a result of its own."""
+    ReleaseHold: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ReleaseHoldRequest, _ledger_service_pb2.ReleaseHoldResponse]
+    """Lets go of what of a hold has not been posted. Releasing twice is the same."""
+    BatchReleaseHolds: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.BatchReleaseHoldsRequest, _ledger_service_pb2.BatchReleaseHoldsResponse]
+    """ReleaseHold for up to 1000 items, each with a result of its own."""
+    GetHold: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetHoldRequest, _ledger_service_pb2.GetHoldResponse]
+    """Reads a hold."""
     GetAccount: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetAccountRequest, _ledger_service_pb2.GetAccountResponse]
     """Reads an account with its balance."""
     ListJournals: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ListJournalsRequest, _ledger_service_pb2.ListJournalsResponse]
@@ -47,6 +57,16 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     PostJournals: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.PostJournalsRequest, _ledger_service_pb2.PostJournalsResponse]  # type: ignore[assignment]
     """Posts up to 1,000 journals; each item has its own verdict, neighbours post."""
+    PlaceHold: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.PlaceHoldRequest, _ledger_service_pb2.PlaceHoldResponse]  # type: ignore[assignment]
+    """Holds money on accounts, exactly or not at all: what is held nobody else can spend."""
+    BatchPlaceHolds: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.BatchPlaceHoldsRequest, _ledger_service_pb2.BatchPlaceHoldsResponse]  # type: ignore[assignment]
+    """PlaceHold for up to 1000 items, each with a result of its own."""
+    ReleaseHold: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ReleaseHoldRequest, _ledger_service_pb2.ReleaseHoldResponse]  # type: ignore[assignment]
+    """Lets go of what of a hold has not been posted. Releasing twice is the same."""
+    BatchReleaseHolds: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.BatchReleaseHoldsRequest, _ledger_service_pb2.BatchReleaseHoldsResponse]  # type: ignore[assignment]
+    """ReleaseHold for up to 1000 items, each with a result of its own."""
+    GetHold: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.GetHoldRequest, _ledger_service_pb2.GetHoldResponse]  # type: ignore[assignment]
+    """Reads a hold."""
     GetAccount: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.GetAccountRequest, _ledger_service_pb2.GetAccountResponse]  # type: ignore[assignment]
     """Reads an account with its balance."""
     ListJournals: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ListJournalsRequest, _ledger_service_pb2.ListJournalsResponse]  # type: ignore[assignment]
@@ -62,6 +82,46 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.PostJournalsResponse, _abc.Awaitable[_ledger_service_pb2.PostJournalsResponse]]:
         """Posts up to 1,000 journals; each item has its own verdict, neighbours post."""
+
+    @_abc_1.abstractmethod
+    def PlaceHold(
+        self,
+        request: _ledger_service_pb2.PlaceHoldRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.PlaceHoldResponse, _abc.Awaitable[_ledger_service_pb2.PlaceHoldResponse]]:
+        """Holds money on accounts, exactly or not at all: what is held nobody else can spend."""
+
+    @_abc_1.abstractmethod
+    def BatchPlaceHolds(
+        self,
+        request: _ledger_service_pb2.BatchPlaceHoldsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.BatchPlaceHoldsResponse, _abc.Awaitable[_ledger_service_pb2.BatchPlaceHoldsResponse]]:
+        """PlaceHold for up to 1000 items, each with a result of its own."""
+
+    @_abc_1.abstractmethod
+    def ReleaseHold(
+        self,
+        request: _ledger_service_pb2.ReleaseHoldRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.ReleaseHoldResponse, _abc.Awaitable[_ledger_service_pb2.ReleaseHoldResponse]]:
+        """Lets go of what of a hold has not been posted. Releasing twice is the same."""
+
+    @_abc_1.abstractmethod
+    def BatchReleaseHolds(
+        self,
+        request: _ledger_service_pb2.BatchReleaseHoldsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.BatchReleaseHoldsResponse, _abc.Awaitable[_ledger_service_pb2.BatchReleaseHoldsResponse]]:
+        """ReleaseHold for up to 1000 items, each with a result of its own."""
+
+    @_abc_1.abstractmethod
+    def GetHold(
+        self,
+        request: _ledger_service_pb2.GetHoldRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.GetHoldResponse, _abc.Awaitable[_ledger_service_pb2.GetHoldResponse]]:
+        """Reads a hold."""
 
     @_abc_1.abstractmethod
     def GetAccount(

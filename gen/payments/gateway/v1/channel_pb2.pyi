@@ -16,6 +16,7 @@ class ChannelOrderKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CHANNEL_ORDER_KIND_UNSPECIFIED: _ClassVar[ChannelOrderKind]
     CHANNEL_ORDER_KIND_COLLECT: _ClassVar[ChannelOrderKind]
     CHANNEL_ORDER_KIND_REFUND: _ClassVar[ChannelOrderKind]
+    CHANNEL_ORDER_KIND_PAYOUT: _ClassVar[ChannelOrderKind]
 
 class ChannelOrderState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -27,6 +28,7 @@ class ChannelOrderState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CHANNEL_ORDER_STATE_SUCCEEDED: _ClassVar[ChannelOrderState]
     CHANNEL_ORDER_STATE_FAILED: _ClassVar[ChannelOrderState]
     CHANNEL_ORDER_STATE_CLOSED: _ClassVar[ChannelOrderState]
+    CHANNEL_ORDER_STATE_BOUNCED: _ClassVar[ChannelOrderState]
 
 class CredentialState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -38,6 +40,7 @@ class CredentialState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 CHANNEL_ORDER_KIND_UNSPECIFIED: ChannelOrderKind
 CHANNEL_ORDER_KIND_COLLECT: ChannelOrderKind
 CHANNEL_ORDER_KIND_REFUND: ChannelOrderKind
+CHANNEL_ORDER_KIND_PAYOUT: ChannelOrderKind
 CHANNEL_ORDER_STATE_UNSPECIFIED: ChannelOrderState
 CHANNEL_ORDER_STATE_PENDING: ChannelOrderState
 CHANNEL_ORDER_STATE_AWAITING_PAYER: ChannelOrderState
@@ -46,6 +49,7 @@ CHANNEL_ORDER_STATE_CLOSING: ChannelOrderState
 CHANNEL_ORDER_STATE_SUCCEEDED: ChannelOrderState
 CHANNEL_ORDER_STATE_FAILED: ChannelOrderState
 CHANNEL_ORDER_STATE_CLOSED: ChannelOrderState
+CHANNEL_ORDER_STATE_BOUNCED: ChannelOrderState
 CREDENTIAL_STATE_UNSPECIFIED: CredentialState
 CREDENTIAL_STATE_PENDING: CredentialState
 CREDENTIAL_STATE_READY: CredentialState

@@ -158,6 +158,64 @@ class BatchRefundChannelOrdersResult(_message.Message):
     response: RefundChannelOrderResponse
     def __init__(self, error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., response: _Optional[_Union[RefundChannelOrderResponse, _Mapping]] = ...) -> None: ...
 
+class PayoutRequest(_message.Message):
+    __slots__ = ("request_id", "request_no", "channel", "amount", "payee", "reference")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_NO_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    PAYEE_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    request_no: str
+    channel: str
+    amount: _money_pb2.Money
+    payee: Payee
+    reference: str
+    def __init__(self, request_id: _Optional[str] = ..., request_no: _Optional[str] = ..., channel: _Optional[str] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., payee: _Optional[_Union[Payee, _Mapping]] = ..., reference: _Optional[str] = ...) -> None: ...
+
+class Payee(_message.Message):
+    __slots__ = ("account_no", "account_name")
+    ACCOUNT_NO_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_NAME_FIELD_NUMBER: _ClassVar[int]
+    account_no: str
+    account_name: str
+    def __init__(self, account_no: _Optional[str] = ..., account_name: _Optional[str] = ...) -> None: ...
+
+class PayoutResponse(_message.Message):
+    __slots__ = ("channel_order",)
+    CHANNEL_ORDER_FIELD_NUMBER: _ClassVar[int]
+    channel_order: _channel_pb2.ChannelOrder
+    def __init__(self, channel_order: _Optional[_Union[_channel_pb2.ChannelOrder, _Mapping]] = ...) -> None: ...
+
+class BatchPayoutsRequest(_message.Message):
+    __slots__ = ("items",)
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[BatchPayoutsItem]
+    def __init__(self, items: _Optional[_Iterable[_Union[BatchPayoutsItem, _Mapping]]] = ...) -> None: ...
+
+class BatchPayoutsItem(_message.Message):
+    __slots__ = ("call_context", "request")
+    CALL_CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    call_context: _context_pb2.CallContext
+    request: PayoutRequest
+    def __init__(self, call_context: _Optional[_Union[_context_pb2.CallContext, _Mapping]] = ..., request: _Optional[_Union[PayoutRequest, _Mapping]] = ...) -> None: ...
+
+class BatchPayoutsResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[BatchPayoutsResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[BatchPayoutsResult, _Mapping]]] = ...) -> None: ...
+
+class BatchPayoutsResult(_message.Message):
+    __slots__ = ("error", "response")
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    error: _status_pb2.Status
+    response: PayoutResponse
+    def __init__(self, error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., response: _Optional[_Union[PayoutResponse, _Mapping]] = ...) -> None: ...
+
 class GetChannelOrderRequest(_message.Message):
     __slots__ = ("request_no",)
     REQUEST_NO_FIELD_NUMBER: _ClassVar[int]

@@ -65,6 +65,16 @@ class ChannelServiceStub:
                 request_serializer=payments_dot_gateway_dot_v1_dot_channel__service__pb2.BatchRefundChannelOrdersRequest.SerializeToString,
                 response_deserializer=payments_dot_gateway_dot_v1_dot_channel__service__pb2.BatchRefundChannelOrdersResponse.FromString,
                 _registered_method=True)
+        self.Payout = channel.unary_unary(
+                '/payments.gateway.v1.ChannelService/Payout',
+                request_serializer=payments_dot_gateway_dot_v1_dot_channel__service__pb2.PayoutRequest.SerializeToString,
+                response_deserializer=payments_dot_gateway_dot_v1_dot_channel__service__pb2.PayoutResponse.FromString,
+                _registered_method=True)
+        self.BatchPayouts = channel.unary_unary(
+                '/payments.gateway.v1.ChannelService/BatchPayouts',
+                request_serializer=payments_dot_gateway_dot_v1_dot_channel__service__pb2.BatchPayoutsRequest.SerializeToString,
+                response_deserializer=payments_dot_gateway_dot_v1_dot_channel__service__pb2.BatchPayoutsResponse.FromString,
+                _registered_method=True)
         self.GetChannelOrder = channel.unary_unary(
                 '/payments.gateway.v1.ChannelService/GetChannelOrder',
                 request_serializer=payments_dot_gateway_dot_v1_dot_channel__service__pb2.GetChannelOrderRequest.SerializeToString,
@@ -133,6 +143,21 @@ class ChannelServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Payout(self, request, context):
+        """Pays money out to somebody's account. Answered once the order is durable; its end comes as an
+        event, after minutes or days.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchPayouts(self, request, context):
+        """Payout for up to 1000 items, each with a result of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetChannelOrder(self, request, context):
         """Reads what we know of a channel order.
         """
@@ -193,6 +218,16 @@ def add_ChannelServiceServicer_to_server(servicer, server):
                     servicer.BatchRefundChannelOrders,
                     request_deserializer=payments_dot_gateway_dot_v1_dot_channel__service__pb2.BatchRefundChannelOrdersRequest.FromString,
                     response_serializer=payments_dot_gateway_dot_v1_dot_channel__service__pb2.BatchRefundChannelOrdersResponse.SerializeToString,
+            ),
+            'Payout': grpc.unary_unary_rpc_method_handler(
+                    servicer.Payout,
+                    request_deserializer=payments_dot_gateway_dot_v1_dot_channel__service__pb2.PayoutRequest.FromString,
+                    response_serializer=payments_dot_gateway_dot_v1_dot_channel__service__pb2.PayoutResponse.SerializeToString,
+            ),
+            'BatchPayouts': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchPayouts,
+                    request_deserializer=payments_dot_gateway_dot_v1_dot_channel__service__pb2.BatchPayoutsRequest.FromString,
+                    response_serializer=payments_dot_gateway_dot_v1_dot_channel__service__pb2.BatchPayoutsResponse.SerializeToString,
             ),
             'GetChannelOrder': grpc.unary_unary_rpc_method_handler(
                     servicer.GetChannelOrder,
@@ -378,6 +413,60 @@ class ChannelService:
             '/payments.gateway.v1.ChannelService/BatchRefundChannelOrders',
             payments_dot_gateway_dot_v1_dot_channel__service__pb2.BatchRefundChannelOrdersRequest.SerializeToString,
             payments_dot_gateway_dot_v1_dot_channel__service__pb2.BatchRefundChannelOrdersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Payout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payments.gateway.v1.ChannelService/Payout',
+            payments_dot_gateway_dot_v1_dot_channel__service__pb2.PayoutRequest.SerializeToString,
+            payments_dot_gateway_dot_v1_dot_channel__service__pb2.PayoutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchPayouts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payments.gateway.v1.ChannelService/BatchPayouts',
+            payments_dot_gateway_dot_v1_dot_channel__service__pb2.BatchPayoutsRequest.SerializeToString,
+            payments_dot_gateway_dot_v1_dot_channel__service__pb2.BatchPayoutsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,12 @@ class ChannelServiceStub:
     """Gives collected money back through the channel."""
     BatchRefundChannelOrders: _grpc.UnaryUnaryMultiCallable[_channel_service_pb2.BatchRefundChannelOrdersRequest, _channel_service_pb2.BatchRefundChannelOrdersResponse]
     """Up to 1,000 refunds; each item has its own answer."""
+    Payout: _grpc.UnaryUnaryMultiCallable[_channel_service_pb2.PayoutRequest, _channel_service_pb2.PayoutResponse]
+    """Pays money out to somebody's account. Answered once the order is durable; its end comes as an
+    event, after minutes or days.
+    """
+    BatchPayouts: _grpc.UnaryUnaryMultiCallable[_channel_service_pb2.BatchPayoutsRequest, _channel_service_pb2.BatchPayoutsResponse]
+    """Payout for up to 1000 items, each with a result of its own."""
     GetChannelOrder: _grpc.UnaryUnaryMultiCallable[_channel_service_pb2.GetChannelOrderRequest, _channel_service_pb2.GetChannelOrderResponse]
     """Reads what we know of a channel order."""
     BatchGetChannelOrders: _grpc.UnaryUnaryMultiCallable[_channel_service_pb2.BatchGetChannelOrdersRequest, _channel_service_pb2.BatchGetChannelOrdersResponse]
@@ -71,6 +77,12 @@ class ChannelServiceAsyncStub(ChannelServiceStub):
     """Gives collected money back through the channel."""
     BatchRefundChannelOrders: _aio.UnaryUnaryMultiCallable[_channel_service_pb2.BatchRefundChannelOrdersRequest, _channel_service_pb2.BatchRefundChannelOrdersResponse]  # type: ignore[assignment]
     """Up to 1,000 refunds; each item has its own answer."""
+    Payout: _aio.UnaryUnaryMultiCallable[_channel_service_pb2.PayoutRequest, _channel_service_pb2.PayoutResponse]  # type: ignore[assignment]
+    """Pays money out to somebody's account. Answered once the order is durable; its end comes as an
+    event, after minutes or days.
+    """
+    BatchPayouts: _aio.UnaryUnaryMultiCallable[_channel_service_pb2.BatchPayoutsRequest, _channel_service_pb2.BatchPayoutsResponse]  # type: ignore[assignment]
+    """Payout for up to 1000 items, each with a result of its own."""
     GetChannelOrder: _aio.UnaryUnaryMultiCallable[_channel_service_pb2.GetChannelOrderRequest, _channel_service_pb2.GetChannelOrderResponse]  # type: ignore[assignment]
     """Reads what we know of a channel order."""
     BatchGetChannelOrders: _aio.UnaryUnaryMultiCallable[_channel_service_pb2.BatchGetChannelOrdersRequest, _channel_service_pb2.BatchGetChannelOrdersResponse]  # type: ignore[assignment]
@@ -130,6 +142,24 @@ class ChannelServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_channel_service_pb2.BatchRefundChannelOrdersResponse, _abc.Awaitable[_channel_service_pb2.BatchRefundChannelOrdersResponse]]:
         """Up to 1,000 refunds; each item has its own answer."""
+
+    @_abc_1.abstractmethod
+    def Payout(
+        self,
+        request: _channel_service_pb2.PayoutRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_service_pb2.PayoutResponse, _abc.Awaitable[_channel_service_pb2.PayoutResponse]]:
+        """Pays money out to somebody's account. Answered once the order is durable; its end comes as an
+        event, after minutes or days.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchPayouts(
+        self,
+        request: _channel_service_pb2.BatchPayoutsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_service_pb2.BatchPayoutsResponse, _abc.Awaitable[_channel_service_pb2.BatchPayoutsResponse]]:
+        """Payout for up to 1000 items, each with a result of its own."""
 
     @_abc_1.abstractmethod
     def GetChannelOrder(

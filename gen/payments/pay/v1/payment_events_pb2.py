@@ -26,7 +26,7 @@ from payments.pay.v1 import payment_pb2 as payments_dot_pay_dot_v1_dot_payment__
 from payments.type.v1 import instruction_pb2 as payments_dot_type_dot_v1_dot_instruction__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$payments/pay/v1/payment_events.proto\x12\x0fpayments.pay.v1\x1a\x1dpayments/pay/v1/payment.proto\x1a\"payments/type/v1/instruction.proto\"B\n\x0cPaymentMoved\x12\x32\n\x07payment\x18\x01 \x01(\x0b\x32\x18.payments.pay.v1.PaymentR\x07payment\"\xb2\x01\n\x10InstructionMoved\x12?\n\x0binstruction\x18\x01 \x01(\x0b\x32\x1d.payments.type.v1.InstructionR\x0binstruction\x12\x19\n\x08trade_id\x18\x02 \x01(\tR\x07tradeId\x12\x42\n\rpayment_state\x18\x03 \x01(\x0e\x32\x1d.payments.pay.v1.PaymentStateR\x0cpaymentStateb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$payments/pay/v1/payment_events.proto\x12\x0fpayments.pay.v1\x1a\x1dpayments/pay/v1/payment.proto\x1a\"payments/type/v1/instruction.proto\"B\n\x0cPaymentMoved\x12\x32\n\x07payment\x18\x01 \x01(\x0b\x32\x18.payments.pay.v1.PaymentR\x07payment\"\xb8\x02\n\x10InstructionMoved\x12?\n\x0binstruction\x18\x01 \x01(\x0b\x32\x1d.payments.type.v1.InstructionR\x0binstruction\x12\x19\n\x08trade_id\x18\x02 \x01(\tR\x07tradeId\x12\x42\n\rpayment_state\x18\x03 \x01(\x0e\x32\x1d.payments.pay.v1.PaymentStateR\x0cpaymentState\x12\x39\n\x07purpose\x18\x04 \x01(\x0e\x32\x1f.payments.pay.v1.PaymentPurposeR\x07purpose\x12\x19\n\x08payer_id\x18\x05 \x01(\tR\x07payerId\x12.\n\x13original_payment_id\x18\x06 \x01(\tR\x11originalPaymentIdb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,5 +36,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PAYMENTMOVED']._serialized_start=124
   _globals['_PAYMENTMOVED']._serialized_end=190
   _globals['_INSTRUCTIONMOVED']._serialized_start=193
-  _globals['_INSTRUCTIONMOVED']._serialized_end=371
+  _globals['_INSTRUCTIONMOVED']._serialized_end=505
 # @@protoc_insertion_point(module_scope)

@@ -17,6 +17,10 @@ class PaymentPurpose(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     PAYMENT_PURPOSE_UNSPECIFIED: _ClassVar[PaymentPurpose]
     PAYMENT_PURPOSE_PURCHASE: _ClassVar[PaymentPurpose]
+    PAYMENT_PURPOSE_TOP_UP: _ClassVar[PaymentPurpose]
+    PAYMENT_PURPOSE_TRANSFER: _ClassVar[PaymentPurpose]
+    PAYMENT_PURPOSE_WITHDRAWAL: _ClassVar[PaymentPurpose]
+    PAYMENT_PURPOSE_REFUND: _ClassVar[PaymentPurpose]
 
 class PaymentState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -31,6 +35,10 @@ class PaymentState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PAYMENT_STATE_SUSPENDED: _ClassVar[PaymentState]
 PAYMENT_PURPOSE_UNSPECIFIED: PaymentPurpose
 PAYMENT_PURPOSE_PURCHASE: PaymentPurpose
+PAYMENT_PURPOSE_TOP_UP: PaymentPurpose
+PAYMENT_PURPOSE_TRANSFER: PaymentPurpose
+PAYMENT_PURPOSE_WITHDRAWAL: PaymentPurpose
+PAYMENT_PURPOSE_REFUND: PaymentPurpose
 PAYMENT_STATE_UNSPECIFIED: PaymentState
 PAYMENT_STATE_PROCESSING: PaymentState
 PAYMENT_STATE_CLOSING: PaymentState
@@ -42,7 +50,7 @@ PAYMENT_STATE_RETURNED: PaymentState
 PAYMENT_STATE_SUSPENDED: PaymentState
 
 class Payment(_message.Message):
-    __slots__ = ("payment_id", "business_id", "trade_id", "purpose", "state", "amount", "tools", "instructions", "expire_time", "create_time", "success_time", "version")
+    __slots__ = ("payment_id", "business_id", "trade_id", "purpose", "state", "amount", "tools", "instructions", "expire_time", "create_time", "success_time", "version", "payer_id", "beneficiary_id", "original_payment_id", "failure_reason")
     PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
     BUSINESS_ID_FIELD_NUMBER: _ClassVar[int]
     TRADE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -55,6 +63,10 @@ class Payment(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     SUCCESS_TIME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    PAYER_ID_FIELD_NUMBER: _ClassVar[int]
+    BENEFICIARY_ID_FIELD_NUMBER: _ClassVar[int]
+    ORIGINAL_PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_REASON_FIELD_NUMBER: _ClassVar[int]
     payment_id: str
     business_id: str
     trade_id: str
@@ -67,4 +79,8 @@ class Payment(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     success_time: _timestamp_pb2.Timestamp
     version: int
-    def __init__(self, payment_id: _Optional[str] = ..., business_id: _Optional[str] = ..., trade_id: _Optional[str] = ..., purpose: _Optional[_Union[PaymentPurpose, str]] = ..., state: _Optional[_Union[PaymentState, str]] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[_tool_pb2.PaymentTool, _Mapping]]] = ..., instructions: _Optional[_Iterable[_Union[_instruction_pb2.Instruction, _Mapping]]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., success_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ...) -> None: ...
+    payer_id: str
+    beneficiary_id: str
+    original_payment_id: str
+    failure_reason: str
+    def __init__(self, payment_id: _Optional[str] = ..., business_id: _Optional[str] = ..., trade_id: _Optional[str] = ..., purpose: _Optional[_Union[PaymentPurpose, str]] = ..., state: _Optional[_Union[PaymentState, str]] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[_tool_pb2.PaymentTool, _Mapping]]] = ..., instructions: _Optional[_Iterable[_Union[_instruction_pb2.Instruction, _Mapping]]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., success_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ..., payer_id: _Optional[str] = ..., beneficiary_id: _Optional[str] = ..., original_payment_id: _Optional[str] = ..., failure_reason: _Optional[str] = ...) -> None: ...

@@ -31,3 +31,19 @@ class Merchant(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     version: int
     def __init__(self, merchant_id: _Optional[str] = ..., display_name: _Optional[str] = ..., notify_url: _Optional[str] = ..., state: _Optional[_Union[MerchantState, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ...) -> None: ...
+
+class BusinessCode(_message.Message):
+    __slots__ = ("merchant_id", "order_type", "sub_type", "pay_org_no", "description", "create_time")
+    MERCHANT_ID_FIELD_NUMBER: _ClassVar[int]
+    ORDER_TYPE_FIELD_NUMBER: _ClassVar[int]
+    SUB_TYPE_FIELD_NUMBER: _ClassVar[int]
+    PAY_ORG_NO_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    merchant_id: str
+    order_type: str
+    sub_type: str
+    pay_org_no: str
+    description: str
+    create_time: _timestamp_pb2.Timestamp
+    def __init__(self, merchant_id: _Optional[str] = ..., order_type: _Optional[str] = ..., sub_type: _Optional[str] = ..., pay_org_no: _Optional[str] = ..., description: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...

@@ -40,6 +40,26 @@ class MerchantServiceStub:
                 request_serializer=payments_dot_trade_dot_v1_dot_merchant__service__pb2.CreateMerchantRequest.SerializeToString,
                 response_deserializer=payments_dot_trade_dot_v1_dot_merchant__service__pb2.CreateMerchantResponse.FromString,
                 _registered_method=True)
+        self.UpdateMerchant = channel.unary_unary(
+                '/payments.trade.v1.MerchantService/UpdateMerchant',
+                request_serializer=payments_dot_trade_dot_v1_dot_merchant__service__pb2.UpdateMerchantRequest.SerializeToString,
+                response_deserializer=payments_dot_trade_dot_v1_dot_merchant__service__pb2.UpdateMerchantResponse.FromString,
+                _registered_method=True)
+        self.RotateSecret = channel.unary_unary(
+                '/payments.trade.v1.MerchantService/RotateSecret',
+                request_serializer=payments_dot_trade_dot_v1_dot_merchant__service__pb2.RotateSecretRequest.SerializeToString,
+                response_deserializer=payments_dot_trade_dot_v1_dot_merchant__service__pb2.RotateSecretResponse.FromString,
+                _registered_method=True)
+        self.RegisterBusinessCode = channel.unary_unary(
+                '/payments.trade.v1.MerchantService/RegisterBusinessCode',
+                request_serializer=payments_dot_trade_dot_v1_dot_merchant__service__pb2.RegisterBusinessCodeRequest.SerializeToString,
+                response_deserializer=payments_dot_trade_dot_v1_dot_merchant__service__pb2.RegisterBusinessCodeResponse.FromString,
+                _registered_method=True)
+        self.ListBusinessCodes = channel.unary_unary(
+                '/payments.trade.v1.MerchantService/ListBusinessCodes',
+                request_serializer=payments_dot_trade_dot_v1_dot_merchant__service__pb2.ListBusinessCodesRequest.SerializeToString,
+                response_deserializer=payments_dot_trade_dot_v1_dot_merchant__service__pb2.ListBusinessCodesResponse.FromString,
+                _registered_method=True)
         self.GetMerchant = channel.unary_unary(
                 '/payments.trade.v1.MerchantService/GetMerchant',
                 request_serializer=payments_dot_trade_dot_v1_dot_merchant__service__pb2.GetMerchantRequest.SerializeToString,
@@ -53,6 +73,34 @@ class MerchantServiceServicer:
 
     def CreateMerchant(self, request, context):
         """Registers a merchant and makes the secret that signs its notifications.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateMerchant(self, request, context):
+        """Changes what is set in the request; the rest stays.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateSecret(self, request, context):
+        """Signs notifications with another secret from now on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RegisterBusinessCode(self, request, context):
+        """Registers the four elements of a business code. Registering twice is the same.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListBusinessCodes(self, request, context):
+        """Reads a merchant's business codes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,6 +120,26 @@ def add_MerchantServiceServicer_to_server(servicer, server):
                     servicer.CreateMerchant,
                     request_deserializer=payments_dot_trade_dot_v1_dot_merchant__service__pb2.CreateMerchantRequest.FromString,
                     response_serializer=payments_dot_trade_dot_v1_dot_merchant__service__pb2.CreateMerchantResponse.SerializeToString,
+            ),
+            'UpdateMerchant': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateMerchant,
+                    request_deserializer=payments_dot_trade_dot_v1_dot_merchant__service__pb2.UpdateMerchantRequest.FromString,
+                    response_serializer=payments_dot_trade_dot_v1_dot_merchant__service__pb2.UpdateMerchantResponse.SerializeToString,
+            ),
+            'RotateSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateSecret,
+                    request_deserializer=payments_dot_trade_dot_v1_dot_merchant__service__pb2.RotateSecretRequest.FromString,
+                    response_serializer=payments_dot_trade_dot_v1_dot_merchant__service__pb2.RotateSecretResponse.SerializeToString,
+            ),
+            'RegisterBusinessCode': grpc.unary_unary_rpc_method_handler(
+                    servicer.RegisterBusinessCode,
+                    request_deserializer=payments_dot_trade_dot_v1_dot_merchant__service__pb2.RegisterBusinessCodeRequest.FromString,
+                    response_serializer=payments_dot_trade_dot_v1_dot_merchant__service__pb2.RegisterBusinessCodeResponse.SerializeToString,
+            ),
+            'ListBusinessCodes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBusinessCodes,
+                    request_deserializer=payments_dot_trade_dot_v1_dot_merchant__service__pb2.ListBusinessCodesRequest.FromString,
+                    response_serializer=payments_dot_trade_dot_v1_dot_merchant__service__pb2.ListBusinessCodesResponse.SerializeToString,
             ),
             'GetMerchant': grpc.unary_unary_rpc_method_handler(
                     servicer.GetMerchant,
@@ -107,6 +175,114 @@ class MerchantService:
             '/payments.trade.v1.MerchantService/CreateMerchant',
             payments_dot_trade_dot_v1_dot_merchant__service__pb2.CreateMerchantRequest.SerializeToString,
             payments_dot_trade_dot_v1_dot_merchant__service__pb2.CreateMerchantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateMerchant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payments.trade.v1.MerchantService/UpdateMerchant',
+            payments_dot_trade_dot_v1_dot_merchant__service__pb2.UpdateMerchantRequest.SerializeToString,
+            payments_dot_trade_dot_v1_dot_merchant__service__pb2.UpdateMerchantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payments.trade.v1.MerchantService/RotateSecret',
+            payments_dot_trade_dot_v1_dot_merchant__service__pb2.RotateSecretRequest.SerializeToString,
+            payments_dot_trade_dot_v1_dot_merchant__service__pb2.RotateSecretResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RegisterBusinessCode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payments.trade.v1.MerchantService/RegisterBusinessCode',
+            payments_dot_trade_dot_v1_dot_merchant__service__pb2.RegisterBusinessCodeRequest.SerializeToString,
+            payments_dot_trade_dot_v1_dot_merchant__service__pb2.RegisterBusinessCodeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBusinessCodes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payments.trade.v1.MerchantService/ListBusinessCodes',
+            payments_dot_trade_dot_v1_dot_merchant__service__pb2.ListBusinessCodesRequest.SerializeToString,
+            payments_dot_trade_dot_v1_dot_merchant__service__pb2.ListBusinessCodesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,6 +35,14 @@ class MerchantServiceStub:
     def __new__(cls, channel: _aio.Channel) -> MerchantServiceAsyncStub: ...
     CreateMerchant: _grpc.UnaryUnaryMultiCallable[_merchant_service_pb2.CreateMerchantRequest, _merchant_service_pb2.CreateMerchantResponse]
     """Registers a merchant and makes the secret that signs its notifications."""
+    UpdateMerchant: _grpc.UnaryUnaryMultiCallable[_merchant_service_pb2.UpdateMerchantRequest, _merchant_service_pb2.UpdateMerchantResponse]
+    """Changes what is set in the request; the rest stays."""
+    RotateSecret: _grpc.UnaryUnaryMultiCallable[_merchant_service_pb2.RotateSecretRequest, _merchant_service_pb2.RotateSecretResponse]
+    """Signs notifications with another secret from now on."""
+    RegisterBusinessCode: _grpc.UnaryUnaryMultiCallable[_merchant_service_pb2.RegisterBusinessCodeRequest, _merchant_service_pb2.RegisterBusinessCodeResponse]
+    """Registers the four elements of a business code. Registering twice is the same."""
+    ListBusinessCodes: _grpc.UnaryUnaryMultiCallable[_merchant_service_pb2.ListBusinessCodesRequest, _merchant_service_pb2.ListBusinessCodesResponse]
+    """Reads a merchant's business codes."""
     GetMerchant: _grpc.UnaryUnaryMultiCallable[_merchant_service_pb2.GetMerchantRequest, _merchant_service_pb2.GetMerchantResponse]
     """Reads a merchant, without its secret."""
 
@@ -45,6 +53,14 @@ class MerchantServiceAsyncStub(MerchantServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateMerchant: _aio.UnaryUnaryMultiCallable[_merchant_service_pb2.CreateMerchantRequest, _merchant_service_pb2.CreateMerchantResponse]  # type: ignore[assignment]
     """Registers a merchant and makes the secret that signs its notifications."""
+    UpdateMerchant: _aio.UnaryUnaryMultiCallable[_merchant_service_pb2.UpdateMerchantRequest, _merchant_service_pb2.UpdateMerchantResponse]  # type: ignore[assignment]
+    """Changes what is set in the request; the rest stays."""
+    RotateSecret: _aio.UnaryUnaryMultiCallable[_merchant_service_pb2.RotateSecretRequest, _merchant_service_pb2.RotateSecretResponse]  # type: ignore[assignment]
+    """Signs notifications with another secret from now on."""
+    RegisterBusinessCode: _aio.UnaryUnaryMultiCallable[_merchant_service_pb2.RegisterBusinessCodeRequest, _merchant_service_pb2.RegisterBusinessCodeResponse]  # type: ignore[assignment]
+    """Registers the four elements of a business code. Registering twice is the same."""
+    ListBusinessCodes: _aio.UnaryUnaryMultiCallable[_merchant_service_pb2.ListBusinessCodesRequest, _merchant_service_pb2.ListBusinessCodesResponse]  # type: ignore[assignment]
+    """Reads a merchant's business codes."""
     GetMerchant: _aio.UnaryUnaryMultiCallable[_merchant_service_pb2.GetMerchantRequest, _merchant_service_pb2.GetMerchantResponse]  # type: ignore[assignment]
     """Reads a merchant, without its secret."""
 
@@ -58,6 +74,38 @@ class MerchantServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_merchant_service_pb2.CreateMerchantResponse, _abc.Awaitable[_merchant_service_pb2.CreateMerchantResponse]]:
         """Registers a merchant and makes the secret that signs its notifications."""
+
+    @_abc_1.abstractmethod
+    def UpdateMerchant(
+        self,
+        request: _merchant_service_pb2.UpdateMerchantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_merchant_service_pb2.UpdateMerchantResponse, _abc.Awaitable[_merchant_service_pb2.UpdateMerchantResponse]]:
+        """Changes what is set in the request; the rest stays."""
+
+    @_abc_1.abstractmethod
+    def RotateSecret(
+        self,
+        request: _merchant_service_pb2.RotateSecretRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_merchant_service_pb2.RotateSecretResponse, _abc.Awaitable[_merchant_service_pb2.RotateSecretResponse]]:
+        """Signs notifications with another secret from now on."""
+
+    @_abc_1.abstractmethod
+    def RegisterBusinessCode(
+        self,
+        request: _merchant_service_pb2.RegisterBusinessCodeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_merchant_service_pb2.RegisterBusinessCodeResponse, _abc.Awaitable[_merchant_service_pb2.RegisterBusinessCodeResponse]]:
+        """Registers the four elements of a business code. Registering twice is the same."""
+
+    @_abc_1.abstractmethod
+    def ListBusinessCodes(
+        self,
+        request: _merchant_service_pb2.ListBusinessCodesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_merchant_service_pb2.ListBusinessCodesResponse, _abc.Awaitable[_merchant_service_pb2.ListBusinessCodesResponse]]:
+        """Reads a merchant's business codes."""
 
     @_abc_1.abstractmethod
     def GetMerchant(

@@ -23,18 +23,23 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from payments.trade.v1 import trade_pb2 as payments_dot_trade_dot_v1_dot_trade__pb2
 from payments.type.v1 import money_pb2 as payments_dot_type_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$payments/trade/v1/trade_events.proto\x12\x11payments.trade.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cpayments/type/v1/money.proto\"\x9d\x02\n\tTradePaid\x12\x19\n\x08trade_id\x18\x01 \x01(\tR\x07tradeId\x12\x1f\n\x0bmerchant_id\x18\x02 \x01(\tR\nmerchantId\x12*\n\x11merchant_order_no\x18\x03 \x01(\tR\x0fmerchantOrderNo\x12!\n\x0cproduct_code\x18\x04 \x01(\tR\x0bproductCode\x12\x1d\n\npayment_id\x18\x05 \x01(\tR\tpaymentId\x12/\n\x06\x61mount\x18\x06 \x01(\x0b\x32\x17.payments.type.v1.MoneyR\x06\x61mount\x12\x35\n\x08pay_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07payTime\"\xc8\x01\n\x0bTradeClosed\x12\x19\n\x08trade_id\x18\x01 \x01(\tR\x07tradeId\x12\x1f\n\x0bmerchant_id\x18\x02 \x01(\tR\nmerchantId\x12*\n\x11merchant_order_no\x18\x03 \x01(\tR\x0fmerchantOrderNo\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\x12\x39\n\nclose_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcloseTimeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$payments/trade/v1/trade_events.proto\x12\x11payments.trade.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dpayments/trade/v1/trade.proto\x1a\x1cpayments/type/v1/money.proto\"\xd3\x02\n\tTradePaid\x12\x19\n\x08trade_id\x18\x01 \x01(\tR\x07tradeId\x12\x1f\n\x0bmerchant_id\x18\x02 \x01(\tR\nmerchantId\x12*\n\x11merchant_order_no\x18\x03 \x01(\tR\x0fmerchantOrderNo\x12!\n\x0cproduct_code\x18\x04 \x01(\tR\x0bproductCode\x12\x1d\n\npayment_id\x18\x05 \x01(\tR\tpaymentId\x12/\n\x06\x61mount\x18\x06 \x01(\x0b\x32\x17.payments.type.v1.MoneyR\x06\x61mount\x12\x35\n\x08pay_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07payTime\x12\x19\n\x08payer_id\x18\x08 \x01(\tR\x07payerId\x12\x19\n\x08payee_id\x18\t \x01(\tR\x07payeeId\"\xc8\x01\n\x0bTradeClosed\x12\x19\n\x08trade_id\x18\x01 \x01(\tR\x07tradeId\x12\x1f\n\x0bmerchant_id\x18\x02 \x01(\tR\nmerchantId\x12*\n\x11merchant_order_no\x18\x03 \x01(\tR\x0fmerchantOrderNo\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\x12\x39\n\nclose_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcloseTime\"\xef\x01\n\x10TradeRefundEnded\x12\x19\n\x08trade_id\x18\x01 \x01(\tR\x07tradeId\x12\x1f\n\x0bmerchant_id\x18\x02 \x01(\tR\nmerchantId\x12*\n\x11merchant_order_no\x18\x03 \x01(\tR\x0fmerchantOrderNo\x12\x31\n\x06refund\x18\x04 \x01(\x0b\x32\x19.payments.trade.v1.RefundR\x06refund\x12@\n\x0frefunded_amount\x18\x05 \x01(\x0b\x32\x17.payments.type.v1.MoneyR\x0erefundedAmount\"\xc7\x01\n\rTradeReturned\x12\x19\n\x08trade_id\x18\x01 \x01(\tR\x07tradeId\x12\x1f\n\x0bmerchant_id\x18\x02 \x01(\tR\nmerchantId\x12*\n\x11merchant_order_no\x18\x03 \x01(\tR\x0fmerchantOrderNo\x12\x1d\n\npayment_id\x18\x04 \x01(\tR\tpaymentId\x12/\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x17.payments.type.v1.MoneyR\x06\x61mountb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'payments.trade.v1.trade_events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TRADEPAID']._serialized_start=123
-  _globals['_TRADEPAID']._serialized_end=408
-  _globals['_TRADECLOSED']._serialized_start=411
-  _globals['_TRADECLOSED']._serialized_end=611
+  _globals['_TRADEPAID']._serialized_start=154
+  _globals['_TRADEPAID']._serialized_end=493
+  _globals['_TRADECLOSED']._serialized_start=496
+  _globals['_TRADECLOSED']._serialized_end=696
+  _globals['_TRADEREFUNDENDED']._serialized_start=699
+  _globals['_TRADEREFUNDENDED']._serialized_end=938
+  _globals['_TRADERETURNED']._serialized_start=941
+  _globals['_TRADERETURNED']._serialized_end=1140
 # @@protoc_insertion_point(module_scope)

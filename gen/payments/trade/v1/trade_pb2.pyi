@@ -31,6 +31,7 @@ class TradeState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TRADE_STATE_PAYING: _ClassVar[TradeState]
     TRADE_STATE_PAID: _ClassVar[TradeState]
     TRADE_STATE_CLOSED: _ClassVar[TradeState]
+    TRADE_STATE_RETURNED: _ClassVar[TradeState]
 
 class AttemptState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -42,6 +43,13 @@ class AttemptState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ATTEMPT_STATE_CLOSED: _ClassVar[AttemptState]
     ATTEMPT_STATE_RETURNING: _ClassVar[AttemptState]
     ATTEMPT_STATE_RETURNED: _ClassVar[AttemptState]
+
+class RefundState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REFUND_STATE_UNSPECIFIED: _ClassVar[RefundState]
+    REFUND_STATE_PROCESSING: _ClassVar[RefundState]
+    REFUND_STATE_SUCCEEDED: _ClassVar[RefundState]
+    REFUND_STATE_FAILED: _ClassVar[RefundState]
 TRADE_TYPE_UNSPECIFIED: TradeType
 TRADE_TYPE_INSTANT: TradeType
 TRADE_TYPE_ESCROW: TradeType
@@ -56,6 +64,7 @@ TRADE_STATE_PENDING: TradeState
 TRADE_STATE_PAYING: TradeState
 TRADE_STATE_PAID: TradeState
 TRADE_STATE_CLOSED: TradeState
+TRADE_STATE_RETURNED: TradeState
 ATTEMPT_STATE_UNSPECIFIED: AttemptState
 ATTEMPT_STATE_PROCESSING: AttemptState
 ATTEMPT_STATE_CLOSING: AttemptState
@@ -64,21 +73,27 @@ ATTEMPT_STATE_FAILED: AttemptState
 ATTEMPT_STATE_CLOSED: AttemptState
 ATTEMPT_STATE_RETURNING: AttemptState
 ATTEMPT_STATE_RETURNED: AttemptState
+REFUND_STATE_UNSPECIFIED: RefundState
+REFUND_STATE_PROCESSING: RefundState
+REFUND_STATE_SUCCEEDED: RefundState
+REFUND_STATE_FAILED: RefundState
 
 class Attempt(_message.Message):
-    __slots__ = ("payment_id", "state", "tools", "create_time")
+    __slots__ = ("payment_id", "state", "tools", "create_time", "failure_reason")
     PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     TOOLS_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_REASON_FIELD_NUMBER: _ClassVar[int]
     payment_id: str
     state: AttemptState
     tools: _containers.RepeatedCompositeFieldContainer[_tool_pb2.PaymentTool]
     create_time: _timestamp_pb2.Timestamp
-    def __init__(self, payment_id: _Optional[str] = ..., state: _Optional[_Union[AttemptState, str]] = ..., tools: _Optional[_Iterable[_Union[_tool_pb2.PaymentTool, _Mapping]]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    failure_reason: str
+    def __init__(self, payment_id: _Optional[str] = ..., state: _Optional[_Union[AttemptState, str]] = ..., tools: _Optional[_Iterable[_Union[_tool_pb2.PaymentTool, _Mapping]]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., failure_reason: _Optional[str] = ...) -> None: ...
 
 class Trade(_message.Message):
-    __slots__ = ("trade_id", "business_id", "merchant_id", "order_type", "sub_type", "pay_org_no", "merchant_order_no", "type", "state", "amount", "subject", "payer_id", "expire_time", "create_time", "pay_time", "close_time", "paid_payment_id", "attempts", "version")
+    __slots__ = ("trade_id", "business_id", "merchant_id", "order_type", "sub_type", "pay_org_no", "merchant_order_no", "type", "state", "amount", "subject", "payer_id", "expire_time", "create_time", "pay_time", "close_time", "paid_payment_id", "attempts", "version", "payee_id", "beneficiary_id", "refunded_amount", "refunding_amount", "refunds")
     TRADE_ID_FIELD_NUMBER: _ClassVar[int]
     BUSINESS_ID_FIELD_NUMBER: _ClassVar[int]
     MERCHANT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -98,6 +113,11 @@ class Trade(_message.Message):
     PAID_PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    PAYEE_ID_FIELD_NUMBER: _ClassVar[int]
+    BENEFICIARY_ID_FIELD_NUMBER: _ClassVar[int]
+    REFUNDED_AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    REFUNDING_AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    REFUNDS_FIELD_NUMBER: _ClassVar[int]
     trade_id: str
     business_id: str
     merchant_id: str
@@ -117,4 +137,33 @@ class Trade(_message.Message):
     paid_payment_id: str
     attempts: _containers.RepeatedCompositeFieldContainer[Attempt]
     version: int
-    def __init__(self, trade_id: _Optional[str] = ..., business_id: _Optional[str] = ..., merchant_id: _Optional[str] = ..., order_type: _Optional[str] = ..., sub_type: _Optional[str] = ..., pay_org_no: _Optional[str] = ..., merchant_order_no: _Optional[str] = ..., type: _Optional[_Union[TradeType, str]] = ..., state: _Optional[_Union[TradeState, str]] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., subject: _Optional[str] = ..., payer_id: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pay_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., close_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., paid_payment_id: _Optional[str] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., version: _Optional[int] = ...) -> None: ...
+    payee_id: str
+    beneficiary_id: str
+    refunded_amount: _money_pb2.Money
+    refunding_amount: _money_pb2.Money
+    refunds: _containers.RepeatedCompositeFieldContainer[Refund]
+    def __init__(self, trade_id: _Optional[str] = ..., business_id: _Optional[str] = ..., merchant_id: _Optional[str] = ..., order_type: _Optional[str] = ..., sub_type: _Optional[str] = ..., pay_org_no: _Optional[str] = ..., merchant_order_no: _Optional[str] = ..., type: _Optional[_Union[TradeType, str]] = ..., state: _Optional[_Union[TradeState, str]] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., subject: _Optional[str] = ..., payer_id: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pay_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., close_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., paid_payment_id: _Optional[str] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., version: _Optional[int] = ..., payee_id: _Optional[str] = ..., beneficiary_id: _Optional[str] = ..., refunded_amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., refunding_amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., refunds: _Optional[_Iterable[_Union[Refund, _Mapping]]] = ...) -> None: ...
+
+class Refund(_message.Message):
+    __slots__ = ("refund_id", "business_id", "payment_id", "state", "amount", "tools", "reason", "failure_reason", "create_time", "end_time")
+    REFUND_ID_FIELD_NUMBER: _ClassVar[int]
+    BUSINESS_ID_FIELD_NUMBER: _ClassVar[int]
+    PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    TOOLS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_REASON_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
+    refund_id: str
+    business_id: str
+    payment_id: str
+    state: RefundState
+    amount: _money_pb2.Money
+    tools: _containers.RepeatedCompositeFieldContainer[_tool_pb2.PaymentTool]
+    reason: str
+    failure_reason: str
+    create_time: _timestamp_pb2.Timestamp
+    end_time: _timestamp_pb2.Timestamp
+    def __init__(self, refund_id: _Optional[str] = ..., business_id: _Optional[str] = ..., payment_id: _Optional[str] = ..., state: _Optional[_Union[RefundState, str]] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[_tool_pb2.PaymentTool, _Mapping]]] = ..., reason: _Optional[str] = ..., failure_reason: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...

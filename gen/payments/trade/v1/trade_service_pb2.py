@@ -31,7 +31,7 @@ from payments.type.v1 import money_pb2 as payments_dot_type_dot_v1_dot_money__pb
 from payments.type.v1 import tool_pb2 as payments_dot_type_dot_v1_dot_tool__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%payments/trade/v1/trade_service.proto\x12\x11payments.trade.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1dpayments/trade/v1/trade.proto\x1a\x1epayments/type/v1/context.proto\x1a\x1cpayments/type/v1/money.proto\x1a\x1bpayments/type/v1/tool.proto\"\xc6\x05\n\x12\x43reateTradeRequest\x12\'\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12=\n\x0bmerchant_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x10\x01\x18@2\x11^[A-Za-z0-9_.-]*$R\nmerchantId\x12;\n\norder_type\x18\x03 \x01(\tB\x1c\xbaH\x19r\x17\x10\x01\x18 2\x11^[A-Za-z0-9_.-]*$R\torderType\x12\x35\n\x08sub_type\x18\x04 \x01(\tB\x1a\xbaH\x17r\x15\x18 2\x11^[A-Za-z0-9_.-]*$R\x07subType\x12\x38\n\npay_org_no\x18\x05 \x01(\tB\x1a\xbaH\x17r\x15\x18@2\x11^[A-Za-z0-9_.-]*$R\x08payOrgNo\x12\x41\n\x11merchant_order_no\x18\x06 \x01(\tB\x15\xbaH\x12r\x10\x10\x01\x18@2\n^[^\\x00]*$R\x0fmerchantOrderNo\x12<\n\x04type\x18\x07 \x01(\x0e\x32\x1c.payments.trade.v1.TradeTypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04type\x12|\n\x06\x61mount\x18\x08 \x01(\x0b\x32\x17.payments.type.v1.MoneyBK\xbaHH\xba\x01\x42\n\x0f\x61mount.positive\x12\x19must be greater than zero\x1a\x14this.minor_units > 0\xc8\x01\x01R\x06\x61mount\x12.\n\x07subject\x18\t \x01(\tB\x14\xbaH\x11r\x0f\x18\x80\x01\x32\n^[^\\x00]*$R\x07subject\x12.\n\x08payer_id\x18\n \x01(\tB\x13\xbaH\x10r\x0e\x18@2\n^[^\\x00]*$R\x07payerId\x12;\n\x0b\x65xpire_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\"E\n\x13\x43reateTradeResponse\x12.\n\x05trade\x18\x01 \x01(\x0b\x32\x18.payments.trade.v1.TradeR\x05trade\"g\n\x18\x42\x61tchCreateTradesRequest\x12K\n\x05items\x18\x01 \x03(\x0b\x32(.payments.trade.v1.BatchCreateTradesItemB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x05items\"\xaa\x01\n\x15\x42\x61tchCreateTradesItem\x12H\n\x0c\x63\x61ll_context\x18\x01 \x01(\x0b\x32\x1d.payments.type.v1.CallContextB\x06\xbaH\x03\xd8\x01\x03R\x0b\x63\x61llContext\x12G\n\x07request\x18\x02 \x01(\x0b\x32%.payments.trade.v1.CreateTradeRequestB\x06\xbaH\x03\xd8\x01\x03R\x07request\"a\n\x19\x42\x61tchCreateTradesResponse\x12\x44\n\x07results\x18\x01 \x03(\x0b\x32*.payments.trade.v1.BatchCreateTradesResultR\x07results\"\x95\x01\n\x17\x42\x61tchCreateTradesResult\x12*\n\x05\x65rror\x18\x01 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x05\x65rror\x12\x44\n\x08response\x18\x02 \x01(\x0b\x32&.payments.trade.v1.CreateTradeResponseH\x00R\x08responseB\x08\n\x06result\"\xb1\x01\n\x0fPayTradeRequest\x12\'\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12\x34\n\x08trade_id\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^trd_[a-z2-7]{28}$R\x07tradeId\x12?\n\x05tools\x18\x03 \x03(\x0b\x32\x1d.payments.type.v1.PaymentToolB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x08R\x05tools\"\x86\x01\n\x10PayTradeResponse\x12.\n\x05trade\x18\x01 \x01(\x0b\x32\x18.payments.trade.v1.TradeR\x05trade\x12\x1d\n\npayment_id\x18\x02 \x01(\tR\tpaymentId\x12#\n\rcredential_id\x18\x03 \x01(\tR\x0c\x63redentialId\"a\n\x15\x42\x61tchPayTradesRequest\x12H\n\x05items\x18\x01 \x03(\x0b\x32%.payments.trade.v1.BatchPayTradesItemB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x05items\"\xa4\x01\n\x12\x42\x61tchPayTradesItem\x12H\n\x0c\x63\x61ll_context\x18\x01 \x01(\x0b\x32\x1d.payments.type.v1.CallContextB\x06\xbaH\x03\xd8\x01\x03R\x0b\x63\x61llContext\x12\x44\n\x07request\x18\x02 \x01(\x0b\x32\".payments.trade.v1.PayTradeRequestB\x06\xbaH\x03\xd8\x01\x03R\x07request\"[\n\x16\x42\x61tchPayTradesResponse\x12\x41\n\x07results\x18\x01 \x03(\x0b\x32\'.payments.trade.v1.BatchPayTradesResultR\x07results\"\x8f\x01\n\x14\x42\x61tchPayTradesResult\x12*\n\x05\x65rror\x18\x01 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x05\x65rror\x12\x41\n\x08response\x18\x02 \x01(\x0b\x32#.payments.trade.v1.PayTradeResponseH\x00R\x08responseB\x08\n\x06result\"r\n\x11\x43loseTradeRequest\x12\'\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12\x34\n\x08trade_id\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^trd_[a-z2-7]{28}$R\x07tradeId\"D\n\x12\x43loseTradeResponse\x12.\n\x05trade\x18\x01 \x01(\x0b\x32\x18.payments.trade.v1.TradeR\x05trade\"G\n\x0fGetTradeRequest\x12\x34\n\x08trade_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^trd_[a-z2-7]{28}$R\x07tradeId\"B\n\x10GetTradeResponse\x12.\n\x05trade\x18\x01 \x01(\x0b\x32\x18.payments.trade.v1.TradeR\x05trade2\xe6\x04\n\x0cTradeService\x12\x61\n\x0b\x43reateTrade\x12%.payments.trade.v1.CreateTradeRequest\x1a&.payments.trade.v1.CreateTradeResponse\"\x03\x90\x02\x02\x12s\n\x11\x42\x61tchCreateTrades\x12+.payments.trade.v1.BatchCreateTradesRequest\x1a,.payments.trade.v1.BatchCreateTradesResponse\"\x03\x90\x02\x02\x12X\n\x08PayTrade\x12\".payments.trade.v1.PayTradeRequest\x1a#.payments.trade.v1.PayTradeResponse\"\x03\x90\x02\x02\x12j\n\x0e\x42\x61tchPayTrades\x12(.payments.trade.v1.BatchPayTradesRequest\x1a).payments.trade.v1.BatchPayTradesResponse\"\x03\x90\x02\x02\x12^\n\nCloseTrade\x12$.payments.trade.v1.CloseTradeRequest\x1a%.payments.trade.v1.CloseTradeResponse\"\x03\x90\x02\x02\x12X\n\x08GetTrade\x12\".payments.trade.v1.GetTradeRequest\x1a#.payments.trade.v1.GetTradeResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%payments/trade/v1/trade_service.proto\x12\x11payments.trade.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1dpayments/trade/v1/trade.proto\x1a\x1epayments/type/v1/context.proto\x1a\x1cpayments/type/v1/money.proto\x1a\x1bpayments/type/v1/tool.proto\"\x97\x07\n\x12\x43reateTradeRequest\x12\'\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12=\n\x0bmerchant_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x10\x01\x18@2\x11^[A-Za-z0-9_.-]*$R\nmerchantId\x12;\n\norder_type\x18\x03 \x01(\tB\x1c\xbaH\x19r\x17\x10\x01\x18 2\x11^[A-Za-z0-9_.-]*$R\torderType\x12\x35\n\x08sub_type\x18\x04 \x01(\tB\x1a\xbaH\x17r\x15\x18 2\x11^[A-Za-z0-9_.-]*$R\x07subType\x12\x38\n\npay_org_no\x18\x05 \x01(\tB\x1a\xbaH\x17r\x15\x18@2\x11^[A-Za-z0-9_.-]*$R\x08payOrgNo\x12\x41\n\x11merchant_order_no\x18\x06 \x01(\tB\x15\xbaH\x12r\x10\x10\x01\x18@2\n^[^\\x00]*$R\x0fmerchantOrderNo\x12<\n\x04type\x18\x07 \x01(\x0e\x32\x1c.payments.trade.v1.TradeTypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04type\x12\xd7\x01\n\x06\x61mount\x18\x08 \x01(\x0b\x32\x17.payments.type.v1.MoneyB\xa5\x01\xbaH\xa1\x01\xba\x01\x42\n\x0f\x61mount.positive\x12\x19must be greater than zero\x1a\x14this.minor_units > 0\xba\x01V\n\namount.max\x12!must be at most 10000000000000000\x1a%this.minor_units <= 10000000000000000\xc8\x01\x01R\x06\x61mount\x12.\n\x07subject\x18\t \x01(\tB\x14\xbaH\x11r\x0f\x18\x80\x01\x32\n^[^\\x00]*$R\x07subject\x12.\n\x08payer_id\x18\n \x01(\tB\x13\xbaH\x10r\x0e\x18@2\n^[^\\x00]*$R\x07payerId\x12;\n\x0b\x65xpire_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12.\n\x08payee_id\x18\x0c \x01(\tB\x13\xbaH\x10r\x0e\x18@2\n^[^\\x00]*$R\x07payeeId\x12\x43\n\x0e\x62\x65neficiary_id\x18\r \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^(ben_[a-z2-7]{28})?$R\rbeneficiaryId\"E\n\x13\x43reateTradeResponse\x12.\n\x05trade\x18\x01 \x01(\x0b\x32\x18.payments.trade.v1.TradeR\x05trade\"g\n\x18\x42\x61tchCreateTradesRequest\x12K\n\x05items\x18\x01 \x03(\x0b\x32(.payments.trade.v1.BatchCreateTradesItemB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x05items\"\xaa\x01\n\x15\x42\x61tchCreateTradesItem\x12H\n\x0c\x63\x61ll_context\x18\x01 \x01(\x0b\x32\x1d.payments.type.v1.CallContextB\x06\xbaH\x03\xd8\x01\x03R\x0b\x63\x61llContext\x12G\n\x07request\x18\x02 \x01(\x0b\x32%.payments.trade.v1.CreateTradeRequestB\x06\xbaH\x03\xd8\x01\x03R\x07request\"a\n\x19\x42\x61tchCreateTradesResponse\x12\x44\n\x07results\x18\x01 \x03(\x0b\x32*.payments.trade.v1.BatchCreateTradesResultR\x07results\"\x95\x01\n\x17\x42\x61tchCreateTradesResult\x12*\n\x05\x65rror\x18\x01 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x05\x65rror\x12\x44\n\x08response\x18\x02 \x01(\x0b\x32&.payments.trade.v1.CreateTradeResponseH\x00R\x08responseB\x08\n\x06result\"\xb1\x01\n\x0fPayTradeRequest\x12\'\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12\x34\n\x08trade_id\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^trd_[a-z2-7]{28}$R\x07tradeId\x12?\n\x05tools\x18\x03 \x03(\x0b\x32\x1d.payments.type.v1.PaymentToolB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x08R\x05tools\"\x86\x01\n\x10PayTradeResponse\x12.\n\x05trade\x18\x01 \x01(\x0b\x32\x18.payments.trade.v1.TradeR\x05trade\x12\x1d\n\npayment_id\x18\x02 \x01(\tR\tpaymentId\x12#\n\rcredential_id\x18\x03 \x01(\tR\x0c\x63redentialId\"a\n\x15\x42\x61tchPayTradesRequest\x12H\n\x05items\x18\x01 \x03(\x0b\x32%.payments.trade.v1.BatchPayTradesItemB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x05items\"\xa4\x01\n\x12\x42\x61tchPayTradesItem\x12H\n\x0c\x63\x61ll_context\x18\x01 \x01(\x0b\x32\x1d.payments.type.v1.CallContextB\x06\xbaH\x03\xd8\x01\x03R\x0b\x63\x61llContext\x12\x44\n\x07request\x18\x02 \x01(\x0b\x32\".payments.trade.v1.PayTradeRequestB\x06\xbaH\x03\xd8\x01\x03R\x07request\"[\n\x16\x42\x61tchPayTradesResponse\x12\x41\n\x07results\x18\x01 \x03(\x0b\x32\'.payments.trade.v1.BatchPayTradesResultR\x07results\"\x8f\x01\n\x14\x42\x61tchPayTradesResult\x12*\n\x05\x65rror\x18\x01 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x05\x65rror\x12\x41\n\x08response\x18\x02 \x01(\x0b\x32#.payments.trade.v1.PayTradeResponseH\x00R\x08responseB\x08\n\x06result\"r\n\x11\x43loseTradeRequest\x12\'\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12\x34\n\x08trade_id\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^trd_[a-z2-7]{28}$R\x07tradeId\"D\n\x12\x43loseTradeResponse\x12.\n\x05trade\x18\x01 \x01(\x0b\x32\x18.payments.trade.v1.TradeR\x05trade\"G\n\x0fGetTradeRequest\x12\x34\n\x08trade_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^trd_[a-z2-7]{28}$R\x07tradeId\"B\n\x10GetTradeResponse\x12.\n\x05trade\x18\x01 \x01(\x0b\x32\x18.payments.trade.v1.TradeR\x05trade\"\xa5\x02\n\x12RefundTradeRequest\x12\'\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12:\n\x08trade_id\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^(trd|rfd)_[a-z2-7]{28}$R\x07tradeId\x12|\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x17.payments.type.v1.MoneyBK\xbaHH\xba\x01\x42\n\x0f\x61mount.positive\x12\x19must be greater than zero\x1a\x14this.minor_units > 0\xc8\x01\x01R\x06\x61mount\x12,\n\x06reason\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x18\x80\x01\x32\n^[^\\x00]*$R\x06reason\"x\n\x13RefundTradeResponse\x12.\n\x05trade\x18\x01 \x01(\x0b\x32\x18.payments.trade.v1.TradeR\x05trade\x12\x31\n\x06refund\x18\x02 \x01(\x0b\x32\x19.payments.trade.v1.RefundR\x06refund2\xc9\x05\n\x0cTradeService\x12\x61\n\x0b\x43reateTrade\x12%.payments.trade.v1.CreateTradeRequest\x1a&.payments.trade.v1.CreateTradeResponse\"\x03\x90\x02\x02\x12s\n\x11\x42\x61tchCreateTrades\x12+.payments.trade.v1.BatchCreateTradesRequest\x1a,.payments.trade.v1.BatchCreateTradesResponse\"\x03\x90\x02\x02\x12X\n\x08PayTrade\x12\".payments.trade.v1.PayTradeRequest\x1a#.payments.trade.v1.PayTradeResponse\"\x03\x90\x02\x02\x12j\n\x0e\x42\x61tchPayTrades\x12(.payments.trade.v1.BatchPayTradesRequest\x1a).payments.trade.v1.BatchPayTradesResponse\"\x03\x90\x02\x02\x12^\n\nCloseTrade\x12$.payments.trade.v1.CloseTradeRequest\x1a%.payments.trade.v1.CloseTradeResponse\"\x03\x90\x02\x02\x12\x61\n\x0bRefundTrade\x12%.payments.trade.v1.RefundTradeRequest\x1a&.payments.trade.v1.RefundTradeResponse\"\x03\x90\x02\x02\x12X\n\x08GetTrade\x12\".payments.trade.v1.GetTradeRequest\x1a#.payments.trade.v1.GetTradeResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,11 +53,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATETRADEREQUEST'].fields_by_name['type']._loaded_options = None
   _globals['_CREATETRADEREQUEST'].fields_by_name['type']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_CREATETRADEREQUEST'].fields_by_name['amount']._loaded_options = None
-  _globals['_CREATETRADEREQUEST'].fields_by_name['amount']._serialized_options = b'\272HH\272\001B\n\017amount.positive\022\031must be greater than zero\032\024this.minor_units > 0\310\001\001'
+  _globals['_CREATETRADEREQUEST'].fields_by_name['amount']._serialized_options = b'\272H\241\001\272\001B\n\017amount.positive\022\031must be greater than zero\032\024this.minor_units > 0\272\001V\n\namount.max\022!must be at most 10000000000000000\032%this.minor_units <= 10000000000000000\310\001\001'
   _globals['_CREATETRADEREQUEST'].fields_by_name['subject']._loaded_options = None
   _globals['_CREATETRADEREQUEST'].fields_by_name['subject']._serialized_options = b'\272H\021r\017\030\200\0012\n^[^\\x00]*$'
   _globals['_CREATETRADEREQUEST'].fields_by_name['payer_id']._loaded_options = None
   _globals['_CREATETRADEREQUEST'].fields_by_name['payer_id']._serialized_options = b'\272H\020r\016\030@2\n^[^\\x00]*$'
+  _globals['_CREATETRADEREQUEST'].fields_by_name['payee_id']._loaded_options = None
+  _globals['_CREATETRADEREQUEST'].fields_by_name['payee_id']._serialized_options = b'\272H\020r\016\030@2\n^[^\\x00]*$'
+  _globals['_CREATETRADEREQUEST'].fields_by_name['beneficiary_id']._loaded_options = None
+  _globals['_CREATETRADEREQUEST'].fields_by_name['beneficiary_id']._serialized_options = b'\272H\031r\0272\025^(ben_[a-z2-7]{28})?$'
   _globals['_BATCHCREATETRADESREQUEST'].fields_by_name['items']._loaded_options = None
   _globals['_BATCHCREATETRADESREQUEST'].fields_by_name['items']._serialized_options = b'\272H\010\222\001\005\010\001\020\350\007'
   _globals['_BATCHCREATETRADESITEM'].fields_by_name['call_context']._loaded_options = None
@@ -82,6 +86,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLOSETRADEREQUEST'].fields_by_name['trade_id']._serialized_options = b'\272H\026r\0242\022^trd_[a-z2-7]{28}$'
   _globals['_GETTRADEREQUEST'].fields_by_name['trade_id']._loaded_options = None
   _globals['_GETTRADEREQUEST'].fields_by_name['trade_id']._serialized_options = b'\272H\026r\0242\022^trd_[a-z2-7]{28}$'
+  _globals['_REFUNDTRADEREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_REFUNDTRADEREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_REFUNDTRADEREQUEST'].fields_by_name['trade_id']._loaded_options = None
+  _globals['_REFUNDTRADEREQUEST'].fields_by_name['trade_id']._serialized_options = b'\272H\034r\0322\030^(trd|rfd)_[a-z2-7]{28}$'
+  _globals['_REFUNDTRADEREQUEST'].fields_by_name['amount']._loaded_options = None
+  _globals['_REFUNDTRADEREQUEST'].fields_by_name['amount']._serialized_options = b'\272HH\272\001B\n\017amount.positive\022\031must be greater than zero\032\024this.minor_units > 0\310\001\001'
+  _globals['_REFUNDTRADEREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_REFUNDTRADEREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\021r\017\030\200\0012\n^[^\\x00]*$'
   _globals['_TRADESERVICE'].methods_by_name['CreateTrade']._loaded_options = None
   _globals['_TRADESERVICE'].methods_by_name['CreateTrade']._serialized_options = b'\220\002\002'
   _globals['_TRADESERVICE'].methods_by_name['BatchCreateTrades']._loaded_options = None
@@ -92,40 +104,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRADESERVICE'].methods_by_name['BatchPayTrades']._serialized_options = b'\220\002\002'
   _globals['_TRADESERVICE'].methods_by_name['CloseTrade']._loaded_options = None
   _globals['_TRADESERVICE'].methods_by_name['CloseTrade']._serialized_options = b'\220\002\002'
+  _globals['_TRADESERVICE'].methods_by_name['RefundTrade']._loaded_options = None
+  _globals['_TRADESERVICE'].methods_by_name['RefundTrade']._serialized_options = b'\220\002\002'
   _globals['_TRADESERVICE'].methods_by_name['GetTrade']._loaded_options = None
   _globals['_TRADESERVICE'].methods_by_name['GetTrade']._serialized_options = b'\220\002\001'
   _globals['_CREATETRADEREQUEST']._serialized_start=270
-  _globals['_CREATETRADEREQUEST']._serialized_end=980
-  _globals['_CREATETRADERESPONSE']._serialized_start=982
-  _globals['_CREATETRADERESPONSE']._serialized_end=1051
-  _globals['_BATCHCREATETRADESREQUEST']._serialized_start=1053
-  _globals['_BATCHCREATETRADESREQUEST']._serialized_end=1156
-  _globals['_BATCHCREATETRADESITEM']._serialized_start=1159
-  _globals['_BATCHCREATETRADESITEM']._serialized_end=1329
-  _globals['_BATCHCREATETRADESRESPONSE']._serialized_start=1331
-  _globals['_BATCHCREATETRADESRESPONSE']._serialized_end=1428
-  _globals['_BATCHCREATETRADESRESULT']._serialized_start=1431
-  _globals['_BATCHCREATETRADESRESULT']._serialized_end=1580
-  _globals['_PAYTRADEREQUEST']._serialized_start=1583
-  _globals['_PAYTRADEREQUEST']._serialized_end=1760
-  _globals['_PAYTRADERESPONSE']._serialized_start=1763
-  _globals['_PAYTRADERESPONSE']._serialized_end=1897
-  _globals['_BATCHPAYTRADESREQUEST']._serialized_start=1899
-  _globals['_BATCHPAYTRADESREQUEST']._serialized_end=1996
-  _globals['_BATCHPAYTRADESITEM']._serialized_start=1999
-  _globals['_BATCHPAYTRADESITEM']._serialized_end=2163
-  _globals['_BATCHPAYTRADESRESPONSE']._serialized_start=2165
-  _globals['_BATCHPAYTRADESRESPONSE']._serialized_end=2256
-  _globals['_BATCHPAYTRADESRESULT']._serialized_start=2259
-  _globals['_BATCHPAYTRADESRESULT']._serialized_end=2402
-  _globals['_CLOSETRADEREQUEST']._serialized_start=2404
-  _globals['_CLOSETRADEREQUEST']._serialized_end=2518
-  _globals['_CLOSETRADERESPONSE']._serialized_start=2520
-  _globals['_CLOSETRADERESPONSE']._serialized_end=2588
-  _globals['_GETTRADEREQUEST']._serialized_start=2590
-  _globals['_GETTRADEREQUEST']._serialized_end=2661
-  _globals['_GETTRADERESPONSE']._serialized_start=2663
-  _globals['_GETTRADERESPONSE']._serialized_end=2729
-  _globals['_TRADESERVICE']._serialized_start=2732
-  _globals['_TRADESERVICE']._serialized_end=3346
+  _globals['_CREATETRADEREQUEST']._serialized_end=1189
+  _globals['_CREATETRADERESPONSE']._serialized_start=1191
+  _globals['_CREATETRADERESPONSE']._serialized_end=1260
+  _globals['_BATCHCREATETRADESREQUEST']._serialized_start=1262
+  _globals['_BATCHCREATETRADESREQUEST']._serialized_end=1365
+  _globals['_BATCHCREATETRADESITEM']._serialized_start=1368
+  _globals['_BATCHCREATETRADESITEM']._serialized_end=1538
+  _globals['_BATCHCREATETRADESRESPONSE']._serialized_start=1540
+  _globals['_BATCHCREATETRADESRESPONSE']._serialized_end=1637
+  _globals['_BATCHCREATETRADESRESULT']._serialized_start=1640
+  _globals['_BATCHCREATETRADESRESULT']._serialized_end=1789
+  _globals['_PAYTRADEREQUEST']._serialized_start=1792
+  _globals['_PAYTRADEREQUEST']._serialized_end=1969
+  _globals['_PAYTRADERESPONSE']._serialized_start=1972
+  _globals['_PAYTRADERESPONSE']._serialized_end=2106
+  _globals['_BATCHPAYTRADESREQUEST']._serialized_start=2108
+  _globals['_BATCHPAYTRADESREQUEST']._serialized_end=2205
+  _globals['_BATCHPAYTRADESITEM']._serialized_start=2208
+  _globals['_BATCHPAYTRADESITEM']._serialized_end=2372
+  _globals['_BATCHPAYTRADESRESPONSE']._serialized_start=2374
+  _globals['_BATCHPAYTRADESRESPONSE']._serialized_end=2465
+  _globals['_BATCHPAYTRADESRESULT']._serialized_start=2468
+  _globals['_BATCHPAYTRADESRESULT']._serialized_end=2611
+  _globals['_CLOSETRADEREQUEST']._serialized_start=2613
+  _globals['_CLOSETRADEREQUEST']._serialized_end=2727
+  _globals['_CLOSETRADERESPONSE']._serialized_start=2729
+  _globals['_CLOSETRADERESPONSE']._serialized_end=2797
+  _globals['_GETTRADEREQUEST']._serialized_start=2799
+  _globals['_GETTRADEREQUEST']._serialized_end=2870
+  _globals['_GETTRADERESPONSE']._serialized_start=2872
+  _globals['_GETTRADERESPONSE']._serialized_end=2938
+  _globals['_REFUNDTRADEREQUEST']._serialized_start=2941
+  _globals['_REFUNDTRADEREQUEST']._serialized_end=3234
+  _globals['_REFUNDTRADERESPONSE']._serialized_start=3236
+  _globals['_REFUNDTRADERESPONSE']._serialized_end=3356
+  _globals['_TRADESERVICE']._serialized_start=3359
+  _globals['_TRADESERVICE']._serialized_end=4072
 # @@protoc_insertion_point(module_scope)

@@ -16,7 +16,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CreateTradeRequest(_message.Message):
-    __slots__ = ("request_id", "merchant_id", "order_type", "sub_type", "pay_org_no", "merchant_order_no", "type", "amount", "subject", "payer_id", "expire_time")
+    __slots__ = ("request_id", "merchant_id", "order_type", "sub_type", "pay_org_no", "merchant_order_no", "type", "amount", "subject", "payer_id", "expire_time", "payee_id", "beneficiary_id")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     MERCHANT_ID_FIELD_NUMBER: _ClassVar[int]
     ORDER_TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -28,6 +28,8 @@ class CreateTradeRequest(_message.Message):
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
     PAYER_ID_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    PAYEE_ID_FIELD_NUMBER: _ClassVar[int]
+    BENEFICIARY_ID_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     merchant_id: str
     order_type: str
@@ -39,7 +41,9 @@ class CreateTradeRequest(_message.Message):
     subject: str
     payer_id: str
     expire_time: _timestamp_pb2.Timestamp
-    def __init__(self, request_id: _Optional[str] = ..., merchant_id: _Optional[str] = ..., order_type: _Optional[str] = ..., sub_type: _Optional[str] = ..., pay_org_no: _Optional[str] = ..., merchant_order_no: _Optional[str] = ..., type: _Optional[_Union[_trade_pb2.TradeType, str]] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., subject: _Optional[str] = ..., payer_id: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    payee_id: str
+    beneficiary_id: str
+    def __init__(self, request_id: _Optional[str] = ..., merchant_id: _Optional[str] = ..., order_type: _Optional[str] = ..., sub_type: _Optional[str] = ..., pay_org_no: _Optional[str] = ..., merchant_order_no: _Optional[str] = ..., type: _Optional[_Union[_trade_pb2.TradeType, str]] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., subject: _Optional[str] = ..., payer_id: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., payee_id: _Optional[str] = ..., beneficiary_id: _Optional[str] = ...) -> None: ...
 
 class CreateTradeResponse(_message.Message):
     __slots__ = ("trade",)
@@ -148,3 +152,23 @@ class GetTradeResponse(_message.Message):
     TRADE_FIELD_NUMBER: _ClassVar[int]
     trade: _trade_pb2.Trade
     def __init__(self, trade: _Optional[_Union[_trade_pb2.Trade, _Mapping]] = ...) -> None: ...
+
+class RefundTradeRequest(_message.Message):
+    __slots__ = ("request_id", "trade_id", "amount", "reason")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    TRADE_ID_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    trade_id: str
+    amount: _money_pb2.Money
+    reason: str
+    def __init__(self, request_id: _Optional[str] = ..., trade_id: _Optional[str] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class RefundTradeResponse(_message.Message):
+    __slots__ = ("trade", "refund")
+    TRADE_FIELD_NUMBER: _ClassVar[int]
+    REFUND_FIELD_NUMBER: _ClassVar[int]
+    trade: _trade_pb2.Trade
+    refund: _trade_pb2.Refund
+    def __init__(self, trade: _Optional[_Union[_trade_pb2.Trade, _Mapping]] = ..., refund: _Optional[_Union[_trade_pb2.Refund, _Mapping]] = ...) -> None: ...

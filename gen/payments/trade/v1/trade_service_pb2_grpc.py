@@ -60,6 +60,11 @@ class TradeServiceStub:
                 request_serializer=payments_dot_trade_dot_v1_dot_trade__service__pb2.CloseTradeRequest.SerializeToString,
                 response_deserializer=payments_dot_trade_dot_v1_dot_trade__service__pb2.CloseTradeResponse.FromString,
                 _registered_method=True)
+        self.RefundTrade = channel.unary_unary(
+                '/payments.trade.v1.TradeService/RefundTrade',
+                request_serializer=payments_dot_trade_dot_v1_dot_trade__service__pb2.RefundTradeRequest.SerializeToString,
+                response_deserializer=payments_dot_trade_dot_v1_dot_trade__service__pb2.RefundTradeResponse.FromString,
+                _registered_method=True)
         self.GetTrade = channel.unary_unary(
                 '/payments.trade.v1.TradeService/GetTrade',
                 request_serializer=payments_dot_trade_dot_v1_dot_trade__service__pb2.GetTradeRequest.SerializeToString,
@@ -106,6 +111,14 @@ class TradeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RefundTrade(self, request, context):
+        """Gives back a part or all of a paid trade. The amount is reserved at once; the refund goes on by
+        itself, and its end is in GetTrade and in a notification.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetTrade(self, request, context):
         """Reads a trade.
         """
@@ -140,6 +153,11 @@ def add_TradeServiceServicer_to_server(servicer, server):
                     servicer.CloseTrade,
                     request_deserializer=payments_dot_trade_dot_v1_dot_trade__service__pb2.CloseTradeRequest.FromString,
                     response_serializer=payments_dot_trade_dot_v1_dot_trade__service__pb2.CloseTradeResponse.SerializeToString,
+            ),
+            'RefundTrade': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefundTrade,
+                    request_deserializer=payments_dot_trade_dot_v1_dot_trade__service__pb2.RefundTradeRequest.FromString,
+                    response_serializer=payments_dot_trade_dot_v1_dot_trade__service__pb2.RefundTradeResponse.SerializeToString,
             ),
             'GetTrade': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTrade,
@@ -283,6 +301,33 @@ class TradeService:
             '/payments.trade.v1.TradeService/CloseTrade',
             payments_dot_trade_dot_v1_dot_trade__service__pb2.CloseTradeRequest.SerializeToString,
             payments_dot_trade_dot_v1_dot_trade__service__pb2.CloseTradeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RefundTrade(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payments.trade.v1.TradeService/RefundTrade',
+            payments_dot_trade_dot_v1_dot_trade__service__pb2.RefundTradeRequest.SerializeToString,
+            payments_dot_trade_dot_v1_dot_trade__service__pb2.RefundTradeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,10 @@ class TradeServiceStub:
     """Starts up to 1,000 payments; each item has its own answer."""
     CloseTrade: _grpc.UnaryUnaryMultiCallable[_trade_service_pb2.CloseTradeRequest, _trade_service_pb2.CloseTradeResponse]
     """Closes an unpaid trade. Money that arrives later is returned."""
+    RefundTrade: _grpc.UnaryUnaryMultiCallable[_trade_service_pb2.RefundTradeRequest, _trade_service_pb2.RefundTradeResponse]
+    """Gives back a part or all of a paid trade. The amount is reserved at once; the refund goes on by
+    itself, and its end is in GetTrade and in a notification.
+    """
     GetTrade: _grpc.UnaryUnaryMultiCallable[_trade_service_pb2.GetTradeRequest, _trade_service_pb2.GetTradeResponse]
     """Reads a trade."""
 
@@ -61,6 +65,10 @@ class TradeServiceAsyncStub(TradeServiceStub):
     """Starts up to 1,000 payments; each item has its own answer."""
     CloseTrade: _aio.UnaryUnaryMultiCallable[_trade_service_pb2.CloseTradeRequest, _trade_service_pb2.CloseTradeResponse]  # type: ignore[assignment]
     """Closes an unpaid trade. Money that arrives later is returned."""
+    RefundTrade: _aio.UnaryUnaryMultiCallable[_trade_service_pb2.RefundTradeRequest, _trade_service_pb2.RefundTradeResponse]  # type: ignore[assignment]
+    """Gives back a part or all of a paid trade. The amount is reserved at once; the refund goes on by
+    itself, and its end is in GetTrade and in a notification.
+    """
     GetTrade: _aio.UnaryUnaryMultiCallable[_trade_service_pb2.GetTradeRequest, _trade_service_pb2.GetTradeResponse]  # type: ignore[assignment]
     """Reads a trade."""
 
@@ -106,6 +114,16 @@ class TradeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_trade_service_pb2.CloseTradeResponse, _abc.Awaitable[_trade_service_pb2.CloseTradeResponse]]:
         """Closes an unpaid trade. Money that arrives later is returned."""
+
+    @_abc_1.abstractmethod
+    def RefundTrade(
+        self,
+        request: _trade_service_pb2.RefundTradeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trade_service_pb2.RefundTradeResponse, _abc.Awaitable[_trade_service_pb2.RefundTradeResponse]]:
+        """Gives back a part or all of a paid trade. The amount is reserved at once; the refund goes on by
+        itself, and its end is in GetTrade and in a notification.
+        """
 
     @_abc_1.abstractmethod
     def GetTrade(

@@ -23,20 +23,21 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from payments.type.v1 import account_pb2 as payments_dot_type_dot_v1_dot_account__pb2
 from payments.type.v1 import money_pb2 as payments_dot_type_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"payments/type/v1/instruction.proto\x12\x10payments.type.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cpayments/type/v1/money.proto\"\x91\x04\n\x0bInstruction\x12%\n\x0einstruction_id\x18\x01 \x01(\tR\rinstructionId\x12\x1d\n\npayment_id\x18\x02 \x01(\tR\tpaymentId\x12\x35\n\x04kind\x18\x03 \x01(\x0e\x32!.payments.type.v1.InstructionKindR\x04kind\x12\x38\n\x05state\x18\x04 \x01(\x0e\x32\".payments.type.v1.InstructionStateR\x05state\x12/\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x17.payments.type.v1.MoneyR\x06\x61mount\x12\x18\n\x07\x63hannel\x18\x06 \x01(\tR\x07\x63hannel\x12\x1d\n\nrequest_no\x18\x07 \x01(\tR\trequestNo\x12 \n\x0b\x63ompensates\x18\x08 \x01(\tR\x0b\x63ompensates\x12$\n\x0e\x63hannel_txn_id\x18\t \x01(\tR\x0c\x63hannelTxnId\x12=\n\x0csuccess_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bsuccessTime\x12\x18\n\x07version\x18\x0b \x01(\x03R\x07version\x12@\n\x0fobserved_amount\x18\x0c \x01(\x0b\x32\x17.payments.type.v1.MoneyR\x0eobservedAmount*~\n\x0fInstructionKind\x12 \n\x1cINSTRUCTION_KIND_UNSPECIFIED\x10\x00\x12$\n INSTRUCTION_KIND_CHANNEL_COLLECT\x10\x01\x12#\n\x1fINSTRUCTION_KIND_CHANNEL_REFUND\x10\x02*\xf4\x01\n\x10InstructionState\x12!\n\x1dINSTRUCTION_STATE_UNSPECIFIED\x10\x00\x12 \n\x1cINSTRUCTION_STATE_PROCESSING\x10\x01\x12\x1d\n\x19INSTRUCTION_STATE_CLOSING\x10\x02\x12\x1f\n\x1bINSTRUCTION_STATE_SUCCEEDED\x10\x03\x12\x1c\n\x18INSTRUCTION_STATE_FAILED\x10\x04\x12\x1c\n\x18INSTRUCTION_STATE_CLOSED\x10\x05\x12\x1f\n\x1bINSTRUCTION_STATE_SUSPENDED\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"payments/type/v1/instruction.proto\x12\x10payments.type.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1epayments/type/v1/account.proto\x1a\x1cpayments/type/v1/money.proto\"\x92\x05\n\x0bInstruction\x12%\n\x0einstruction_id\x18\x01 \x01(\tR\rinstructionId\x12\x1d\n\npayment_id\x18\x02 \x01(\tR\tpaymentId\x12\x35\n\x04kind\x18\x03 \x01(\x0e\x32!.payments.type.v1.InstructionKindR\x04kind\x12\x38\n\x05state\x18\x04 \x01(\x0e\x32\".payments.type.v1.InstructionStateR\x05state\x12/\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x17.payments.type.v1.MoneyR\x06\x61mount\x12\x18\n\x07\x63hannel\x18\x06 \x01(\tR\x07\x63hannel\x12\x1d\n\nrequest_no\x18\x07 \x01(\tR\trequestNo\x12 \n\x0b\x63ompensates\x18\x08 \x01(\tR\x0b\x63ompensates\x12$\n\x0e\x63hannel_txn_id\x18\t \x01(\tR\x0c\x63hannelTxnId\x12=\n\x0csuccess_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bsuccessTime\x12\x18\n\x07version\x18\x0b \x01(\x03R\x07version\x12@\n\x0fobserved_amount\x18\x0c \x01(\x0b\x32\x17.payments.type.v1.MoneyR\x0eobservedAmount\x12\x17\n\x07hold_id\x18\r \x01(\tR\x06holdId\x12?\n\x0chold_sources\x18\x0e \x03(\x0b\x32\x1c.payments.type.v1.AccountRefR\x0bholdSources\x12%\n\x0e\x66\x61ilure_reason\x18\x0f \x01(\tR\rfailureReason*\xfb\x01\n\x0fInstructionKind\x12 \n\x1cINSTRUCTION_KIND_UNSPECIFIED\x10\x00\x12$\n INSTRUCTION_KIND_CHANNEL_COLLECT\x10\x01\x12#\n\x1fINSTRUCTION_KIND_CHANNEL_REFUND\x10\x02\x12\x19\n\x15INSTRUCTION_KIND_HOLD\x10\x03\x12\x1c\n\x18INSTRUCTION_KIND_RELEASE\x10\x04\x12\x1d\n\x19INSTRUCTION_KIND_TRANSFER\x10\x05\x12#\n\x1fINSTRUCTION_KIND_CHANNEL_PAYOUT\x10\x06*\x93\x02\n\x10InstructionState\x12!\n\x1dINSTRUCTION_STATE_UNSPECIFIED\x10\x00\x12 \n\x1cINSTRUCTION_STATE_PROCESSING\x10\x01\x12\x1d\n\x19INSTRUCTION_STATE_CLOSING\x10\x02\x12\x1f\n\x1bINSTRUCTION_STATE_SUCCEEDED\x10\x03\x12\x1c\n\x18INSTRUCTION_STATE_FAILED\x10\x04\x12\x1c\n\x18INSTRUCTION_STATE_CLOSED\x10\x05\x12\x1f\n\x1bINSTRUCTION_STATE_SUSPENDED\x10\x06\x12\x1d\n\x19INSTRUCTION_STATE_BOUNCED\x10\x07\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'payments.type.v1.instruction_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_INSTRUCTIONKIND']._serialized_start=651
-  _globals['_INSTRUCTIONKIND']._serialized_end=777
-  _globals['_INSTRUCTIONSTATE']._serialized_start=780
-  _globals['_INSTRUCTIONSTATE']._serialized_end=1024
-  _globals['_INSTRUCTION']._serialized_start=120
-  _globals['_INSTRUCTION']._serialized_end=649
+  _globals['_INSTRUCTIONKIND']._serialized_start=813
+  _globals['_INSTRUCTIONKIND']._serialized_end=1064
+  _globals['_INSTRUCTIONSTATE']._serialized_start=1067
+  _globals['_INSTRUCTIONSTATE']._serialized_end=1342
+  _globals['_INSTRUCTION']._serialized_start=152
+  _globals['_INSTRUCTION']._serialized_end=810
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from payments.type.v1 import money_pb2 as payments_dot_type_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bpayments/type/v1/tool.proto\x12\x10payments.type.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cpayments/type/v1/money.proto\"\xd5\x01\n\x0bPaymentTool\x12|\n\x06\x61mount\x18\x01 \x01(\x0b\x32\x17.payments.type.v1.MoneyBK\xbaHH\xba\x01\x42\n\x0f\x61mount.positive\x12\x19must be greater than zero\x1a\x14this.minor_units > 0\xc8\x01\x01R\x06\x61mount\x12\x39\n\x07\x63hannel\x18\x02 \x01(\x0b\x32\x1d.payments.type.v1.ChannelToolH\x00R\x07\x63hannelB\r\n\x04tool\x12\x05\xbaH\x02\x08\x01\"@\n\x0b\x43hannelTool\x12\x31\n\x07\x63hannel\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x10\x01\x18 2\x0c^[a-z0-9_]+$R\x07\x63hannelb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bpayments/type/v1/tool.proto\x12\x10payments.type.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cpayments/type/v1/money.proto\"\x90\x02\n\x0bPaymentTool\x12|\n\x06\x61mount\x18\x01 \x01(\x0b\x32\x17.payments.type.v1.MoneyBK\xbaHH\xba\x01\x42\n\x0f\x61mount.positive\x12\x19must be greater than zero\x1a\x14this.minor_units > 0\xc8\x01\x01R\x06\x61mount\x12\x39\n\x07\x63hannel\x18\x02 \x01(\x0b\x32\x1d.payments.type.v1.ChannelToolH\x00R\x07\x63hannel\x12\x39\n\x07\x62\x61lance\x18\x03 \x01(\x0b\x32\x1d.payments.type.v1.BalanceToolH\x00R\x07\x62\x61lanceB\r\n\x04tool\x12\x05\xbaH\x02\x08\x01\"@\n\x0b\x43hannelTool\x12\x31\n\x07\x63hannel\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x10\x01\x18 2\x0c^[a-z0-9_]+$R\x07\x63hannel\"\r\n\x0b\x42\x61lanceToolb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,7 +40,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHANNELTOOL'].fields_by_name['channel']._loaded_options = None
   _globals['_CHANNELTOOL'].fields_by_name['channel']._serialized_options = b'\272H\024r\022\020\001\030 2\014^[a-z0-9_]+$'
   _globals['_PAYMENTTOOL']._serialized_start=109
-  _globals['_PAYMENTTOOL']._serialized_end=322
-  _globals['_CHANNELTOOL']._serialized_start=324
-  _globals['_CHANNELTOOL']._serialized_end=388
+  _globals['_PAYMENTTOOL']._serialized_end=381
+  _globals['_CHANNELTOOL']._serialized_start=383
+  _globals['_CHANNELTOOL']._serialized_end=447
+  _globals['_BALANCETOOL']._serialized_start=449
+  _globals['_BALANCETOOL']._serialized_end=462
 # @@protoc_insertion_point(module_scope)

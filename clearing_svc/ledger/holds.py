@@ -1,0 +1,285 @@
+"""Holds: money that stays where it is and can be spent only by the journals of who holds it.
+
+A hold lies on one or several accounts, in parts. It is placed all or nothing, taken by journals
+part by part in order, and what they leave is let go of. It never ends by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from clearing_svc.ledger.accounts import (
+    Account,
+    AccountView,
+    InsufficientFunds,
+    freed,
+    opened,
+    reserved,
+    subject_for,
+)
+from clearing_svc.ledger.chart import Chart, Side
+from clearing_svc.ledger.drafts import AccountRef, Draw, Line, account_id_of, digest_of
+from paymesh.context import Context
+from paymesh.core import Decision, Event, Guard, Moves, View, history, moved
+from paymesh.errors import Code, InvalidField, NotFound, PaymentError
+from paymesh.money import MINOR_UNITS_MAX, Money, known_currency
+
+SOURCES_MAX = 4
+
+
+class HoldState(StrEnum):
+    HELD = "HELD"
+    """It holds money; journals may have taken a part."""
+    POSTED = "POSTED"
+    """Journals have taken all of it."""
+    RELEASED = "RELEASED"
+    """What journals had not taken was let go of."""
+
+
+HOLD_MOVES: Moves = {
+    HoldState.HELD: frozenset({HoldState.HELD, HoldState.POSTED, HoldState.RELEASED}),
+    HoldState.POSTED: frozenset(),
+    HoldState.RELEASED: frozenset(),
+}
+
+
+class HoldEnded(PaymentError):
+    code, reason = Code.FAILED_PRECONDITION, "HOLD_ENDED"
+
+
+class HoldIdReused(PaymentError):
+    code, reason = Code.ALREADY_EXISTS, "REQUEST_ID_REUSED"
+
+
+class NotBookedYet(PaymentError):
+    """What the hold has to come after may be booked at any moment: not kept, ask again."""
+
+    code, reason, decided = Code.UNAVAILABLE, "NOT_BOOKED_YET", False
+
+
+# Rows
+
+
+@dataclass(frozen=True, slots=True)
+class HoldPart:
+    """What of a hold lies on one account, in minor units of the hold's currency."""
+
+    account_id: str
+    subject: str
+    owner: str
+    held: int
+    """At first."""
+    posted: int = 0
+    released: int = 0
+
+    @property
+    def left(self) -> int:
+        return self.held - self.posted - self.released
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    id: str
+    context: Context
+    version: int
+    state: HoldState
+    amount: Money
+    """At first: the sum of its parts."""
+    reference: str
+    """What it is for, in the words of who asked."""
+    digest: str
+    """Of what was asked for: whether the same id is asked for the same thing again."""
+    parts: tuple[HoldPart, ...]
+    """In the order in which they are taken, each on an account of its own."""
+    created_at: datetime
+
+    @property
+    def left(self) -> int:
+        """What it still holds, in minor units."""
+        return sum(part.left for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class HoldView:
+    hold: Hold | None
+
+
+States = Mapping[str, Any]
+"""An AccountView by account id, a HoldView by hold id."""
+
+
+# Commands
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceHold:
+    """Hold `amount` on the sources, what the first does not have on the second, and so on."""
+
+    context: Context
+    hold_id: str
+    amount: Money
+    sources: tuple[AccountRef, ...]
+    reference: str = ""
+    after: Guard | None = None
+    """The journal that must have been posted before (see drafts.journal_guard)."""
+
+    @property
+    def account_ids(self) -> tuple[str, ...]:
+        """The sources' accounts, in order."""
+        return _account_ids(self.sources, self.amount.currency)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return (self.hold_id, *self.account_ids)
+
+    @property
+    def guards(self) -> tuple[Guard, ...]:
+        return () if self.after is None else (self.after,)
+
+    @property
+    def digest(self) -> str:
+        sources = [[source.subject, source.owner] for source in self.sources]
+        return digest_of([self.amount.currency, self.amount.minor, sources, self.reference])
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseHold:
+    """Let go of what a hold still holds."""
+
+    hold_id: str
+    sources: tuple[AccountRef, ...]
+    """As it was placed with."""
+    currency: str
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return (self.hold_id, *_account_ids(self.sources, self.currency))
+
+
+def _account_ids(sources: Sequence[AccountRef], currency: str) -> tuple[str, ...]:
+    return tuple(account_id_of(source.subject, source.owner, currency) for source in sources)
+
+
+# Rules
+
+
+def place_hold(
+    state: States, c: PlaceHold, at: datetime, view: View, *, chart: Chart
+) -> Decision[States]:
+    """All of the amount or nothing. The same hold again is answered as it stands."""
+    _check(c, chart)
+    known: Hold | None = state[c.hold_id].hold
+    if known is not None:
+        if known.digest != c.digest:
+            raise HoldIdReused(f"{c.hold_id} was placed otherwise; choose a new hold_id")
+        return Decision(state={}, answer=HoldView(known))
+    if c.after is not None and c.after not in view.taken:
+        raise NotBookedYet("the journal that this has to come after is not posted; ask again")
+    changed: dict[str, Any] = {}
+    parts = []
+    missing = c.amount.minor
+    for source, key in zip(c.sources, c.account_ids, strict=True):
+        account: Account = state[key].account or opened(
+            chart, source.subject, source.owner, c.amount.currency, context=c.context, at=at
+        )
+        room = account.available_minor
+        part = missing if room is None else min(missing, room)
+        if part:
+            changed[key] = AccountView(reserved(account, part))
+            parts.append(HoldPart(key, source.subject, source.owner, held=part))
+            missing -= part
+    if missing:
+        raise InsufficientFunds(f"{c.amount} is more than the sources have together")
+    hold = Hold(
+        id=c.hold_id,
+        context=c.context,
+        version=1,
+        state=HoldState.HELD,
+        amount=c.amount,
+        reference=c.reference,
+        digest=c.digest,
+        parts=tuple(parts),
+        created_at=at,
+    )
+    changed[hold.id] = HoldView(hold)
+    return Decision(state=changed, events=(told(hold),), answer=changed[hold.id])
+
+
+def release_hold(state: States, c: ReleaseHold, at: datetime, view: View) -> Decision[States]:
+    """Lets go of the rest. A hold that has ended is answered as it stands."""
+    hold: Hold | None = state[c.hold_id].hold
+    if hold is None:
+        raise NotFound(f"no hold {c.hold_id}")
+    if hold.state is not HoldState.HELD:
+        return Decision(state={}, answer=HoldView(hold))
+    changed: dict[str, Any] = {}
+    for part in hold.parts:
+        if part.left:
+            _require_loaded(part, c.keys)
+            changed[part.account_id] = AccountView(freed(state[part.account_id].account, part.left))
+    parts = tuple(replace(part, released=part.held - part.posted) for part in hold.parts)
+    hold = moved(hold, HoldState.RELEASED, HOLD_MOVES, parts=parts)
+    changed[hold.id] = HoldView(hold)
+    return Decision(state=changed, events=(told(hold),), answer=changed[hold.id])
+
+
+def taken(hold: Hold | None, draw: Draw) -> tuple[Hold, tuple[Line, ...]]:
+    """The hold after a journal took so much of it, and the debits: from its parts in order.
+
+    Refuses by raising.
+    """
+    if hold is None:
+        raise NotFound(f"no hold {draw.hold_id}")
+    if hold.state is not HoldState.HELD:
+        raise HoldEnded(f"{hold.id} is {hold.state}")
+    draw.amount.require_same_currency(hold.amount)
+    left = Money(hold.amount.currency, hold.left)
+    if draw.amount.minor > left.minor:
+        raise HoldEnded(f"of {hold.id} only {left} is left, {draw.amount} is to be taken")
+    loaded = draw.account_ids
+    parts, lines = [], []
+    missing = draw.amount.minor
+    for part in hold.parts:
+        minor = min(missing, part.left)
+        if minor:
+            _require_loaded(part, loaded)
+            amount = Money(left.currency, minor)
+            lines.append(Line(part.subject, part.owner, Side.DEBIT, amount, reference=hold.id))
+            missing -= minor
+        parts.append(replace(part, posted=part.posted + minor))
+    to = HoldState.POSTED if draw.amount == left else HoldState.HELD
+    return moved(hold, to, HOLD_MOVES, parts=tuple(parts)), tuple(lines)
+
+
+def told(hold: Hold) -> Event:
+    """The event of the hold's present version: history, for nobody waits for it."""
+    return history(hold, f"clearing.hold.{hold.state.lower()}")
+
+
+def _require_loaded(part: HoldPart, account_ids: Sequence[str]) -> None:
+    if part.account_id not in account_ids:
+        raise InvalidField(
+            "sources",
+            f"the hold lies on {part.subject}, too: name sources and currency as it was placed",
+        )
+
+
+def _check(c: PlaceHold, chart: Chart) -> None:
+    """What can be said of a hold without looking at any account."""
+    known_currency(c.amount.currency, field="amount.currency_code")
+    if not 0 < c.amount.minor <= MINOR_UNITS_MAX:
+        raise InvalidField("amount.minor_units", "must be greater than zero")
+    if not 1 <= len(c.sources) <= SOURCES_MAX:
+        raise InvalidField("sources", f"a hold has 1 to {SOURCES_MAX} of them")
+    for index, source in enumerate(c.sources):
+        field = f"sources[{index}]"
+        subject = subject_for(chart, source.subject, source.owner, field=field)
+        if subject.needs_reference:
+            # What lies there belongs to its references; a hold would take it from all of them.
+            raise InvalidField(f"{field}.subject", f"nothing is held on {subject.name}")
+        if source in c.sources[:index]:
+            raise InvalidField(field, "comes twice")

@@ -1,0 +1,112 @@
+"""BeneficiaryService: message ↔ command, nothing more. No answer ever has an account number."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any
+
+from payments.pay.v1 import beneficiary_service_pb2, beneficiary_service_pb2_grpc
+
+from pay_svc.beneficiaries import (
+    BeneficiaryView,
+    CreateBeneficiary,
+    DeleteBeneficiary,
+    looks_like_a_card,
+    masked,
+)
+from pay_svc.queries import Beneficiaries
+from pay_svc.wire import beneficiary_to
+from paymesh.app import Core
+from paymesh.errors import InvalidField, NotFound
+from paymesh.ids import bucket_of, new_id
+from paymesh.rpc import claim, current_call, run, started
+from paymesh.secretbox import SecretBox
+from paymesh.shell import RequestClaim
+
+PAGE_DEFAULT = 50
+BENEFICIARY_ID = re.compile(r"ben_[a-z2-7]{28}")
+
+
+class BeneficiaryServicer(beneficiary_service_pb2_grpc.BeneficiaryServiceServicer):
+    def __init__(
+        self, core: Core[BeneficiaryView], beneficiaries: Beneficiaries, box: SecretBox
+    ) -> None:
+        self._core, self._beneficiaries, self._box = core, beneficiaries, box
+
+    async def CreateBeneficiary(self, request: Any, context: Any) -> Any:
+        if looks_like_a_card(request.account_no):
+            raise InvalidField(
+                "account_no", "looks like a card number; give a bank account or a wallet instead"
+            )
+        beneficiary_id = new_id("ben", bucket=bucket_of(request.owner_id))
+        caller = current_call.get()
+        call = started(caller, merchant_id=caller.context.merchant_id)
+        response = beneficiary_service_pb2.CreateBeneficiaryResponse
+        command = CreateBeneficiary(
+            beneficiary_id=beneficiary_id,
+            context=call.context,
+            owner_id=request.owner_id,
+            channel=request.channel,
+            sealed_account_no=self._box.seal(
+                request.account_no.encode(), belongs_to=beneficiary_id
+            ),
+            masked_account_no=masked(request.account_no),
+            account_name=request.account_name,
+        )
+        done = await run(
+            self._core.submit, command, call, self._claim(request), _reply(response), response
+        )
+        return done.reply
+
+    async def GetBeneficiary(self, request: Any, context: Any) -> Any:
+        beneficiary = (await self._core.load(request.beneficiary_id)).beneficiary
+        if beneficiary is None:
+            raise NotFound(
+                f"no beneficiary {request.beneficiary_id}", metadata={"field": "beneficiary_id"}
+            )
+        return _reply(beneficiary_service_pb2.GetBeneficiaryResponse)(beneficiary)
+
+    async def ListBeneficiaries(self, request: Any, context: Any) -> Any:
+        size = request.page_size or PAGE_DEFAULT
+        after = await self._place(request) if request.page_token else None
+        found = await self._beneficiaries.of_owner(request.owner_id, after=after, limit=size + 1)
+        page = found[:size]
+        return beneficiary_service_pb2.ListBeneficiariesResponse(
+            beneficiaries=[beneficiary_to(beneficiary) for beneficiary in page],
+            next_page_token=page[-1].id if len(found) > size else "",
+        )
+
+    async def DeleteBeneficiary(self, request: Any, context: Any) -> Any:
+        response = beneficiary_service_pb2.DeleteBeneficiaryResponse
+        done = await run(
+            self._core.submit,
+            DeleteBeneficiary(request.beneficiary_id),
+            current_call.get(),
+            claim("DeleteBeneficiary", request.beneficiary_id, request, request.request_id),
+            _reply(response),
+            response,
+        )
+        return done.reply
+
+    async def _place(self, request: Any) -> tuple[datetime, str]:
+        """Where the last page ended: its token is the last one's id. Raises InvalidField."""
+        view = BeneficiaryView(None)
+        if BENEFICIARY_ID.fullmatch(request.page_token):
+            view = await self._core.load(request.page_token)
+        if view.beneficiary is None or view.beneficiary.owner_id != request.owner_id:
+            raise InvalidField("page_token", "is not from this owner's ListBeneficiaries")
+        return view.beneficiary.created_at, view.beneficiary.id
+
+    def _claim(self, request: Any) -> RequestClaim:
+        """Over a keyed fingerprint: on a plain hash one could try all account numbers."""
+        hashed = type(request)()
+        hashed.CopyFrom(request)
+        hashed.account_no = self._box.fingerprint(
+            request.account_no.encode(), belongs_to=request.owner_id
+        )
+        return claim("CreateBeneficiary", request.owner_id, hashed, request.request_id)
+
+
+def _reply(response: Any) -> Any:
+    return lambda beneficiary: response(beneficiary=beneficiary_to(beneficiary))

@@ -1,0 +1,1 @@
+"""What the payment core asks of other services."""

@@ -1,0 +1,42 @@
+"""Reading beneficiaries back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from pay_svc.beneficiaries import Beneficiary, BeneficiaryState
+from pay_svc.store import BENEFICIARY, BENEFICIARY_TABLE
+from paymesh.errors import Unavailable
+from paymesh.ids import bucket_of
+
+
+class Beneficiaries:
+    """Beneficiaries from their table. Raises Unavailable when the database does not answer."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def of_owner(
+        self, owner_id: str, *, after: tuple[datetime, str] | None, limit: int
+    ) -> Sequence[Beneficiary]:
+        """At most `limit` active ones, oldest first, behind `after` (created_at, id)."""
+        table = BENEFICIARY_TABLE
+        query = sa.select(table).where(
+            table.c.shard_key == bucket_of(owner_id),
+            table.c.owner_id == owner_id,
+            table.c.state == BeneficiaryState.ACTIVE.value,
+        )
+        if after is not None:
+            query = query.where(sa.tuple_(table.c.created_at, table.c.id) > sa.tuple_(*after))
+        query = query.order_by(table.c.created_at, table.c.id).limit(limit)
+        try:
+            async with self._engine.connect() as connection:
+                return [BENEFICIARY.load(tuple(row)) for row in await connection.execute(query)]
+        except (DBAPIError, PoolTimeout) as error:
+            raise Unavailable("the database does not answer") from error

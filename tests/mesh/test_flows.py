@@ -1,0 +1,353 @@
+"""All forms of payment through the whole mesh: what a business system sees, and what is booked."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+import pytest
+from payments.gateway.v1 import channel_pb2, channel_service_pb2
+from payments.trade.v1 import merchant_service_pb2, trade_pb2, trade_service_pb2
+
+from paymesh.cli.asking import by_balance, by_channel, money, request_id
+from paymesh.cli.shop import Shop
+from paymesh.cli.wallet import Wallet
+from tests.mesh.flows import FLOWS, PAID, REFUNDED, Flow, filled, lines
+
+
+def reason_of(error: grpc.aio.AioRpcError) -> str:
+    """The reason in the refusal's ErrorInfo."""
+    from google.rpc import error_details_pb2, status_pb2
+
+    trailers = dict(error.trailing_metadata() or ())
+    status = status_pb2.Status.FromString(trailers["grpc-status-details-bin"])
+    for detail in status.details:
+        info = error_details_pb2.ErrorInfo()
+        if detail.Unpack(info):
+            return str(info.reason)
+    return ""
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.__name__)
+async def test_a_flow_runs_to_its_end(flow: Flow, shop: Shop) -> None:
+    """As its docstring says."""
+    await flow(shop)
+
+
+# Refunds
+
+
+async def test_partial_partial_and_the_rest_give_all_back(shop: Shop) -> None:
+    """3.00, 4.00 and 3.00 of 10.00: the merchant owes the fee, for it had only 9.94 of it."""
+    trade = await shop.purchase(1000)
+    await shop.reaches(trade, PAID)
+    for part in (300, 400, 300):
+        refund = await shop.refund(trade, part)
+        await shop.refund_reaches(trade, refund, REFUNDED)
+    found = await shop.trade(trade.trade_id)
+    assert (found.refunded_amount.minor_units, found.refunding_amount.minor_units) == (1000, 0)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await shop.refund(trade, 1)
+    assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert reason_of(refused.value) == "REFUND_EXCEEDS"
+    booked = [lines(*await shop.journals(r, 1)) for r in found.refunds]
+    assert ("MERCHANT_RECEIVABLE", "debit", 6) in booked[-1]
+
+
+async def test_a_refund_waits_for_a_channel_that_does_not_answer(shop: Shop) -> None:
+    """Unknown is never failure: the reservation stays, the same number is asked again."""
+    trade = await shop.purchase(1000)
+    await shop.reaches(trade, PAID)
+    silent = {"timeout_rate": 1}
+    await shop.faults({"refund": silent, "query_refund": silent, "callback": {"lost_rate": 1}})
+    refund = await shop.refund(trade, 600)
+    await asyncio.sleep(1.5)
+    found = await shop.trade(trade.trade_id)
+    assert (found.refunded_amount.minor_units, found.refunding_amount.minor_units) == (0, 600)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await shop.refund(trade, 401)
+    assert reason_of(refused.value) == "REFUND_EXCEEDS"
+    await shop.faults({})
+    await shop.refund_reaches(trade, refund, REFUNDED)
+    book = await shop.book()
+    mine = [r for r in book["refunds"] if r["out_trade_no"] in shop.request_nos[trade.trade_id]]
+    assert [(r["state"], r["amount"]) for r in mine] == [("SUCCESS", 600)]
+
+
+async def test_a_refund_that_the_channel_declines_frees_what_it_reserved(shop: Shop) -> None:
+    """The merchant's money is let go of, and another refund may follow."""
+    trade = await shop.purchase(1000)
+    await shop.reaches(trade, PAID)
+    await shop.faults({"next": {"refund": {"decline": 1}}})
+    refund = await shop.refund(trade, 1000)
+    failed = await shop.refund_reaches(trade, refund, trade_pb2.REFUND_STATE_FAILED)
+    assert failed.failure_reason
+    assert await shop.journals(refund, 0) == []
+    again = await shop.refund(trade, 500)
+    await shop.refund_reaches(trade, again, REFUNDED)
+
+
+async def test_a_channel_short_of_funds_delays_a_refund_and_does_not_fail_it(shop: Shop) -> None:
+    """NOT_ENOUGH: the same number is sent again once there is money."""
+    trade = await shop.purchase(1000)
+    await shop.reaches(trade, PAID)
+    await shop.faults({"next": {"refund": {"short": 2}}})
+    refund = await shop.refund(trade, 1000)
+    await shop.refund_reaches(trade, refund, REFUNDED)
+
+
+async def test_the_same_refund_request_moves_money_once(shop: Shop) -> None:
+    """Five times at once and once later: one refund."""
+    trade = await shop.purchase(1000)
+    await shop.reaches(trade, PAID)
+    request = trade_service_pb2.RefundTradeRequest(
+        request_id=request_id(), trade_id=trade.trade_id, amount=money(250)
+    )
+    calls = [shop.trades.RefundTrade(request, timeout=5) for _ in range(5)]
+    answers = await asyncio.gather(*calls)
+    await shop.refund_reaches(trade, answers[0].refund, REFUNDED)
+    answers.append(await shop.trades.RefundTrade(request, timeout=5))
+    assert len({answer.refund.refund_id for answer in answers}) == 1
+    found = await shop.trade(trade.trade_id)
+    assert (len(found.refunds), found.refunded_amount.minor_units) == (1, 250)
+
+
+async def test_what_cannot_be_refunded_is_refused(shop: Shop) -> None:
+    """A refund, a top-up, a trade that is not paid, another currency."""
+    trade = await shop.purchase(1000)
+    await shop.reaches(trade, PAID)
+    refund = await shop.refund(trade, 100)
+    top_up = await Wallet(shop).top_up(1000)
+    unpaid = await shop.order(1000)
+
+    async def refused(trade_id: str, currency: str = "EUR") -> tuple[grpc.StatusCode, str]:
+        request = trade_service_pb2.RefundTradeRequest(
+            request_id=request_id(), trade_id=trade_id, amount=money(100, currency)
+        )
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await shop.trades.RefundTrade(request, timeout=5)
+        return error.value.code(), reason_of(error.value)
+
+    not_refundable = (grpc.StatusCode.FAILED_PRECONDITION, "NOT_REFUNDABLE")
+    assert await refused(refund.refund_id) == not_refundable
+    assert await refused(top_up.trade_id) == not_refundable
+    assert await refused(unpaid.trade_id) == not_refundable
+    mismatch = (grpc.StatusCode.FAILED_PRECONDITION, "CURRENCY_MISMATCH")
+    assert await refused(trade.trade_id, "USD") == mismatch
+
+
+# Balances
+
+
+async def test_a_balance_that_does_not_suffice_pays_nothing(shop: Shop) -> None:
+    """The attempt fails with the reason, the trade can still be paid, nothing is held or booked."""
+    wallet = await filled(shop, 1000)
+    trade = await wallet.buys(1001)
+    await shop.attempt_reaches(trade, trade_pb2.ATTEMPT_STATE_FAILED)
+    found = await shop.trade(trade.trade_id)
+    assert found.state == trade_pb2.TRADE_STATE_PENDING
+    assert found.attempts[-1].failure_reason == "INSUFFICIENT_FUNDS"
+    await wallet.has(1000)
+    assert await shop.journals(trade, 0) == []
+
+
+async def test_a_balance_payment_is_answered_paid(shop: Shop) -> None:
+    """PayTrade waits for the ledger's answer, as it waits for a credential."""
+    wallet = await filled(shop, 1000)
+    assert (await wallet.buys(400)).state == PAID
+
+
+async def test_ten_purchases_at_once_spend_a_balance_exactly(shop: Shop) -> None:
+    """10.00 pay three of ten purchases of 3.00; 1.00 is left."""
+    wallet = await filled(shop, 1000)
+    trades = await asyncio.gather(*(wallet.order(300) for _ in range(10)))
+    await asyncio.gather(*(shop.pays(t, tools=[by_balance(t.amount)]) for t in trades))
+    await wallet.has(100)
+    states = [(await shop.trade(t.trade_id)).state for t in trades]
+    assert sorted(states) == sorted([PAID] * 3 + [trade_pb2.TRADE_STATE_PENDING] * 7)
+
+
+async def test_no_credential_is_released_before_the_balance_is_held(shop: Shop) -> None:
+    """The balance does not suffice: the payer never gets to pay the channel's part."""
+    wallet = await filled(shop, 100)
+    trade = await wallet.order(1000)
+    tools = [by_channel(money(800)), by_balance(money(200))]
+    response = await shop.trades.PayTrade(shop.pay_request(trade, tools=tools), timeout=10)
+    assert response.credential_id == ""
+    await shop.attempt_reaches(trade, trade_pb2.ATTEMPT_STATE_FAILED)
+    await wallet.has(100)
+
+
+async def test_a_combined_payment_that_the_payer_gives_up_lets_go_of_the_balance(
+    shop: Shop,
+) -> None:
+    """The trade expires: the order is closed at the channel first, then the hold is released."""
+    wallet = await filled(shop, 500)
+    trade = await shop.order(1000, payer_id=wallet.user, expires_in_s=1.5)
+    tools = [by_channel(money(800)), by_balance(money(200))]
+    await shop.start_payment(trade, tools=tools)
+    await wallet.has(500, held=200)
+    await shop.reaches(trade, trade_pb2.TRADE_STATE_CLOSED)
+    await wallet.has(500)
+
+
+async def test_late_money_of_a_combined_payment_is_returned(shop: Shop) -> None:
+    """The hold is gone: the channel's part goes back, and the trade stays closed."""
+    await shop.faults({"next": {"pay": {"late_success": 1}}})
+    wallet = await filled(shop, 500)
+    trade = await shop.order(1000, payer_id=wallet.user, expires_in_s=1.5)
+    tools = [by_channel(money(800)), by_balance(money(200))]
+    credential = await shop.credential(await shop.start_payment(trade, tools=tools))
+    await shop.reaches(trade, trade_pb2.TRADE_STATE_CLOSED)
+    await shop.attempt_reaches(trade, trade_pb2.ATTEMPT_STATE_CLOSED)
+    await shop.customer_pays(credential)
+    await shop.attempt_reaches(trade, trade_pb2.ATTEMPT_STATE_RETURNED)
+    await wallet.has(500)
+    booked = lines(*await shop.journals(trade, 2))
+    assert ("CHANNEL_RECEIVABLE", "credit", 800) in booked
+
+
+async def test_a_second_payment_by_balance_is_given_back(shop: Shop) -> None:
+    """The payer pays by channel and by balance: the first success wins, the other is returned."""
+    wallet = await filled(shop, 5000)
+    trade = await wallet.order(2000)
+    await shop.faults({"close": {"error_rate": 1}})  # the first attempt stays payable
+    credential = await shop.credential(await shop.start_payment(trade))
+    await shop.pays(trade, tools=[by_balance(trade.amount)])
+    await shop.reaches(trade, PAID)
+    await wallet.has(3000)
+    await shop.customer_pays(credential)
+
+    async def states() -> list[int]:
+        return [a.state for a in (await shop.trade(trade.trade_id)).attempts]
+
+    for _ in range(200):
+        if trade_pb2.ATTEMPT_STATE_RETURNED in await states():
+            break
+        await asyncio.sleep(0.05)
+    assert await states() == [
+        trade_pb2.ATTEMPT_STATE_RETURNED,
+        trade_pb2.ATTEMPT_STATE_SUCCEEDED,
+    ]
+
+
+# Withdrawals
+
+
+async def test_a_withdrawal_that_stays_unknown_keeps_its_hold(shop: Shop) -> None:
+    """The bank never says: the money stays held, and is neither spent nor free."""
+    wallet = await filled(shop, 5000)
+    trade = await wallet.withdraws(3000, to_account="DE0012340002")
+    await wallet.has(5000, held=3000)
+    await asyncio.sleep(1.5)
+    await wallet.has(5000, held=3000)
+    found = await shop.trade(trade.trade_id)
+    assert found.state == trade_pb2.TRADE_STATE_PAYING
+    close = trade_service_pb2.CloseTradeRequest(request_id=request_id(), trade_id=trade.trade_id)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await shop.trades.CloseTrade(close, timeout=5)
+    assert reason_of(refused.value) == "ILLEGAL_MOVE"
+
+
+async def test_a_withdrawal_whose_answer_is_lost_is_paid_out_once(shop: Shop) -> None:
+    """The same number is asked for again: one payout in the channel's book."""
+    wallet = await filled(shop, 5000)
+    await shop.faults({"next": {"payout": {"timeout": 2}}})
+    trade = await wallet.withdraws(3000, to_account="DE0099345678")
+    await shop.reaches(trade, PAID)
+    payouts = [p for p in (await shop.book())["payouts"] if p["amount"] == 3000]
+    mine = [p for p in payouts if p["out_payout_no"] in await _numbers(shop, trade)]
+    assert [p["state"] for p in mine] == ["SUCCESS"]
+
+
+async def _numbers(shop: Shop, trade: trade_pb2.Trade) -> set[str]:
+    """The payment's request_nos at the channel that the gateway knows."""
+    book = await shop.book()
+    found = set()
+    for payout in book["payouts"]:
+        request = channel_service_pb2.GetChannelOrderRequest(request_no=payout["out_payout_no"])
+        order = (await shop.gateway.GetChannelOrder(request, timeout=5)).channel_order
+        if order.business_id == trade.business_id:
+            assert order.kind == channel_pb2.CHANNEL_ORDER_KIND_PAYOUT
+            found.add(payout["out_payout_no"])
+    return found
+
+
+async def test_nobody_withdraws_more_than_there_is(shop: Shop) -> None:
+    """Refused before the bank hears of it."""
+    wallet = await filled(shop, 1000)
+    trade = await wallet.withdraws(1001, to_account="DE0012345678")
+    await shop.attempt_reaches(trade, trade_pb2.ATTEMPT_STATE_FAILED)
+    assert (await shop.trade(trade.trade_id)).attempts[-1].failure_reason == "INSUFFICIENT_FUNDS"
+    assert await _numbers(shop, trade) == set()
+
+
+async def test_somebody_elses_beneficiary_gets_nothing(shop: Shop) -> None:
+    """A beneficiary belongs to its owner."""
+    thief, wallet = Wallet(shop), await filled(shop, 1000)
+    trade = await shop.order(
+        500,
+        type=trade_pb2.TRADE_TYPE_WITHDRAWAL,
+        payer_id=wallet.user,
+        beneficiary_id=await thief.beneficiary(),
+    )
+    await shop.pays(trade, tools=[by_balance(trade.amount)])
+    await shop.attempt_reaches(trade, trade_pb2.ATTEMPT_STATE_FAILED)
+    found = await shop.trade(trade.trade_id)
+    assert found.attempts[-1].failure_reason == "BENEFICIARY_NOT_USABLE"
+    await wallet.has(1000)
+
+
+# Business codes and amounts
+
+
+async def test_an_unregistered_business_code_is_refused_until_it_is_registered(shop: Shop) -> None:
+    """The same request succeeds afterwards: the refusal was not kept."""
+    request = shop.create_request(sub_type="magazine")
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await shop.trades.CreateTrade(request, timeout=5)
+    assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert reason_of(refused.value) == "BUSINESS_CODE_NOT_REGISTERED"
+    await shop.merchants.RegisterBusinessCode(
+        merchant_service_pb2.RegisterBusinessCodeRequest(
+            request_id=request_id(),
+            merchant_id=shop.merchant_id,
+            order_type=shop.order_type,
+            sub_type="magazine",
+            pay_org_no=shop.pay_org_no,
+        ),
+        timeout=5,
+    )
+    assert (await shop.trades.CreateTrade(request, timeout=5)).trade.sub_type == "magazine"
+
+
+@pytest.mark.parametrize(
+    ("currency", "minor_units"), [("JPY", 1), ("KWD", 1), ("EUR", 2**53 + 1), ("EUR", 10**16)]
+)
+async def test_edge_amounts_go_in_round_and_out_exactly(
+    shop: Shop, currency: str, minor_units: int
+) -> None:
+    """Topped up, sent to another balance, half withdrawn, the rest spent: not one unit is lost."""
+    ada = Wallet(shop, currency=currency)
+    bob = Wallet(shop, currency=currency)
+    await ada.top_up(minor_units)
+    await ada.has(minor_units)
+    await shop.reaches(await ada.sends(bob, minor_units), PAID)
+    await bob.has(minor_units)
+    await ada.has(0)
+    half = minor_units // 2
+    if half:
+        await shop.reaches(await bob.withdraws(half, to_account="DE0012345678"), PAID)
+    await bob.has(minor_units - half)
+    await shop.reaches(await bob.buys(minor_units - half), PAID)
+    await bob.has(0)
+
+
+@pytest.mark.parametrize("minor_units", [10**16 + 1, 2**63 - 1, 0, -1])
+async def test_amounts_beyond_the_edge_are_refused_with_the_field(
+    shop: Shop, minor_units: int
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await shop.order(minor_units)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "amount" in str(refused.value.details())

@@ -1,0 +1,109 @@
+"""The payment core on a database of its own, between neighbours that do what a test wants."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from pay_svc.store import metadata
+from paymesh.bus.inprocess import InProcessBus
+from paymesh.bus.topology import Topology
+from paymesh.db.migrate import ROOT, migrate
+from paymesh.db.provision import (
+    create_database,
+    create_roles,
+    credentials,
+    drop_databases,
+    url_for,
+)
+from paymesh.secretbox import KEY_BYTES
+from paymesh.server import Server
+from tests.pay.pay_world import (
+    Database,
+    GatewayStandIn,
+    Heard,
+    LedgerStandIn,
+    World,
+    gateway_service,
+    ledger_service,
+)
+
+APP_ROLE = "paymesh_pay_app"
+NewDatabase = Callable[[], Database]
+
+
+@pytest.fixture(scope="session")
+def new_database(admin_url: str, plan_home: Callable[[str], Path]) -> Iterator[NewDatabase]:
+    """Makes an empty database for the payment core's roles."""
+    # Roles belong to the server: give them the passwords that the mesh of other tests uses.
+    passwords = credentials(plan_home("pay") / "credentials.json")
+    create_roles(admin_url, passwords)
+    names: list[str] = []
+
+    def make() -> Database:
+        name = f"pay_tests_{secrets.token_hex(4)}"
+        create_database(admin_url, "pay", database=name)
+        names.append(name)
+        admin = make_url(admin_url).set(database=name).render_as_string(hide_password=False)
+        owner, app = (
+            url_for(admin_url, role=role, password=passwords[role], database=name)
+            for role in ("paymesh_pay_owner", APP_ROLE)
+        )
+        return Database(admin, owner, app)
+
+    yield make
+    drop_databases(admin_url, names)
+
+
+@pytest.fixture(scope="session")
+def migrated(new_database: NewDatabase) -> Database:
+    database = new_database()
+    migrate("pay", database.owner_url, app_role=APP_ROLE)
+    return database
+
+
+@pytest.fixture
+def database(migrated: Database) -> Database:
+    """With nothing in it."""
+    migrated.query(f"TRUNCATE {', '.join(metadata.tables)}")
+    return migrated
+
+
+@pytest.fixture(scope="session")
+def secret_key_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("keys") / "secret.key"
+    path.write_bytes(os.urandom(KEY_BYTES))
+    return path
+
+
+@pytest.fixture
+async def bus() -> AsyncIterator[InProcessBus]:
+    bus = InProcessBus(Topology.load(ROOT / "rabbitmq" / "definitions.json").scaled(0.001))
+    await bus.start()
+    yield bus
+    await bus.close()
+
+
+@pytest.fixture
+async def world(
+    database: Database, bus: InProcessBus, secret_key_file: Path
+) -> AsyncIterator[World]:
+    """Neighbours that answer; `await world.start("serve", "work")` starts the payment core."""
+    heard = Heard()
+    await bus.consume("clearing.ledger", heard)
+    await bus.consume("trade.payments", heard)
+    gateway, ledger = GatewayStandIn(bus), LedgerStandIn()
+    servers = (
+        Server([gateway_service(gateway)], listen="127.0.0.1:0"),
+        Server([ledger_service(ledger)], listen="127.0.0.1:0"),
+    )
+    for server in servers:
+        await server.start()
+    world = World(database, bus, gateway, ledger, servers, secret_key_file, heard)
+    yield world
+    await world.stop()

@@ -1,0 +1,465 @@
+"""Who plays in the payment core's tests: trade core, gateway and ledger over real connections.
+
+Gateway and ledger are small gRPC servers that do what their contracts say and what a test wants.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import psycopg
+import pytest
+from payments.clearing.v1 import ledger_pb2, ledger_service_pb2, ledger_service_pb2_grpc
+from payments.gateway.v1 import (
+    channel_events_pb2,
+    channel_pb2,
+    channel_service_pb2,
+    channel_service_pb2_grpc,
+)
+from payments.pay.v1 import (
+    beneficiary_service_pb2,
+    beneficiary_service_pb2_grpc,
+    payment_pb2,
+    payment_service_pb2,
+    payment_service_pb2_grpc,
+)
+from payments.type.v1 import context_pb2, money_pb2, tool_pb2
+from payments.type.v1.context_pb2 import CallContext
+from payments.type.v1.event_pb2 import Event, EventBatch
+
+from pay_svc.bootstrap import build
+from pay_svc.settings import PaySettings
+from paymesh.app import App, Role
+from paymesh.bus.port import HANDLED, Bus, Delivery, Message, Verdict
+from paymesh.channel import refusal_of
+from paymesh.clock import SystemClock
+from paymesh.context import Call
+from paymesh.errors import Code, NotFound, PaymentError, Refused, Unavailable
+from paymesh.ids import new_id
+from paymesh.outbox import SCHEMA_VERSION
+from paymesh.rpc import batch
+from paymesh.server import CONTEXT_METADATA, Server, Service
+from paymesh.wire import time_to
+
+PATIENCE_S = 8.0
+TIME_SCALE = 0.02
+"""What was not answered is asked again after 0.1 s, 0.6 s and 2.4 s."""
+MERCHANT = "mer_1"
+
+State = payment_pb2.PaymentState
+
+
+@dataclass(frozen=True)
+class Database:
+    """One database, by the URLs of those who may enter it."""
+
+    admin_url: str
+    owner_url: str
+    app_url: str
+
+    def query(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """As superuser."""
+        with psycopg.connect(self.admin_url, autocommit=True) as connection:
+            cursor = connection.execute(statement.encode(), parameters)
+            return cursor.fetchall() if cursor.description else []
+
+
+def money(minor: int) -> money_pb2.Money:
+    return money_pb2.Money(currency_code="EUR", minor_units=minor)
+
+
+def by_channel(minor: int) -> tool_pb2.PaymentTool:
+    return tool_pb2.PaymentTool(
+        amount=money(minor), channel=tool_pb2.ChannelTool(channel="sandbox")
+    )
+
+
+def by_balance(minor: int) -> tool_pb2.PaymentTool:
+    return tool_pb2.PaymentTool(amount=money(minor), balance=tool_pb2.BalanceTool())
+
+
+class Doors:
+    """Methods that a test has closed, or that refuse; and how often each was called."""
+
+    def __init__(self) -> None:
+        self.refusals: dict[str, PaymentError] = {}
+        self.calls: Counter[str] = Counter()
+        self._closed: dict[str, asyncio.Event] = {}
+
+    def close(self, method: str) -> None:
+        """Calls of it wait from now on."""
+        self._closed[method] = asyncio.Event()
+
+    def open(self, method: str) -> None:
+        self._closed.pop(method).set()
+
+    async def passed(self, method: str) -> None:
+        """One call goes through. Raises the refusal that is set for it."""
+        self.calls[method] += 1
+        if method in self._closed:
+            await self._closed[method].wait()
+        if method in self.refusals:
+            raise self.refusals[method]
+
+
+class GatewayStandIn(channel_service_pb2_grpc.ChannelServiceServicer):
+    """Keeps channel orders as it is told; a test says how they end."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.doors = Doors()
+        self.orders: dict[str, channel_pb2.ChannelOrder] = {}
+        self.payees: dict[str, channel_service_pb2.Payee] = {}
+        self._contexts: dict[str, Call] = {}
+        self._bus = bus
+
+    async def BatchPrepay(self, request: Any, context: Any) -> Any:
+        results = await batch(request.items, self._prepay, channel_service_pb2.BatchPrepayResult)
+        return channel_service_pb2.BatchPrepayResponse(results=results)
+
+    async def BatchCloseChannelOrders(self, request: Any, context: Any) -> Any:
+        result = channel_service_pb2.BatchCloseChannelOrdersResult
+        results = await batch(request.items, self._close, result)
+        return channel_service_pb2.BatchCloseChannelOrdersResponse(results=results)
+
+    async def BatchRefundChannelOrders(self, request: Any, context: Any) -> Any:
+        result = channel_service_pb2.BatchRefundChannelOrdersResult
+        results = await batch(request.items, self._refund, result)
+        return channel_service_pb2.BatchRefundChannelOrdersResponse(results=results)
+
+    async def BatchPayouts(self, request: Any, context: Any) -> Any:
+        results = await batch(request.items, self._payout, channel_service_pb2.BatchPayoutsResult)
+        return channel_service_pb2.BatchPayoutsResponse(results=results)
+
+    async def _prepay(self, call: Call, request: Any) -> Any:
+        await self.doors.passed("prepay")
+        order = self._placed(call, request, "COLLECT", channel=request.channel)
+        credential = channel_pb2.Credential(credential_id=f"crd_{request.request_no}")
+        return channel_service_pb2.PrepayResponse(channel_order=order, credential=credential)
+
+    async def _close(self, call: Call, request: Any) -> Any:
+        await self.doors.passed("close")
+        order = self.orders.get(request.request_no)
+        if order is None:
+            raise NotFound(f"no channel order {request.request_no}")
+        if order.state == channel_pb2.CHANNEL_ORDER_STATE_PENDING:
+            order.state = channel_pb2.CHANNEL_ORDER_STATE_CLOSED
+        return channel_service_pb2.CloseChannelOrderResponse(channel_order=order)
+
+    async def _refund(self, call: Call, request: Any) -> Any:
+        await self.doors.passed("refund")
+        original = request.original_request_no
+        order = self._placed(call, request, "REFUND", original_request_no=original)
+        return channel_service_pb2.RefundChannelOrderResponse(channel_order=order)
+
+    async def _payout(self, call: Call, request: Any) -> Any:
+        await self.doors.passed("payout")
+        self.payees[request.request_no] = request.payee
+        order = self._placed(call, request, "PAYOUT", channel=request.channel)
+        return channel_service_pb2.PayoutResponse(channel_order=order)
+
+    def _placed(self, call: Call, request: Any, kind: str, **more: str) -> Any:
+        self._contexts[request.request_no] = call
+        return self.orders.setdefault(
+            request.request_no,
+            channel_pb2.ChannelOrder(
+                channel_order_id=f"chn_{request.request_no}",
+                request_no=request.request_no,
+                kind=f"CHANNEL_ORDER_KIND_{kind}",
+                state=channel_pb2.CHANNEL_ORDER_STATE_PENDING,
+                amount=request.amount,
+                reference=request.reference,
+                version=1,
+                **more,
+            ),
+        )
+
+    async def ends(self, request_no: str, state: str, *, reason: str = "") -> None:
+        """The order ends, and the gateway tells so."""
+        order = self.orders[request_no]
+        order.state = channel_pb2.ChannelOrderState.Value(f"CHANNEL_ORDER_STATE_{state}")
+        order.version += 1
+        order.failure_reason = reason
+        if state in {"SUCCEEDED", "BOUNCED"}:
+            order.moved_amount.CopyFrom(order.amount)
+            order.channel_txn_id = f"txn_{request_no}"
+        event = Event(
+            event_id=new_id("evt", bucket=1),
+            type="gateway.channel.result",
+            schema_version=SCHEMA_VERSION,
+            aggregate_id=order.channel_order_id,
+            sequence=order.version,
+            call_context=CallContext(context=_context_of(self._contexts[request_no])),
+            payload=channel_events_pb2.ChannelResult(channel_order=order).SerializeToString(),
+        )
+        body = EventBatch(events=[event]).SerializeToString()
+        [failure] = await self._bus.publish([Message(event.event_id, event.type, body)])
+        assert failure is None
+
+
+def _context_of(call: Call) -> context_pb2.Context:
+    context = call.context
+    return context_pb2.Context(business_id=context.business_id, merchant_id=context.merchant_id)
+
+
+class LedgerStandIn(ledger_service_pb2_grpc.LedgerServiceServicer):
+    """Holds what there is on its first source, by `balances` of (subject, owner)."""
+
+    def __init__(self) -> None:
+        self.doors = Doors()
+        self.balances: Counter[tuple[str, str]] = Counter()
+        self.holds: dict[str, ledger_pb2.Hold] = {}
+        self.asked: list[Any] = []
+
+    async def BatchPlaceHolds(self, request: Any, context: Any) -> Any:
+        result = ledger_service_pb2.BatchPlaceHoldsResult
+        results = await batch(request.items, self._place, result)
+        return ledger_service_pb2.BatchPlaceHoldsResponse(results=results)
+
+    async def BatchReleaseHolds(self, request: Any, context: Any) -> Any:
+        result = ledger_service_pb2.BatchReleaseHoldsResult
+        results = await batch(request.items, self._release, result)
+        return ledger_service_pb2.BatchReleaseHoldsResponse(results=results)
+
+    async def _place(self, call: Call, request: Any) -> Any:
+        await self.doors.passed("place")
+        self.asked.append(request)
+        if request.hold_id not in self.holds:
+            account = (request.sources[0].subject, request.sources[0].owner)
+            if self.balances[account] < request.amount.minor_units:
+                raise refused("INSUFFICIENT_FUNDS")
+            self.balances[account] -= request.amount.minor_units
+            self.holds[request.hold_id] = ledger_pb2.Hold(
+                hold_id=request.hold_id, state=ledger_pb2.HOLD_STATE_HELD, amount=request.amount
+            )
+        return ledger_service_pb2.PlaceHoldResponse(hold=self.holds[request.hold_id])
+
+    async def _release(self, call: Call, request: Any) -> Any:
+        await self.doors.passed("release")
+        hold = self.holds[request.hold_id]
+        if hold.state == ledger_pb2.HOLD_STATE_HELD:
+            account = (request.sources[0].subject, request.sources[0].owner)
+            self.balances[account] += hold.amount.minor_units
+            hold.state = ledger_pb2.HOLD_STATE_RELEASED
+        return ledger_service_pb2.ReleaseHoldResponse(hold=hold)
+
+
+def refused(reason: str, code: Code = Code.FAILED_PRECONDITION) -> PaymentError:
+    return Refused(code=code, reason=reason, message=reason.lower())
+
+
+AWAY = Unavailable("not now")
+
+
+def gateway_service(servicer: GatewayStandIn) -> Service:
+    return Service(
+        channel_service_pb2.DESCRIPTOR.services_by_name["ChannelService"],
+        channel_service_pb2_grpc.add_ChannelServiceServicer_to_server,
+        servicer,
+    )
+
+
+def ledger_service(servicer: LedgerStandIn) -> Service:
+    return Service(
+        ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"],
+        ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server,
+        servicer,
+    )
+
+
+class Heard:
+    """What the payment core publishes, as a queue of another service gets it."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    async def __call__(self, deliveries: Any) -> list[Verdict]:
+        for delivery in deliveries:
+            assert isinstance(delivery, Delivery)
+            self.events += EventBatch.FromString(delivery.message.body).events
+        return [HANDLED for _ in deliveries]
+
+    def of(self, payment: Any, type_: str) -> list[Event]:
+        """Its events of that type, and its instructions'."""
+        ids = {payment.payment_id, *(i.instruction_id for i in payment.instructions)}
+        return [e for e in self.events if e.type == type_ and e.aggregate_id in ids]
+
+
+@dataclass
+class World:
+    """The payment core between its neighbours; started in roles as a test wants them."""
+
+    database: Database
+    bus: Bus
+    gateway: GatewayStandIn
+    ledger: LedgerStandIn
+    servers: tuple[Server, Server]
+    secret_key_file: Path
+    heard: Heard
+    apps: list[App] = field(default_factory=list)
+    channels: list[grpc.aio.Channel] = field(default_factory=list)
+
+    async def start(self, *roles: Role, **changes: Any) -> Caller:
+        """A payment core in these roles; who calls it, if it serves."""
+        gateway, ledger = self.servers
+        settings = PaySettings(
+            pay_database_url=self.database.app_url,
+            gateway_target=f"127.0.0.1:{gateway.port}",
+            clearing_target=f"127.0.0.1:{ledger.port}",
+            secret_key_file=self.secret_key_file,
+            drain_wait_s=0,
+            time_scale=TIME_SCALE,
+        ).model_copy(update=changes)
+        app = build(settings, bus=self.bus, clock=SystemClock())
+        await app.start(set(roles))
+        self.apps.append(app)
+        port = app.server.port if app.server is not None else 0
+        channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+        self.channels.append(channel)
+        return Caller(
+            payment_service_pb2_grpc.PaymentServiceStub(channel),
+            beneficiary_service_pb2_grpc.BeneficiaryServiceStub(channel),
+        )
+
+    async def stop(self) -> None:
+        for channel in self.channels:
+            await channel.close()
+        for app in self.apps:
+            await app.stop()
+        for server in self.servers:
+            await server.stop(drain_wait_s=0, grace_s=1)
+
+
+def request_id() -> str:
+    return str(uuid.uuid4())
+
+
+@dataclass
+class Caller:
+    """Calls as the trade core does, with a context and a payment_id chosen before; and as a user
+    does of BeneficiaryService."""
+
+    payments: Any
+    beneficiaries: Any
+    context: context_pb2.Context = field(
+        default_factory=lambda: context_pb2.Context(
+            business_id=new_id("biz", bucket=7), merchant_id=MERCHANT, pay_org_no="2088"
+        )
+    )
+
+    @property
+    def metadata(self) -> tuple[tuple[str, bytes], ...]:
+        return ((CONTEXT_METADATA, self.context.SerializeToString()),)
+
+    def request(self, purpose: str, *tools: Any, **changes: Any) -> Any:
+        """A CreatePaymentRequest over the tools' sum."""
+        values: dict[str, Any] = {
+            "request_id": request_id(),
+            "payment_id": new_id("pay", bucket=7),
+            "trade_id": new_id("trd", bucket=7),
+            "purpose": f"PAYMENT_PURPOSE_{purpose}",
+            "amount": money(sum(tool.amount.minor_units for tool in tools)),
+            "tools": tools,
+            "expire_time": time_to(datetime.now(UTC) + timedelta(minutes=10)),
+            "subject": "books",
+            "payer_id": "ann",
+        }
+        return payment_service_pb2.CreatePaymentRequest(**{**values, **changes})
+
+    async def sends(self, request: Any) -> Any:
+        return await self.payments.CreatePayment(request, metadata=self.metadata, timeout=8)
+
+    async def creates(self, purpose: str, *tools: Any, **changes: Any) -> Any:
+        """CreatePayment's answer."""
+        return await self.sends(self.request(purpose, *tools, **changes))
+
+    async def cancels(self, payment: Any, *, give_back: bool = False) -> Any:
+        request = payment_service_pb2.CancelPaymentRequest(
+            request_id=request_id(), payment_id=payment.payment_id, return_if_succeeded=give_back
+        )
+        answer = await self.payments.CancelPayment(request, metadata=self.metadata, timeout=8)
+        return answer.payment
+
+    async def payment(self, payment: Any) -> Any:
+        request = payment_service_pb2.GetPaymentRequest(payment_id=payment.payment_id)
+        return (await self.payments.GetPayment(request, timeout=5)).payment
+
+    async def reaches(self, payment: Any, state: str) -> Any:
+        """Waits until the payment is in the state; the payment."""
+
+        async def look() -> Any:
+            found = await self.payment(payment)
+            return found if state_of(found) == state else None
+
+        return await until(look)
+
+    async def starts(self, payment: Any, kind: str) -> Any:
+        """Waits until the payment has an instruction of the kind that has been begun; that one."""
+
+        async def look() -> Any:
+            return instruction(await self.payment(payment), kind)
+
+        return await until(look)
+
+    async def beneficiary(self, **changes: Any) -> Any:
+        """A new one of Ann's."""
+        return await self.sends_beneficiary(self.beneficiary_request(**changes))
+
+    async def sends_beneficiary(self, request: Any) -> Any:
+        return (await self.beneficiaries.CreateBeneficiary(request, timeout=5)).beneficiary
+
+    async def deletes(self, beneficiary: Any) -> Any:
+        request = beneficiary_service_pb2.DeleteBeneficiaryRequest(
+            request_id=request_id(), beneficiary_id=beneficiary.beneficiary_id
+        )
+        return (await self.beneficiaries.DeleteBeneficiary(request, timeout=5)).beneficiary
+
+    def beneficiary_request(self, **changes: Any) -> Any:
+        values = {
+            "request_id": request_id(),
+            "owner_id": "ann",
+            "channel": "sandbox",
+            "account_no": "DE0012345678",
+            "account_name": "Ann",
+        }
+        return beneficiary_service_pb2.CreateBeneficiaryRequest(**{**values, **changes})
+
+
+def state_of(payment: Any) -> str:
+    return State.Name(payment.state).removeprefix("PAYMENT_STATE_")
+
+
+def instruction(payment: Any, kind: str) -> Any:
+    """Its instruction of a kind, or None; `-` before it: the one that takes another back."""
+    for i in payment.instructions:
+        name = type(i).DESCRIPTOR.fields_by_name["kind"].enum_type.values_by_number[i.kind].name
+        back = "-" if i.compensates else ""
+        if back + name.removeprefix("INSTRUCTION_KIND_") == kind:
+            return i
+    return None
+
+
+async def refusal(call: Awaitable[Any]) -> PaymentError:
+    """The refusal that a call ends with."""
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await call
+    return refusal_of(error.value)
+
+
+async def until(probe: Callable[[], Awaitable[Any]]) -> Any:
+    """The probe's first true value. Fails after PATIENCE_S."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        found = await probe()
+        if found:
+            return found
+        assert time.monotonic() < end, "it did not happen in time"
+        await asyncio.sleep(0.02)

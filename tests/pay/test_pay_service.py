@@ -1,0 +1,417 @@
+"""The payment core on PostgreSQL: a gateway and a ledger over gRPC, results from the bus."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from payments.pay.v1 import payment_events_pb2, payment_pb2, payment_service_pb2
+from payments.type.v1 import context_pb2
+from payments.type.v1.context_pb2 import CallContext
+
+from paymesh.errors import Code
+from paymesh.ids import derived_id, new_id, shard_of
+from tests.pay.pay_world import (
+    AWAY,
+    MERCHANT,
+    Caller,
+    World,
+    by_balance,
+    by_channel,
+    instruction,
+    money,
+    refusal,
+    refused,
+    state_of,
+    until,
+)
+
+BALANCE = ("USER_BALANCE", "ann")
+
+
+@pytest.fixture
+async def trade(world: World) -> Caller:
+    """The trade core, at a payment core with all its roles; Ann has 50.00."""
+    world.ledger.balances[BALANCE] = 5000
+    return await world.start("serve", "work")
+
+
+# One channel
+
+
+async def test_a_purchase_by_channel_is_answered_with_its_credential(
+    world: World, trade: Caller
+) -> None:
+    """And succeeds when the gateway reports it; the ledger and the trade core hear of it."""
+    answer = await trade.creates("PURCHASE", by_channel(1234))
+    collect = instruction(answer.payment, "CHANNEL_COLLECT")
+    assert (state_of(answer.payment), answer.credential_id) == (
+        "PROCESSING",
+        f"crd_{collect.request_no}",
+    )
+    assert answer.payment.payer_id == ""
+    await world.gateway.ends(collect.request_no, "SUCCEEDED")
+    paid = await trade.reaches(answer.payment, "SUCCEEDED")
+    assert paid.version == 2
+
+    async def heard() -> bool:
+        types = ("pay.payment.succeeded", "pay.instruction.succeeded")
+        return all(world.heard.of(paid, type_) for type_ in types)
+
+    await until(heard)
+    [event] = world.heard.of(paid, "pay.instruction.succeeded")
+    moved = payment_events_pb2.InstructionMoved.FromString(event.payload)
+    assert moved.purpose == payment_pb2.PAYMENT_PURPOSE_PURCHASE
+    assert moved.payment_state == payment_pb2.PAYMENT_STATE_SUCCEEDED
+    assert world.ledger.doors.calls == {}
+
+
+async def test_a_refused_prepay_is_answered_with_its_reason(world: World, trade: Caller) -> None:
+    world.gateway.doors.refusals["prepay"] = refused("CHANNEL_NOT_OFFERED")
+    answer = await trade.creates("TOP_UP", by_channel(1234))
+    assert (state_of(answer.payment), answer.credential_id) == ("FAILED", "")
+    assert answer.payment.failure_reason == "CHANNEL_NOT_OFFERED"
+
+
+# Balances
+
+
+async def test_a_balance_payment_is_answered_when_the_ledger_has_held_it(
+    world: World, trade: Caller
+) -> None:
+    """SUCCEEDED in the answer itself; the transfer is told with what the ledger needs."""
+    answer = await trade.creates("PURCHASE", by_balance(1500))
+    assert (state_of(answer.payment), answer.credential_id) == ("SUCCEEDED", "")
+    assert answer.payment.payer_id == "ann"
+    assert world.ledger.balances[BALANCE] == 3500
+    hold, transfer = (instruction(answer.payment, kind) for kind in ("HOLD", "TRANSFER"))
+    assert list(world.ledger.holds) == [hold.hold_id] == [transfer.hold_id]
+
+    async def heard() -> Any:
+        return world.heard.of(answer.payment, "pay.instruction.succeeded")
+
+    [event] = await until(heard)
+    moved = payment_events_pb2.InstructionMoved.FromString(event.payload)
+    assert (moved.payer_id, moved.instruction.hold_id) == ("ann", hold.hold_id)
+    assert [(s.subject, s.owner) for s in moved.instruction.hold_sources] == [BALANCE]
+
+
+async def test_a_balance_that_does_not_suffice_is_answered_failed(
+    world: World, trade: Caller
+) -> None:
+    answer = await trade.creates("TRANSFER", by_balance(5001))
+    assert state_of(answer.payment) == "FAILED"
+    assert answer.payment.failure_reason == "INSUFFICIENT_FUNDS"
+    assert instruction(answer.payment, "HOLD").failure_reason == "INSUFFICIENT_FUNDS"
+    assert world.ledger.balances[BALANCE] == 5000
+
+
+async def test_a_ledger_that_is_away_is_asked_again_and_never_means_no(
+    world: World, trade: Caller
+) -> None:
+    """The answer says PROCESSING; the sweeper goes on with the same request."""
+    world.ledger.doors.refusals["place"] = AWAY
+    answer = await trade.creates("TRANSFER", by_balance(1500))
+    assert state_of(answer.payment) == "PROCESSING"
+    del world.ledger.doors.refusals["place"]
+    await trade.reaches(answer.payment, "SUCCEEDED")
+    assert world.ledger.balances[BALANCE] == 3500
+    assert world.ledger.doors.calls["place"] > 1
+
+
+async def test_a_slow_ledger_delays_the_answer_only_so_long(world: World, trade: Caller) -> None:
+    world.ledger.doors.close("place")
+    started = time.monotonic()
+    answer = await trade.creates("TRANSFER", by_balance(1500))
+    assert state_of(answer.payment) == "PROCESSING"
+    assert time.monotonic() - started < 3
+    world.ledger.doors.open("place")
+    await trade.reaches(answer.payment, "SUCCEEDED")
+
+
+async def test_the_same_request_again_is_answered_with_the_payment_as_it_is(
+    world: World, trade: Caller
+) -> None:
+    """Five at once and one later: one payment, one hold."""
+    request = trade.request("TRANSFER", by_balance(1500))
+    answers = await asyncio.gather(*(trade.sends(request) for _ in range(5)))
+    answers.append(await trade.sends(request))
+    assert {state_of(answer.payment) for answer in answers} == {"SUCCEEDED"}
+    assert world.ledger.balances[BALANCE] == 3500
+
+
+async def test_a_balance_payment_is_given_back_at_once(world: World, trade: Caller) -> None:
+    answer = await trade.creates("PURCHASE", by_balance(1500))
+    assert state_of(await trade.cancels(answer.payment)) == "SUCCEEDED"
+    back = await trade.cancels(answer.payment, give_back=True)
+    assert state_of(back) == "RETURNED"
+    assert instruction(back, "-TRANSFER").amount == money(1500)
+
+
+# Combined
+
+
+async def test_a_credential_is_released_once_the_hold_stands(world: World, trade: Caller) -> None:
+    """Then the payer can pay the rest, and both parts come together."""
+    answer = await trade.creates("PURCHASE", by_channel(8000), by_balance(2000))
+    collect = instruction(answer.payment, "CHANNEL_COLLECT")
+    assert answer.credential_id == f"crd_{collect.request_no}"
+    assert world.ledger.balances[BALANCE] == 3000
+    await world.gateway.ends(collect.request_no, "SUCCEEDED")
+    paid = await trade.reaches(answer.payment, "SUCCEEDED")
+    assert instruction(paid, "TRANSFER").amount == money(2000)
+
+
+async def test_no_credential_is_released_while_the_hold_is_not_answered(
+    world: World, trade: Caller
+) -> None:
+    """The collection is prepared all the same; the same request gets it later."""
+    world.ledger.doors.close("place")
+    request = trade.request("PURCHASE", by_channel(8000), by_balance(2000))
+    answer = await trade.sends(request)
+    assert (state_of(answer.payment), answer.credential_id) == ("PROCESSING", "")
+    assert world.gateway.doors.calls["prepay"] >= 1
+    world.ledger.doors.open("place")
+
+    async def credential() -> str:
+        return str((await trade.sends(request)).credential_id)
+
+    assert (await until(credential)).startswith("crd_")
+
+
+async def test_a_refused_hold_closes_the_collection_at_the_gateway(
+    world: World, trade: Caller
+) -> None:
+    answer = await trade.creates("PURCHASE", by_channel(8000), by_balance(5001))
+    assert answer.credential_id == ""
+    failed = await trade.reaches(answer.payment, "FAILED")
+    assert failed.failure_reason == "INSUFFICIENT_FUNDS"
+    collect = instruction(failed, "CHANNEL_COLLECT")
+    assert world.gateway.orders[collect.request_no].state == 7  # CLOSED
+
+
+async def test_a_collection_that_the_gateway_never_got_is_closed_all_the_same(
+    world: World, trade: Caller
+) -> None:
+    """Its Prepay was lost, then it is cancelled: announced and closed, so that its end is sure."""
+    world.gateway.doors.refusals["prepay"] = AWAY
+    answer = await trade.creates("PURCHASE", by_channel(8000), by_balance(2000))
+    assert world.gateway.orders == {}
+    await trade.cancels(answer.payment)
+    del world.gateway.doors.refusals["prepay"]
+    await trade.reaches(answer.payment, "CLOSED")
+    assert world.ledger.balances[BALANCE] == 5000
+
+
+async def test_late_money_of_a_combination_goes_back(world: World, trade: Caller) -> None:
+    """The hold was let go of when the channel said closed."""
+    answer = await trade.creates("PURCHASE", by_channel(8000), by_balance(2000))
+    collect = instruction(answer.payment, "CHANNEL_COLLECT")
+    await trade.cancels(answer.payment)
+    await trade.reaches(answer.payment, "CLOSED")
+    assert world.ledger.balances[BALANCE] == 5000
+    await world.gateway.ends(collect.request_no, "SUCCEEDED")
+    refund = await trade.starts(answer.payment, "-CHANNEL_REFUND")
+
+    async def ordered() -> bool:
+        return refund.request_no in world.gateway.orders
+
+    await until(ordered)
+    order = world.gateway.orders[refund.request_no]
+    assert (order.original_request_no, order.amount) == (collect.request_no, money(8000))
+    await world.gateway.ends(refund.request_no, "SUCCEEDED")
+    await trade.reaches(answer.payment, "RETURNED")
+
+
+# Withdrawals
+
+
+async def test_a_withdrawal_is_paid_out_to_the_opened_account(world: World, trade: Caller) -> None:
+    """The gateway gets number and name; the payment's answer and events have neither."""
+    payee = await trade.beneficiary(account_no="DE0098765432")
+    answer = await trade.creates(
+        "WITHDRAWAL", by_balance(3000), beneficiary_id=payee.beneficiary_id
+    )
+    payout = await trade.starts(answer.payment, "CHANNEL_PAYOUT")
+
+    async def ordered() -> Any:
+        return world.gateway.payees.get(payout.request_no)
+
+    to = await until(ordered)
+    assert (to.account_no, to.account_name) == ("DE0098765432", "Ann")
+    assert payout.channel == "sandbox"
+    await world.gateway.ends(payout.request_no, "SUCCEEDED")
+    paid = await trade.reaches(answer.payment, "SUCCEEDED")
+    assert paid.beneficiary_id == payee.beneficiary_id
+    assert b"98765432" not in paid.SerializeToString()
+    assert all(b"98765432" not in e.payload for e in world.heard.events)
+    assert world.ledger.balances[BALANCE] == 2000
+
+    await world.gateway.ends(payout.request_no, "BOUNCED", reason="ACCOUNT_CLOSED")
+    back = await trade.reaches(answer.payment, "RETURNED")
+    assert back.failure_reason == "ACCOUNT_CLOSED"
+
+    async def told() -> bool:
+        types = ("pay.instruction.bounced", "pay.payment.returned")
+        return all(world.heard.of(back, type_) for type_ in types)
+
+    await until(told)
+
+
+async def test_a_declined_payout_frees_the_balance(world: World, trade: Caller) -> None:
+    payee = await trade.beneficiary()
+    answer = await trade.creates(
+        "WITHDRAWAL", by_balance(3000), beneficiary_id=payee.beneficiary_id
+    )
+    payout = await trade.starts(answer.payment, "CHANNEL_PAYOUT")
+
+    async def ordered() -> bool:
+        return payout.request_no in world.gateway.orders
+
+    await until(ordered)
+    await world.gateway.ends(payout.request_no, "FAILED", reason="PAYEE_INVALID")
+    failed = await trade.reaches(answer.payment, "FAILED")
+    assert failed.failure_reason == "PAYEE_INVALID"
+    assert world.ledger.balances[BALANCE] == 5000
+
+
+async def test_a_payout_under_way_goes_on_after_its_beneficiary_was_deleted(
+    world: World, trade: Caller
+) -> None:
+    """Not even a gateway that was away meanwhile hinders it."""
+    payee = await trade.beneficiary()
+    world.gateway.doors.refusals["payout"] = AWAY
+    answer = await trade.creates(
+        "WITHDRAWAL", by_balance(3000), beneficiary_id=payee.beneficiary_id
+    )
+    payout = await trade.starts(answer.payment, "CHANNEL_PAYOUT")
+    await trade.deletes(payee)
+    del world.gateway.doors.refusals["payout"]
+
+    async def ordered() -> bool:
+        return payout.request_no in world.gateway.orders
+
+    await until(ordered)
+
+
+async def test_a_beneficiary_that_cannot_be_paid_is_refused_and_the_refusal_kept(
+    world: World, trade: Caller
+) -> None:
+    """Somebody else's, a deleted one, one that never was: nothing is held."""
+    bobs, gone = await trade.beneficiary(owner_id="bob"), await trade.beneficiary()
+    await trade.deletes(gone)
+    unknown = new_id("ben", bucket=7)
+    for beneficiary_id in (bobs.beneficiary_id, gone.beneficiary_id, unknown):
+        request = trade.request("WITHDRAWAL", by_balance(3000), beneficiary_id=beneficiary_id)
+        for _ in range(2):
+            error = await refusal(trade.sends(request))
+            assert (error.code, error.reason) == (
+                Code.FAILED_PRECONDITION,
+                "BENEFICIARY_NOT_USABLE",
+            )
+    assert world.ledger.holds == {}
+
+
+async def test_a_new_beneficiary_waits_for_its_cooling_off(world: World) -> None:
+    world.ledger.balances[BALANCE] = 5000
+    trade = await world.start("serve", beneficiary_cooling_off_s=0.5)
+    payee = await trade.beneficiary()
+    assert payee.usable_time.ToNanoseconds() - payee.create_time.ToNanoseconds() == 500_000_000
+    chosen = {"beneficiary_id": payee.beneficiary_id}
+    error = await refusal(trade.creates("WITHDRAWAL", by_balance(3000), **chosen))
+    assert error.reason == "BENEFICIARY_NOT_USABLE"
+    await asyncio.sleep(0.5)
+    answer = await trade.creates("WITHDRAWAL", by_balance(3000), **chosen)
+    assert state_of(answer.payment) == "PROCESSING"
+
+
+# Refunds
+
+
+async def test_a_refund_waits_for_the_booking_and_goes_back_by_both_ways(
+    world: World, trade: Caller
+) -> None:
+    """NOT_BOOKED_YET is asked again; the number of the collection follows from the payment."""
+    world.ledger.balances[("MERCHANT_PENDING", MERCHANT)] = 10000
+    world.ledger.doors.refusals["place"] = refused("NOT_BOOKED_YET", Code.UNAVAILABLE)
+    original = new_id("pay", bucket=7)
+    answer = await trade.creates(
+        "REFUND", by_channel(800), by_balance(200), original_payment_id=original
+    )
+    assert state_of(answer.payment) == "PROCESSING"
+    del world.ledger.doors.refusals["place"]
+    refund = await trade.starts(answer.payment, "CHANNEL_REFUND")
+    [asked] = world.ledger.asked[:1]
+    assert (asked.after.event_type, asked.after.business_key) == (
+        "trade.trade.paid/attribution",
+        answer.payment.trade_id,
+    )
+    assert [s.subject for s in asked.sources] == [
+        "MERCHANT_PENDING",
+        "MERCHANT_AVAILABLE",
+        "MERCHANT_RECEIVABLE",
+    ]
+
+    async def ordered() -> Any:
+        return world.gateway.orders.get(refund.request_no)
+
+    order = await until(ordered)
+    collect = derived_id("ins", bucket=shard_of(original), key=f"{original}:collect:0")
+    assert f"ins_{order.original_request_no}" == collect
+    await world.gateway.ends(refund.request_no, "SUCCEEDED")
+    done = await trade.reaches(answer.payment, "SUCCEEDED")
+    assert instruction(done, "TRANSFER").amount == money(200)
+
+    async def heard() -> Any:
+        found = world.heard.of(done, "pay.instruction.succeeded")
+        return found if len(found) == 2 else None
+
+    for event in await until(heard):
+        moved = payment_events_pb2.InstructionMoved.FromString(event.payload)
+        assert moved.original_payment_id == original
+        assert moved.purpose == payment_pb2.PAYMENT_PURPOSE_REFUND
+
+
+# Refusals, batches, processes
+
+
+async def test_tools_that_do_not_fit_are_refused_for_good(trade: Caller) -> None:
+    error = await refusal(trade.creates("TOP_UP", by_balance(100)))
+    assert (error.code, error.reason) == (Code.FAILED_PRECONDITION, "TOOLS_NOT_OFFERED")
+
+
+async def test_who_is_missing_is_refused_by_field(trade: Caller) -> None:
+    error = await refusal(trade.creates("TRANSFER", by_balance(100), payer_id=""))
+    assert error.code is Code.INVALID_ARGUMENT
+    assert [violation.field for violation in error.fields] == ["payer_id"]
+
+
+async def test_a_batch_has_an_answer_for_each_of_its_payments(world: World, trade: Caller) -> None:
+    """Ten times 12.00 of 50.00: four succeed, the others fail for want of money."""
+    context = CallContext(context=context_pb2.Context(business_id="biz_1", merchant_id=MERCHANT))
+    items = [
+        payment_service_pb2.BatchCreatePaymentsItem(
+            call_context=context, request=trade.request("TRANSFER", by_balance(1200))
+        )
+        for _ in range(10)
+    ]
+    request = payment_service_pb2.BatchCreatePaymentsRequest(items=items)
+    results = (await trade.payments.BatchCreatePayments(request, timeout=8)).results
+    states = sorted(state_of(result.response.payment) for result in results)
+    assert states == ["FAILED"] * 6 + ["SUCCEEDED"] * 4
+    assert world.ledger.balances[BALANCE] == 200
+
+
+async def test_another_process_finishes_what_one_has_begun(world: World) -> None:
+    """The serving process is gone before the ledger answers; the working one finds the row."""
+    world.ledger.balances[BALANCE] = 5000
+    trade = await world.start("serve")
+    world.ledger.doors.refusals["place"] = AWAY
+    answer = await trade.creates("TRANSFER", by_balance(1500))
+    await world.apps.pop().stop()
+    del world.ledger.doors.refusals["place"]
+    other = await world.start("serve", "work")
+    await other.reaches(answer.payment, "SUCCEEDED")
+    assert world.ledger.balances[BALANCE] == 3500

@@ -1,0 +1,116 @@
+"""PostgreSQL of our own, an empty database a test, the trade core as it really runs."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from paymesh.bus.inprocess import InProcessBus
+from paymesh.bus.topology import Topology
+from paymesh.db import provision
+from paymesh.db.migrate import ROOT, migrate
+from paymesh.launch.postgres import PostgresServer, start_postgres, stop_postgres
+
+pytest.register_assert_rewrite("tests.trade.actors", "tests.trade.deal", "tests.trade.trade_world")
+
+from tests.trade.actors import Books, Merchant, PaymentCore  # noqa: E402  (asserts are registered)
+from tests.trade.trade_world import (  # noqa: E402
+    DATABASE,
+    PASSWORD,
+    Database,
+    Shop,
+    Trades,
+    database_of,
+)
+from trade_svc.store import metadata  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    # Not in pytest's folder: as root the server runs as nobody, who cannot enter that.
+    folder = Path(tempfile.mkdtemp(prefix="paymesh-trade-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    server = start_postgres(folder, settings={"fsync": "off"})  # no power cuts here
+    provision.create_roles(server.url, dict.fromkeys(provision.ROLES, PASSWORD))
+    yield server
+    stop_postgres(server, mode="immediate")
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres: PostgresServer) -> Database:
+    """A database with our schema, as an operator makes it."""
+    provision.create_database(postgres.url, "trade", database=DATABASE)
+    database = database_of(postgres, DATABASE)
+    migrate("trade", database.owner_url, app_role="paymesh_trade_app")
+    return database
+
+
+@pytest.fixture
+def database(migrated: Database) -> Database:
+    """With nothing in it."""
+    migrated.execute(f"TRUNCATE {', '.join(metadata.tables)}")
+    return migrated
+
+
+@pytest.fixture(scope="session")
+def secret_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("trade") / "secret.key"
+    path.write_bytes(secrets.token_bytes(32))
+    return path
+
+
+@pytest.fixture
+async def bus() -> AsyncIterator[InProcessBus]:
+    bus = InProcessBus(Topology.load(ROOT / "rabbitmq" / "definitions.json").scaled(0.001))
+    await bus.start()
+    yield bus
+    await bus.close()
+
+
+@pytest.fixture
+async def books(bus: InProcessBus) -> Books:
+    """Where what was paid is booked."""
+    books = Books()
+    await bus.consume("clearing.ledger", books)
+    return books
+
+
+@pytest.fixture
+async def payments(bus: InProcessBus) -> AsyncIterator[PaymentCore]:
+    """Where the trade core has its payments carried out."""
+    payments = PaymentCore(bus)
+    await payments.start()
+    yield payments
+    await payments.stop()
+
+
+@pytest.fixture
+async def trades(
+    database: Database, bus: InProcessBus, books: Books, payments: PaymentCore, secret_key: Path
+) -> AsyncIterator[Trades]:
+    """Starts trade cores: `await trades.start("serve", "work")`."""
+    trades = Trades(database, bus, pay_target=payments.target, secret_key=secret_key)
+    yield trades
+    await trades.stop()
+
+
+@pytest.fixture
+async def shop(trades: Trades) -> Shop:
+    """A merchant with a registered business code, at a trade core that serves and works."""
+    app = await trades.start("serve", "work")
+    return await Shop.opened(trades.caller(app))
+
+
+@pytest.fixture
+async def merchant() -> AsyncIterator[Merchant]:
+    """A merchant's own HTTP endpoint."""
+    merchant = Merchant()
+    await merchant.start()
+    yield merchant
+    await merchant.stop()

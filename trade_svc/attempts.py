@@ -1,0 +1,112 @@
+"""Attempts to pay a trade: what becomes of them, and of the trade, when a payment moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from paymesh.core import Event, event, history, moved
+from trade_svc.kinds import ATTEMPT_MOVES, UNPAID, AttemptState, TradeState
+from trade_svc.model import (
+    Attempt,
+    PaymentMoved,
+    PaymentOutcome,
+    TradePaid,
+    TradeReturned,
+    TradeView,
+)
+
+UNDER_WAY = frozenset({AttemptState.PROCESSING, AttemptState.CLOSING})
+Outcome = tuple[TradeView, list[Event]]
+
+
+def attempt_moved(state: TradeView, attempt: Attempt, c: PaymentMoved, at: datetime) -> Outcome:
+    """The state after what the payment core reports of an attempt; the same state if it knew."""
+    return _OUTCOMES[c.outcome](state, attempt, c, at)
+
+
+def taken_back(state: TradeView) -> Outcome:
+    """The attempt that is under way is taken back; it may still succeed."""
+    events, attempts = [], []
+    for attempt in state.attempts:
+        if attempt.state is AttemptState.PROCESSING:
+            attempt = moved(attempt, AttemptState.CLOSING, ATTEMPT_MOVES)
+            events.append(history(attempt, "trade.attempt.closing"))
+        attempts.append(attempt)
+    return replace(state, attempts=tuple(attempts)), events
+
+
+def _succeeded(state: TradeView, attempt: Attempt, c: PaymentMoved, at: datetime) -> Outcome:
+    """The first success pays the trade; every other one is returned.
+
+    That holds for a payout to a trade that was closed, too: it stays RETURNING, and is asked back,
+    until the payment core says that its money came back. No such success is ever dropped.
+    """
+    trade = state.existing(c.trade_id)
+    if attempt.state in {AttemptState.SUCCEEDED, AttemptState.RETURNING, AttemptState.RETURNED}:
+        return state, []
+    if trade.state not in UNPAID:
+        attempt = moved(attempt, AttemptState.RETURNING, ATTEMPT_MOVES, failure_reason="")
+        return state.with_attempt(attempt), [history(attempt, "trade.attempt.returning")]
+    attempt = moved(attempt, AttemptState.SUCCEEDED, ATTEMPT_MOVES, failure_reason="")
+    trade = moved(trade, TradeState.PAID, trade.kind.moves, paid_at=at, paid_payment_id=attempt.id)
+    state, closing = taken_back(replace(state.with_attempt(attempt), trade=trade))
+    paid = event(trade, "trade.trade.paid", TradePaid(trade))
+    return state, [history(attempt, "trade.attempt.succeeded"), paid, *closing]
+
+
+def _without_money(to: AttemptState) -> Callable[..., Outcome]:
+    """An attempt ended without money: the trade waits for another, unless one is under way."""
+
+    def handle(state: TradeView, attempt: Attempt, c: PaymentMoved, at: datetime) -> Outcome:
+        if attempt.state not in UNDER_WAY:
+            return state, []
+        attempt = moved(attempt, to, ATTEMPT_MOVES, failure_reason=c.failure_reason)
+        state, events = _payable_again(state.with_attempt(attempt), c)
+        return state, [history(attempt, f"trade.attempt.{to.lower()}"), *events]
+
+    return handle
+
+
+def _returned(state: TradeView, attempt: Attempt, c: PaymentMoved, at: datetime) -> Outcome:
+    """The payment's money came and went back: because we asked, or of itself.
+
+    A withdrawal's comes back after it was paid out; that success may not have been heard of yet.
+    Others come back before they ever succeeded, when another tool of the same payment failed.
+    """
+    if attempt.state is AttemptState.RETURNED:
+        return state, []
+    events: list[Event] = []
+    if state.existing(c.trade_id).kind.may_come_back:
+        state, events = _succeeded(state, attempt, c, at)
+        attempt = state.attempt(attempt.id)
+    if attempt.state is AttemptState.SUCCEEDED:
+        trade = state.existing(c.trade_id)
+        trade = moved(trade, TradeState.RETURNED, trade.kind.moves)
+        events.append(event(trade, "trade.trade.returned", TradeReturned(trade)))
+        state = replace(state, trade=trade)
+    elif attempt.state is not AttemptState.RETURNING:
+        attempt = moved(attempt, AttemptState.RETURNING, ATTEMPT_MOVES)
+        events.append(history(attempt, "trade.attempt.returning"))
+    attempt = moved(attempt, AttemptState.RETURNED, ATTEMPT_MOVES, failure_reason=c.failure_reason)
+    events.append(history(attempt, "trade.attempt.returned"))
+    state, pending = _payable_again(state.with_attempt(attempt), c)
+    return state, [*events, *pending]
+
+
+def _payable_again(state: TradeView, c: PaymentMoved) -> Outcome:
+    """A trade that no attempt pays any more waits for the next one."""
+    trade = state.existing(c.trade_id)
+    if trade.state is not TradeState.PAYING or any(a.state in UNDER_WAY for a in state.attempts):
+        return state, []
+    trade = moved(trade, TradeState.PENDING, trade.kind.moves)
+    return replace(state, trade=trade), [history(trade, "trade.trade.pending")]
+
+
+_OUTCOMES: dict[PaymentOutcome, Callable[..., Outcome]] = {
+    PaymentOutcome.SUCCEEDED: _succeeded,
+    PaymentOutcome.FAILED: _without_money(AttemptState.FAILED),
+    PaymentOutcome.CLOSED: _without_money(AttemptState.CLOSED),
+    PaymentOutcome.RETURNED: _returned,
+}

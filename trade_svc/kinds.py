@@ -1,0 +1,185 @@
+"""What kinds of trades there are: states, legal moves, and one declaration a trade type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from paymesh.core import Moves
+from paymesh.tools import ToolKind
+
+
+class TradeType(StrEnum):
+    INSTANT = "INSTANT"
+    ESCROW = "ESCROW"
+    PREAUTH = "PREAUTH"
+    TOP_UP = "TOP_UP"
+    WITHDRAWAL = "WITHDRAWAL"
+    TRANSFER = "TRANSFER"
+    REFUND = "REFUND"
+    COMBINED = "COMBINED"
+
+
+class TradeState(StrEnum):
+    PENDING = "PENDING"
+    PAYING = "PAYING"
+    PAID = "PAID"
+    CLOSED = "CLOSED"
+    RETURNED = "RETURNED"
+
+
+class AttemptState(StrEnum):
+    PROCESSING = "PROCESSING"
+    CLOSING = "CLOSING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CLOSED = "CLOSED"
+    RETURNING = "RETURNING"
+    RETURNED = "RETURNED"
+
+
+class RefundState(StrEnum):
+    PROCESSING = "PROCESSING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+
+
+class Party(StrEnum):
+    """Who takes part in a trade beside its merchant, by the field that names them."""
+
+    PAYER = "payer_id"
+    PAYEE = "payee_id"
+    BENEFICIARY = "beneficiary_id"
+
+
+class Purpose(StrEnum):
+    """What a payment is for, as the payment core calls it."""
+
+    PURCHASE = "PURCHASE"
+    TOP_UP = "TOP_UP"
+    TRANSFER = "TRANSFER"
+    WITHDRAWAL = "WITHDRAWAL"
+    REFUND = "REFUND"
+
+
+def _moves(table: Mapping[StrEnum, set[StrEnum]]) -> Moves:
+    return {state: frozenset(after) for state, after in table.items()}
+
+
+_T, _A, _R = TradeState, AttemptState, RefundState
+
+UNPAID = frozenset({_T.PENDING, _T.PAYING})
+"""States in which a trade takes the first success that comes."""
+
+ATTEMPT_MOVES = _moves(
+    {
+        _A.PROCESSING: {_A.SUCCEEDED, _A.FAILED, _A.CLOSED, _A.CLOSING, _A.RETURNING},
+        _A.CLOSING: {_A.SUCCEEDED, _A.FAILED, _A.CLOSED, _A.RETURNING},
+        _A.SUCCEEDED: {_A.RETURNED},  # a payout that came back
+        # Late success: the money came after all. It pays the trade or is returned, never dropped.
+        _A.FAILED: {_A.SUCCEEDED, _A.RETURNING},
+        _A.CLOSED: {_A.SUCCEEDED, _A.RETURNING},
+        _A.RETURNING: {_A.RETURNED},
+        _A.RETURNED: set(),
+    }
+)
+OPEN_ATTEMPTS = frozenset({_A.PROCESSING, _A.CLOSING, _A.RETURNING})
+
+REFUND_MOVES = _moves(
+    {_R.PROCESSING: {_R.SUCCEEDED, _R.FAILED}, _R.SUCCEEDED: set(), _R.FAILED: set()}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TradeKind:
+    """One trade type as a declaration. What may be done with a trade follows from its moves."""
+
+    product_code: str
+    """Selects the accounting templates."""
+    purpose: Purpose
+    """Of the payments made for it."""
+    moves: Moves
+    tools: frozenset[ToolKind]
+    """What it may be paid with."""
+    parties: frozenset[Party] = frozenset()
+    """Who has to be named. A payer may always be named, the others only where they have to be."""
+    expires_after: timedelta = timedelta(minutes=30)
+    expires_after_max: timedelta = timedelta(days=7)
+
+    def _before(self, to: TradeState) -> frozenset[TradeState]:
+        return frozenset(state for state, after in self.moves.items() if to in after)
+
+    @property
+    def payable(self) -> frozenset[TradeState]:
+        """States from which a payment may be started."""
+        return self._before(_T.PAYING)
+
+    @property
+    def closable(self) -> frozenset[TradeState]:
+        """States from which it may be closed, and in which it expires."""
+        return self._before(_T.CLOSED)
+
+    @property
+    def refundable(self) -> bool:
+        """Whether a part or all of a paid one may be given back."""
+        return _T.PAID in self.moves[_T.PAID]
+
+    @property
+    def may_come_back(self) -> bool:
+        """Whether the money of a paid one may come back by itself."""
+        return _T.RETURNED in self.moves[_T.PAID]
+
+
+_COLLECTED: Mapping[StrEnum, set[StrEnum]] = {
+    _T.PENDING: {_T.PAYING, _T.PAID, _T.CLOSED},  # PAID: a late success
+    # PAYING → PAYING: the payer starts anew with another tool.
+    _T.PAYING: {_T.PAYING, _T.PENDING, _T.PAID, _T.CLOSED},
+    _T.PAID: set(),
+    _T.CLOSED: set(),
+}
+"""Money is taken from a payer: it may be tried again at any time, and given up at any time."""
+
+_CHANNEL, _BALANCE = ToolKind.CHANNEL, ToolKind.BALANCE
+
+TRADE_KINDS: dict[TradeType, TradeKind] = {
+    TradeType.INSTANT: TradeKind(
+        product_code="INSTANT",
+        purpose=Purpose.PURCHASE,
+        # PAID → PAID: a refund begins or ends.
+        moves=_moves({**_COLLECTED, _T.PAID: {_T.PAID}}),
+        tools=frozenset({_CHANNEL, _BALANCE}),
+    ),
+    TradeType.TOP_UP: TradeKind(
+        product_code="TOP_UP",
+        purpose=Purpose.TOP_UP,
+        moves=_moves(_COLLECTED),
+        tools=frozenset({_CHANNEL}),
+        parties=frozenset({Party.PAYEE}),
+    ),
+    TradeType.TRANSFER: TradeKind(
+        product_code="TRANSFER",
+        purpose=Purpose.TRANSFER,
+        moves=_moves(_COLLECTED),
+        tools=frozenset({_BALANCE}),
+        parties=frozenset({Party.PAYER, Party.PAYEE}),
+    ),
+    TradeType.WITHDRAWAL: TradeKind(
+        product_code="WITHDRAWAL",
+        purpose=Purpose.WITHDRAWAL,
+        moves=_moves(
+            {
+                _T.PENDING: {_T.PAYING, _T.PAID, _T.CLOSED},
+                # What is on its way out can neither be stopped nor sent a second time.
+                _T.PAYING: {_T.PENDING, _T.PAID},
+                _T.PAID: {_T.RETURNED},  # the bank brought it back
+                _T.CLOSED: set(),
+                _T.RETURNED: set(),
+            }
+        ),
+        tools=frozenset({_BALANCE}),
+        parties=frozenset({Party.PAYER, Party.BENEFICIARY}),
+    ),
+}
+"""The types on offer. A new type is a new declaration here."""

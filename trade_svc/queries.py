@@ -1,0 +1,47 @@
+"""Reading lists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from paymesh.errors import Unavailable
+from paymesh.ids import bucket_of
+from trade_svc.business_codes import BusinessCode
+from trade_svc.store import BUSINESS_CODE, BUSINESS_CODE_TABLE
+
+Place = tuple[str, str, str]
+"""Where a code stands among its merchant's: order_type, sub_type, pay_org_no."""
+
+
+def place_of(code: BusinessCode) -> Place:
+    return (code.context.order_type, code.context.sub_type, code.context.pay_org_no)
+
+
+class RegisteredCodes:
+    """Business codes from the table. Raises Unavailable when the database does not answer."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def of_merchant(
+        self, merchant_id: str, *, after: Place | None, limit: int
+    ) -> Sequence[BusinessCode]:
+        """At most `limit`, by their place, behind `after`."""
+        c = BUSINESS_CODE_TABLE.c
+        place = sa.tuple_(c.order_type, c.sub_type, c.pay_org_no)
+        query = sa.select(BUSINESS_CODE_TABLE).where(
+            c.shard_key == bucket_of(merchant_id), c.merchant_id == merchant_id
+        )
+        if after is not None:
+            query = query.where(place > sa.tuple_(*after))
+        query = query.order_by(c.order_type, c.sub_type, c.pay_org_no).limit(limit)
+        try:
+            async with self._engine.connect() as connection:
+                return [BUSINESS_CODE.load(tuple(row)) for row in await connection.execute(query)]
+        except (DBAPIError, PoolTimeout) as error:
+            raise Unavailable("the database does not answer") from error

@@ -1,0 +1,131 @@
+"""Refunds: what a paid trade gives back, reserved on the trade in the same move.
+
+`refunded + refunding <= amount` holds at every version of the trade; the table's CHECK says so,
+too. What is reserved stays so until the outcome is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from paymesh.core import Event, event, history, moved
+from paymesh.money import Money
+from paymesh.tools import Tool, ToolKind
+from trade_svc.kinds import REFUND_MOVES, RefundState, TradeState
+from trade_svc.model import (
+    PaymentMoved,
+    PaymentOutcome,
+    Refund,
+    RefundTrade,
+    TradeRefundEnded,
+    TradeView,
+)
+from trade_svc.refusals import NotRefundable, RefundExceeds
+
+
+def begun(state: TradeView, c: RefundTrade, at: datetime) -> tuple[TradeView, Refund, list[Event]]:
+    """A new refund, its amount reserved. Raises NotRefundable, CurrencyMismatch, RefundExceeds."""
+    if c.trade_id.startswith("rfd_"):
+        raise NotRefundable(f"{c.trade_id} is a refund: that is not given back")
+    trade = state.existing(c.trade_id)
+    if trade.state is not TradeState.PAID or not trade.kind.refundable:
+        raise NotRefundable(
+            f"{trade.id} is {trade.type} and {trade.state}; only a purchase that is PAID is "
+            "refunded",
+            metadata={"type": trade.type, "state": trade.state},
+        )
+    c.amount.require_same_currency(trade.amount)
+    if c.amount.minor > trade.refundable_minor:
+        left = Money(trade.amount.currency, trade.refundable_minor)
+        raise RefundExceeds(
+            f"of {trade.id} {left} can still be refunded, not {c.amount}",
+            metadata={"refundable_minor_units": str(left.minor)},
+        )
+    refund = Refund(
+        id=c.refund_id,
+        context=replace(
+            trade.context,
+            business_id=c.business_id,
+            parent_business_id=trade.context.business_id,
+        ),
+        version=1,
+        state=RefundState.PROCESSING,
+        trade_id=trade.id,
+        payment_id=c.payment_id,
+        amount=c.amount,
+        tools=split(state.attempt(trade.paid_payment_id).tools, state.refunds, c.amount),
+        reason=c.reason,
+        created_at=at,
+    )
+    trade = moved(
+        trade,
+        TradeState.PAID,
+        trade.kind.moves,
+        refunding_minor=trade.refunding_minor + c.amount.minor,
+    )
+    new = replace(state, trade=trade, refunds=(*state.refunds, refund))
+    return new, refund, [
+        history(refund, "trade.refund.processing"),
+        history(trade, "trade.trade.refunding"),
+    ]  # fmt: skip
+
+
+def split(paid: Iterable[Tool], refunds: Iterable[Refund], amount: Money) -> tuple[Tool, ...]:
+    """By which tools an amount goes back: through the channel first, then onto the balance, up to
+    what `refunds` that did not fail have left of each tool that had `paid`."""
+    left = {(tool.kind, tool.channel): tool for tool in paid}
+    for refund in refunds:
+        if refund.state is not RefundState.FAILED:
+            for tool in refund.tools:
+                rest = left[tool.kind, tool.channel]
+                left[tool.kind, tool.channel] = replace(rest, amount=rest.amount - tool.amount)
+    parts: list[Tool] = []
+    for tool in sorted(left.values(), key=lambda tool: tool.kind is ToolKind.BALANCE):
+        part = min(tool.amount, amount)
+        amount -= part
+        if part.minor > 0:
+            parts.append(replace(tool, amount=part))
+    assert amount.minor == 0, "no more is refunded than the tools had paid"
+    return tuple(parts)
+
+
+ENDED_EVENTS = {
+    RefundState.SUCCEEDED: "trade.trade.refunded",
+    RefundState.FAILED: "trade.trade.refund_failed",
+}
+
+
+def refund_moved(
+    state: TradeView, refund: Refund, c: PaymentMoved, at: datetime
+) -> tuple[TradeView, list[Event]]:
+    """What the payment core reports of a refund's payment; a success is the last word.
+
+    A success after a failure breaks what was promised when its amount was freed: IllegalMove, so
+    that its event is parked for a person.
+    """
+    to = RefundState.FAILED
+    if c.outcome is PaymentOutcome.SUCCEEDED:
+        to = RefundState.SUCCEEDED
+    if refund.state in {to, RefundState.SUCCEEDED}:
+        return state, []
+    refund = moved(
+        refund,
+        to,
+        REFUND_MOVES,
+        ended_at=at,
+        failure_reason=c.failure_reason if to is RefundState.FAILED else "",
+    )
+    trade, back = state.existing(c.trade_id), refund.amount.minor
+    trade = moved(
+        trade,
+        TradeState.PAID,
+        trade.kind.moves,
+        refunding_minor=trade.refunding_minor - back,
+        refunded_minor=trade.refunded_minor + (back if to is RefundState.SUCCEEDED else 0),
+    )
+    return replace(state.with_refund(refund), trade=trade), [
+        history(refund, f"trade.refund.{to.lower()}"),
+        event(trade, ENDED_EVENTS[to], TradeRefundEnded(trade, refund)),
+    ]
