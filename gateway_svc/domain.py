@@ -99,15 +99,28 @@ def report(state: OrderView, c: Report, at: datetime, view: View, *, timing: Tim
         asked = replace(order, next_action_at=at, action_attempts=0)
         return Decision(state=OrderView(asked), facts=facts)
     to = _destination(order, c, at, timing)
-    if to is None or to not in order.moves[order.state]:
+    path = _path(order, to)
+    if not path:
         # Only an answer to a question about the end itself ends the doubt of it.
         if to in ENDS and order.state in ENDS and c.asked_in is order.state:
             state = OrderView(replace(order, next_action_at=None))
         return Decision(state=state, facts=facts)
-    order = moved(order, to, order.moves, **_changes(order, c, to, at, timing))
-    name, published = _EVENTS[to]
-    happened = event(order, name, ChannelResult(order)) if published else history(order, name)
-    return Decision(state=OrderView(order), events=(happened,), facts=facts)
+    events = []
+    for step in path:
+        order = moved(order, step, order.moves, **_changes(order, c, step, at, timing))
+        name, published = _EVENTS[step]
+        told = event(order, name, ChannelResult(order)) if published else history(order, name)
+        events.append(told)
+    return Decision(state=OrderView(order), events=tuple(events), facts=facts)
+
+
+def _path(order: ChannelOrder, to: OrderState | None) -> tuple[OrderState, ...]:
+    """The moves that lead there; none: nothing follows from the word."""
+    if to is OrderState.BOUNCED and order.state is not OrderState.SUCCEEDED:
+        # It had succeeded, even if nobody told us: the bank's statement will show both.
+        path = (OrderState.SUCCEEDED, OrderState.BOUNCED)
+        return path if OrderState.SUCCEEDED in order.moves[order.state] else ()
+    return (to,) if to is not None and to in order.moves[order.state] else ()
 
 
 def _is_doubtful(order: ChannelOrder, c: Report) -> bool:
@@ -158,10 +171,8 @@ def _destination(order: ChannelOrder, c: Report, at: datetime, timing: Timing) -
             return None
         case Reported.BOUNCED if not outgoing:
             return None
-        case Reported.FAILED | Reported.BOUNCED if outgoing:
-            # If its success was never told, its coming back is a failure: nothing has moved.
-            succeeded = order.state is OrderState.SUCCEEDED
-            return OrderState.BOUNCED if succeeded else OrderState.FAILED
+        case Reported.FAILED if outgoing and order.state is OrderState.SUCCEEDED:
+            return OrderState.BOUNCED
     return OrderState(c.reported.value)
 
 

@@ -159,6 +159,8 @@ class App:
     async def stop(self) -> None:
         """Orderly end: no new calls, finish calls and batches, flush, close."""
         if self.http is not None:
+            # Whoever balances the load stops sending meanwhile, as for a server.
+            await self.clock.sleep(self.settings.drain_wait_s)
             await self.http.stop()
         if self.server is not None:
             await self.server.stop(drain_wait_s=self.settings.drain_wait_s)

@@ -55,6 +55,8 @@ def main(
 
 
 async def _run(role: str, settings: ServiceSettings, build: Callable[..., App]) -> None:
+    if path := os.environ.get("PAYMESH_READY_FILE"):
+        Path(path).unlink(missing_ok=True)  # of a process before us, which has died
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 from payments.trade.v1 import (
     merchant_service_pb2,
@@ -40,69 +42,41 @@ def build(settings: TradeSettings, *, bus: Bus, clock: Clock) -> App:
     channel = open_channel(settings.pay_target)
     payment_core = PaymentCore(channel, clock=clock)
     box = SecretBox.from_file(settings.secret_key_file)
-    timing = model.Timing(effect_lease=timedelta(seconds=5 * settings.time_scale))
     sweep = SweepLimits(
         ladder_s=settings.ladder(5, 30, 120, 600, 3600, 21600), idle_s=0.5 * settings.time_scale
     )
-
-    trades = Core(
-        store=store,
-        aggregate=TRADES,
-        rules={
-            model.CreateTrade: domain.create_trade,
-            model.PayTrade: partial(domain.pay_trade, timing=timing),
-            model.CloseTrade: partial(domain.close_trade, timing=timing),
-            model.RefundTrade: partial(domain.refund_trade, timing=timing),
-            model.PaymentMoved: partial(domain.payment_moved, timing=timing),
-        },
-        encode=wire.encode,
-        publisher=publisher,
-        clock=clock,
-        owed=partial(domain.owed, timing=timing),
-        does={
-            model.StartPayment: payment_core.start_payment,
-            model.CancelPayment: payment_core.cancel_payment,
-        },
-        sweep=sweep,
+    core: Callable[..., Core[Any]] = partial(
+        Core, store=store, encode=wire.encode, publisher=publisher, clock=clock
     )
-    merchant_core = Core(
-        store=store,
+    trades = core(aggregate=TRADES, sweep=sweep, **_trade_rules(settings, payment_core))
+    merchant_core = core(
         aggregate=MERCHANTS,
         rules={
             merchants.CreateMerchant: merchants.create_merchant,
             merchants.UpdateMerchant: merchants.update_merchant,
             merchants.RotateSecret: merchants.rotate_secret,
         },
-        encode=wire.encode,
-        publisher=publisher,
-        clock=clock,
     )
-    codes = Core(
-        store=store,
+    codes = core(
         aggregate=BUSINESS_CODES,
         rules={business_codes.RegisterBusinessCode: business_codes.register_business_code},
-        encode=wire.encode,
-        publisher=publisher,
-        clock=clock,
     )
     known = Merchants(merchant_core)
     delivery = Delivery(known, box, allow_private=settings.notify_allow_private)
-    streams = Core(
-        store=store,
+    streams = core(
         aggregate=STREAMS,
         rules={
             notifications.AddNotification: notifications.add_notification,
             notifications.NotificationSent: notifications.notification_sent,
         },
-        encode=wire.encode,
-        publisher=publisher,
-        clock=clock,
         owed=notifications.owed,
         does={notifications.SendNotification: delivery.send},
         sweep=sweep,
     )
-    trade_service = trade_service_pb2.DESCRIPTOR.services_by_name["TradeService"]
-    merchant_service = merchant_service_pb2.DESCRIPTOR.services_by_name["MerchantService"]
+    trade_servicer = TradeServicer(trades, known, BusinessCodes(codes))
+    merchant_servicer = MerchantServicer(
+        merchant_core, codes, known=known, registered=RegisteredCodes(engine), box=box
+    )
     return App(
         name="trade",
         settings=settings,
@@ -110,22 +84,7 @@ def build(settings: TradeSettings, *, bus: Bus, clock: Clock) -> App:
         bus=bus,
         clock=clock,
         publisher=publisher,
-        services=[
-            Service(
-                trade_service,
-                trade_service_pb2_grpc.add_TradeServiceServicer_to_server,
-                TradeServicer(trades, known, BusinessCodes(codes)),
-                edge=True,
-            ),
-            Service(
-                merchant_service,
-                merchant_service_pb2_grpc.add_MerchantServiceServicer_to_server,
-                MerchantServicer(
-                    merchant_core, codes, known=known, registered=RegisteredCodes(engine), box=box
-                ),
-                edge=True,
-            ),
-        ],
+        services=_services(trade_servicer, merchant_servicer),
         cores=[trades, merchant_core, codes, streams],
         queues=[
             (consumers.PAYMENTS, consumers.payments(trades, clock).handle, ConsumerOptions()),
@@ -138,3 +97,39 @@ def build(settings: TradeSettings, *, bus: Bus, clock: Clock) -> App:
         openers=[delivery.open],
         closers=[payment_core.close, channel.close, delivery.close, engine.dispose],
     )
+
+
+def _trade_rules(settings: TradeSettings, payment_core: PaymentCore) -> dict[str, Any]:
+    """What may happen to trades, what they owe, and who does it."""
+    timing = model.Timing(effect_lease=timedelta(seconds=5 * settings.time_scale))
+    return {
+        "rules": {
+            model.CreateTrade: domain.create_trade,
+            model.PayTrade: partial(domain.pay_trade, timing=timing),
+            model.CloseTrade: partial(domain.close_trade, timing=timing),
+            model.RefundTrade: partial(domain.refund_trade, timing=timing),
+            model.PaymentMoved: partial(domain.payment_moved, timing=timing),
+        },
+        "owed": partial(domain.owed, timing=timing),
+        "does": {
+            model.StartPayment: payment_core.start_payment,
+            model.CancelPayment: payment_core.cancel_payment,
+        },
+    }
+
+
+def _services(trades: TradeServicer, merchants: MerchantServicer) -> list[Service]:
+    return [
+        Service(
+            trade_service_pb2.DESCRIPTOR.services_by_name["TradeService"],
+            trade_service_pb2_grpc.add_TradeServiceServicer_to_server,
+            trades,
+            edge=True,
+        ),
+        Service(
+            merchant_service_pb2.DESCRIPTOR.services_by_name["MerchantService"],
+            merchant_service_pb2_grpc.add_MerchantServiceServicer_to_server,
+            merchants,
+            edge=True,
+        ),
+    ]

@@ -21,6 +21,6 @@ def call_for(context: Context, clock: Clock) -> Call:
 
 def verdict_of(refusal: Refused) -> str:
     """The reason of a refusal for good. Anything else is raised: it is asked again."""
-    if False:
+    if not refusal.final:
         raise refusal
     return refusal.reason

@@ -9,7 +9,7 @@ _MAY_CHANGE = """
     SELECT r.rolname AS role, t.name AS table, string_agg(p.name, ', ' ORDER BY p.name) AS may
     FROM unnest(ARRAY['entry', 'journal']) AS t(name) JOIN pg_class c ON c.oid = t.name::regclass,
         pg_roles r, unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE']) AS p(name)
-    WHERE r.oid <> c.relowner AND r.rolname !~ '^pg_'
+    WHERE r.oid <> c.relowner AND r.rolcanlogin
         AND NOT (r.rolsuper OR r.rolcreaterole OR r.rolcreatedb)
         AND (has_table_privilege(r.oid, c.oid, p.name)
             OR (p.name = 'UPDATE' AND has_any_column_privilege(r.oid, c.oid, 'UPDATE')))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -154,15 +154,17 @@ async def channel_agrees(s: Snapshots, o: Options) -> Findings:
     async for _, (ours, booked) in merged(s.stream("gateway", _ORDERS), theirs):
         if not ours or any(row["changed_at"] > until for row in booked):
             continue  # not at its end, or its callback may still be on its way
-        moved = [(row["moved"], row["minor"]) for row in booked if row["moved"]]
-        order = ours[0]
-        wanted = [(order["state"], order["minor"])] if order["state"] in _MOVED else []
-        if moved != wanted:
+        if not _agree(ours[0], booked):
             what = "The channel's book is the truth: query the order, it heals."
             yield [found(16, "order and channel differ", [*ours, *booked], what)]
 
 
-_MOVED = frozenset({"SUCCEEDED", "BOUNCED"})
+def _agree(order: Row, booked: Sequence[Row]) -> bool:
+    moved = [(row["moved"], row["minor"]) for row in booked if row["moved"]]
+    if order["state"] in {"SUCCEEDED", "BOUNCED"}:
+        return moved == [(order["state"], order["minor"])]
+    # What had come back before we ever heard that it was out never moved, for us.
+    return all(how == "BOUNCED" for how, _ in moved)
 
 
 def _truth(book: Mapping[str, Any]) -> Iterator[Row]:

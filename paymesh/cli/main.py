@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from clearing_svc.ledger.loading import HERE, load_chart
 from clearing_svc.settings import ClearingSettings
@@ -171,18 +172,22 @@ def explain(
     try:
         time_ = moment(at) if at else None
     except ValueError as error:
-        raise fail(f"--at {at!r} is no time; write 2026-11-23T10:00 for one") from error
+        raise fail(escape(f"--at {at!r} is no time; one is 2026-11-23T10:00")) from error
     plan = _plan_of_running()
     chart = load_chart((ClearingSettings().ledger_config or HERE) / "chart.yaml")
-    with console.status(account) as status:
+    with console.status(escape(account)) as status:
         try:
             told = asyncio.run(
                 explain_account(
-                    plan.reader_urls, account, chart=chart, at=time_, progress=status.update
+                    plan.reader_urls,
+                    account,
+                    chart=chart,
+                    at=time_,
+                    progress=lambda text: status.update(escape(text)),
                 )
             )
         except UnknownAccount as error:
-            raise fail(str(error)) from error
+            raise fail(escape(str(error))) from error
     print_explanation(console, told, limit=limit)
     raise typer.Exit(1 if told.unexplained.minor else 0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from sys import intern
 
 from clearing_svc.ledger.chart import PLATFORM
 from paymesh.check.snapshots import Row, Snapshots
@@ -133,7 +134,7 @@ async def lines_of(
             posted_at=row["posted_at"] or _NEVER,
             reference=row["reference"],
             journal_id=row["journal_id"],
-            event_type=row["event_type"] or "",
+            event_type=intern(row["event_type"] or ""),
             business_key=row["business_key"] or "",
             business_id=row["business_id"],
         )

@@ -7,7 +7,9 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from paymesh.cli.main import app
 from paymesh.explain import Explanation, UnknownAccount
 from paymesh.explain import explain as run
 from paymesh.explain.printing import moment, print_explanation
@@ -188,6 +190,23 @@ async def test_the_oldest_are_shown_and_the_others_summed(world: World) -> None:
     assert "… and 2 more, together EUR 8.00" in text
     assert "of EUR 20.00" in text, "what is left of a larger amount says so"
     assert payment_of(BOUNCED) not in text
+
+
+@pytest.mark.parametrize(("arguments", "code", "said"), [
+    ([RECEIVABLE], 0, "EUR 32.99"),
+    ([RECEIVABLE, "--at", "2026-01-01"], 0, "at 2026-01-01 00:00:00 UTC"),
+    ([RECEIVABLE, "--limit", "1"], 0, "and 1 more"),
+    (["USER_BALANCE:u2:EUR"], 1, "invariant 2"),
+    (["USER_BALANCE:[/]:EUR"], 1, "there is no account 'USER_BALANCE:[/]:EUR'"),
+    ([RECEIVABLE, "--at", "[/]"], 1, "--at '[/]' is no time"),
+])  # fmt: skip
+def test_the_command_fails_where_something_is_unexplained(
+    arguments: list[str], code: int, said: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run("clearing", "UPDATE account SET balance_minor = 5 WHERE owner = 'u2'")
+    monkeypatch.setattr("paymesh.cli.main._plan_of_running", lambda: world.plan)
+    result = CliRunner().invoke(app, ["explain", *arguments])
+    assert (result.exit_code, said in result.output) == (code, True), result.output
 
 
 def test_times_without_an_offset_are_utc() -> None:

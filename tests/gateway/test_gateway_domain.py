@@ -108,10 +108,8 @@ class Book:
         self.view = decision.state
         self.events += decision.events
         self.facts += decision.facts
-        moved = self.view.order != before and (
-            before is None or self.order.version != before.version
-        )
-        assert len(decision.events) == (1 if moved else 0)
+        version = self.view.order.version if self.view.order else 0
+        assert len(decision.events) == version - (before.version if before else 0)
         assert [event.sequence for event in self.events] == list(range(1, self.order.version + 1))
         assert self.order.state in ENDS or self.order.next_action_at is not None
         return decision

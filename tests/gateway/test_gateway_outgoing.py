@@ -38,7 +38,7 @@ outgoing = pytest.mark.parametrize("kind", [OrderKind.REFUND, OrderKind.PAYOUT])
 LATER = AT + timedelta(hours=3)
 BACK = "ACCOUNT_INVALID"
 
-_RESULTS = {R.SUCCEEDED: S.SUCCEEDED, R.FAILED: S.FAILED, R.BOUNCED: S.FAILED, R.CLOSED: S.CLOSED}
+_RESULTS = {R.SUCCEEDED: S.SUCCEEDED, R.FAILED: S.FAILED, R.BOUNCED: S.BOUNCED, R.CLOSED: S.CLOSED}
 LEADS: dict[OrderState, dict[Reported, OrderState]] = {
     S.PENDING: {**_RESULTS, R.PROCESSING: S.PROCESSING},
     S.PROCESSING: _RESULTS,
@@ -67,8 +67,12 @@ def test_each_word_leads_where_the_table_says(kind: OrderKind, state: S, reporte
 
 
 def test_the_table_of_moves_is_what_words_lead_to() -> None:
+    """What bounced had succeeded: told of both at once, an order makes both moves."""
     for state, leads in LEADS.items():
-        assert set(leads.values()) == set(OUTGOING_MOVES[state])
+        steps = set(leads.values())
+        if S.SUCCEEDED in steps:
+            steps -= {S.BOUNCED}
+        assert steps == set(OUTGOING_MOVES[state])
     assert OUTGOING_MOVES.keys() == LEADS.keys()
 
 
@@ -258,12 +262,14 @@ def test_any_order_of_any_words_ends_in_the_channels_truth(
         story.answer(0)
     book = story.book
     told = [event.state for event in book.events if event.published]
+    # A refund that fails after its success looks like a decline to who missed the success.
+    unheard = ["FAILED"] if kind is OrderKind.REFUND else ["SUCCEEDED", "BOUNCED"]
     assert (
         told
         in {
             "paid": (["SUCCEEDED"],),
             "declined": (["FAILED"],),
-            "came back": (["SUCCEEDED", "BOUNCED"], ["FAILED"]),
+            "came back": (["SUCCEEDED", "BOUNCED"], unheard),
         }[end]
     )
     assert book.order.state.value == told[-1]

@@ -275,7 +275,8 @@ class Refusal:
 async def refusal(call: Any) -> Refusal:
     """What the server says, read as a client would: status, ErrorInfo, BadRequest."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
+        async with asyncio.timeout(PATIENCE_S):
+            await call
     info, bad = ErrorInfo(), BadRequest()
     for detail in rpc_status.from_call(caught.value).details:
         detail.Unpack(info) or detail.Unpack(bad)
