@@ -112,7 +112,13 @@ class Asking:
     async def _collect(self, channel: Channel, order: ChannelOrder, *, asked: bool) -> Report:
         expired = self._clock.now() >= order.expires_at
         if order.state is OrderState.CLOSING or (expired and asked and order.state not in ENDS):
-            return report_of(order, await channel.close(order.request_no))
+            closed = await channel.close(order.request_no)
+            if closed.state is NativeOutcome.NOT_FOUND and not expired:
+                # Only what the channel has heard of can be closed for sure: our announcement may
+                # still be on its way.
+                await self._prepay(channel, order)
+                closed = await channel.close(order.request_no)
+            return report_of(order, closed)
         if order.state is OrderState.PENDING and not expired:
             return await self._prepay(channel, order)
         return report_of(order, await channel.query(order.request_no))

@@ -163,8 +163,9 @@ def _agree(order: Row, booked: Sequence[Row]) -> bool:
     moved = [(row["moved"], row["minor"]) for row in booked if row["moved"]]
     if order["state"] in {"SUCCEEDED", "BOUNCED"}:
         return moved == [(order["state"], order["minor"])]
-    # What had come back before we ever heard that it was out never moved, for us.
-    return all(how == "BOUNCED" for how, _ in moved)
+    # Of a refund that came back before we asked the channel says FAILED: for us it never moved.
+    unseen = order["kind"] == "REFUND"
+    return all(unseen and how == "BOUNCED" for how, _ in moved)
 
 
 def _truth(book: Mapping[str, Any]) -> Iterator[Row]:

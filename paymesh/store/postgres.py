@@ -158,10 +158,14 @@ class PostgresStore:
     ) -> Mapping[str, Any]:
         try:
             async with self._connection() as connection, connection.pipeline():
+                run = connection.execute
+                # One snapshot, or a root could be older than its children.
+                await run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 members = [
-                    await _sent(connection.execute, member, own, lock=False)
+                    await _sent(run, member, own, lock=False)
                     for member, own in aggregate.split(keys)
                 ]
+                await run("COMMIT")
                 return await _states(members)
         except psycopg.Error as error:
             raise _translated(error) from error

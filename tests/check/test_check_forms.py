@@ -196,6 +196,21 @@ async def test_the_channels_book_is_the_truth_of_payouts_too(
         assert {f.business_id for f in found} <= {BOUNCED, REFUND, "biz_1"}
 
 
+async def test_a_refund_that_came_back_unseen_has_failed(
+    world: World, only: Callable[[int], None]
+) -> None:
+    """The channel has one word for both; of a payout it says how it was."""
+    only(16)
+    truth = book()
+    for table in ("refunds", "payouts"):
+        for row in truth[table]:  # type: ignore[attr-defined]
+            row.update(state="FAILED", success_time="2026-11-20T10:00:00.000Z")
+    world.run("gateway", "UPDATE channel_order SET state = 'FAILED' WHERE kind = 'REFUND'")
+    assert await check(world.urls, sandbox_book=truth) == []
+    world.run("gateway", "UPDATE channel_order SET state = 'FAILED' WHERE kind = 'PAYOUT'")
+    assert [f.business_id for f in await check(world.urls, sandbox_book=truth)][:1] == [BOUNCED]
+
+
 async def test_what_has_just_changed_at_the_channel_is_let_be(
     world: World, only: Callable[[int], None]
 ) -> None:

@@ -186,6 +186,20 @@ async def test_an_order_that_is_closed_before_it_is_paid_ends_closed(
     assert (await caller.credential(no)).state == channel_pb2.CREDENTIAL_STATE_FAILED
 
 
+async def test_an_order_that_the_channel_never_heard_of_is_announced_to_be_closed(
+    gateways: Gateways, sandbox: World
+) -> None:
+    """Its announcement may still be on its way: only an order that is there is closed for sure."""
+    await sandbox.faults(prepay={"error_rate": 1})
+    caller, no = gateways.caller(await gateways.start("serve", "work")), new_request_no()
+    await caller.prepay(no)
+    await caller.close(no)
+    await sandbox.faults()
+    await caller.reaches(no, "CLOSED")
+    [order] = [o for o in (await sandbox.book())["orders"] if o["out_trade_no"] == no]
+    assert order["state"] == "CLOSED"
+
+
 async def test_a_close_that_loses_the_race_ends_in_success(
     gateways: Gateways, sandbox: World, database: Database
 ) -> None:

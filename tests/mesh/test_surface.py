@@ -30,7 +30,7 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SURFACE = {
     "trade": {"payments.trade.v1.TradeService", "payments.trade.v1.MerchantService"},
-    "pay": {"payments.pay.v1.PaymentService"},
+    "pay": {"payments.pay.v1.PaymentService", "payments.pay.v1.BeneficiaryService"},
     "gateway": {"payments.gateway.v1.ChannelService"},
     "clearing": {"payments.clearing.v1.LedgerService"},
 }

@@ -125,7 +125,7 @@ async def test_a_consumers_batch_belongs_to_the_trace_of_the_call_behind_the_eve
         found = _named("trade.notifications process", {trace_id})
         return found[0] if found else None
 
-    batch = await eventually("span of the consumer", look)
+    batch = await eventually("span of the consumer", look, timeout_s=20)
     assert _trace_id(batch) == trace_id
     [link] = batch.links
     [served] = [s for s in _named("/CloseTrade", {trace_id}) if s.kind is trace.SpanKind.SERVER]
@@ -244,7 +244,7 @@ async def test_a_process_shows_its_metrics_and_logs_whose_event_it_parked(
                 return dict(json.loads(line))
         return None
 
-    line = await eventually("line of the parked event", parked)
+    line = await eventually("line of the parked event", parked, timeout_s=20)
     assert line["role"] == "clearing-work"
     assert line["business_id"] == context.business_id
     assert line["level"] == "warning"

@@ -23,15 +23,13 @@ from paymesh.db.provision import (
 )
 from paymesh.secretbox import KEY_BYTES
 from paymesh.server import Server
-from tests.pay.pay_world import (
-    Database,
+from tests.pay.neighbours import (
     GatewayStandIn,
-    Heard,
     LedgerStandIn,
-    World,
     gateway_service,
     ledger_service,
 )
+from tests.pay.pay_world import BALANCE, Caller, Database, Heard, World
 
 APP_ROLE = "paymesh_pay_app"
 NewDatabase = Callable[[], Database]
@@ -107,3 +105,10 @@ async def world(
     world = World(database, bus, gateway, ledger, servers, secret_key_file, heard)
     yield world
     await world.stop()
+
+
+@pytest.fixture
+async def trade(world: World) -> Caller:
+    """The trade core, at a payment core with all its roles; Ann has 50.00."""
+    world.ledger.balances[BALANCE] = 5000
+    return await world.start("serve", "work")

@@ -17,6 +17,7 @@ from alembic import command
 from paymesh.db import provision
 from paymesh.db.engine import create_engine
 from paymesh.db.migrate import _config, _connected, differences, migrate
+from paymesh.errors import Unavailable
 from paymesh.ids import new_id
 from paymesh.launch.postgres import PostgresServer
 from paymesh.store.postgres import PostgresStore
@@ -85,6 +86,32 @@ async def test_a_payment_races_with_a_close_and_one_wins(
 
 async def _asked_back(payments: PaymentCore, payment_id: str) -> bool:
     return payment_id in payments.cancelled
+
+
+async def test_a_trade_and_its_refunds_are_read_as_of_one_moment(
+    shop: Shop, payments: PaymentCore, database: Database
+) -> None:
+    """A refund ends between the reading of the trade and of its refunds: both are as before."""
+    payments.decides = succeeds
+    trade = await shop.orders()
+    await shop.pays(trade)
+    await shop.reaches(trade, "PAID")
+    payments.decides = lambda request: Unavailable("not now")
+    await shop.gives_back(trade, 30_00)
+    before = await shop.trade(trade)
+    with psycopg.connect(database.admin_url) as connection:
+        connection.execute("LOCK TABLE refund IN ACCESS EXCLUSIVE MODE")
+        reading = asyncio.create_task(shop.trade(trade))
+        await until(lambda: _waits(database))
+        connection.execute("UPDATE trade SET refunding_minor = 0, refunded_minor = 3000")
+        connection.execute("UPDATE refund SET state = 'SUCCEEDED'")
+    assert await reading == before
+    assert (await shop.trade(trade)).refunded_amount == money(30_00)
+
+
+async def _waits(database: Database) -> bool:
+    """Whether somebody waits for a lock."""
+    return bool(database.query("SELECT pid FROM pg_locks WHERE NOT granted"))
 
 
 # The database
