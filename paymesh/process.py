@@ -49,14 +49,14 @@ def main(
             sys.exit(f"set PAYMESH_{service.upper()}_OWNER_URL to the database's owner role")
         migrate(service, owner_url, app_role=f"paymesh_{service}_app")
         return
+    if path := os.environ.get("PAYMESH_READY_FILE"):
+        Path(path).unlink(missing_ok=True)  # of a process before us, which has died
     telemetry.start(f"{service}-{role}", settings.traces)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(role, settings, build))
 
 
 async def _run(role: str, settings: ServiceSettings, build: Callable[..., App]) -> None:
-    if path := os.environ.get("PAYMESH_READY_FILE"):
-        Path(path).unlink(missing_ok=True)  # of a process before us, which has died
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -308,6 +308,13 @@ class Shop:
         async with self._http.put(f"{self.sandbox_url}/admin/faults", json=document) as response:
             response.raise_for_status()
 
+    async def faults_fired(self) -> dict[str, int]:
+        """How often the sandbox has shown each fault so far."""
+        async with self._http.get(f"{self.sandbox_url}/admin/faults") as response:
+            response.raise_for_status()
+            found: dict[str, int] = (await response.json())["fired"]
+            return found
+
     async def book(self) -> dict[str, Any]:
         """The sandbox's own book: the channel's truth."""
         async with self._http.get(f"{self.sandbox_url}/admin/book") as response:

@@ -77,9 +77,9 @@ async def test_a_declined_payout_fails_with_the_channels_reason(
     caller = gateways.caller(await gateways.start("serve", "ingress"))
     no = new_request_no()
     await caller.payout(no, account_no=DECLINED)
-    order = await caller.reaches(no, "BOUNCED")
-    assert (order.failure_reason, order.moved_amount) == ("ACCOUNT_INVALID", order.amount)
-    await told(events, "SUCCEEDED", "BOUNCED")
+    order = await caller.reaches(no, "FAILED")
+    assert (order.failure_reason, order.HasField("moved_amount")) == ("ACCOUNT_INVALID", False)
+    await told(events, "FAILED")
 
 
 async def test_a_payout_that_the_channel_cannot_read_fails(

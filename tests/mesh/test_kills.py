@@ -46,11 +46,13 @@ class Deaths:
     where: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     def arm(self, flow: Flow, point: str) -> None:
-        """Two processes die at their next passage of the point; other flows take other ones."""
+        """Who has not died at the point yet dies at its next passage, two at a time; one in turn;
+        and trade-work, which every flow passes."""
         self.log.write_text("")
         self.disarm()
-        names, turn = sorted(WHERE[point]), 2 * FLOWS.index(flow)
-        for name in {names[turn % len(names)], names[(turn + 1) % len(names)]}:
+        still = sorted(WHERE[point] - self.where[point])
+        names = sorted(WHERE[point])
+        for name in {*still[:2], names[FLOWS.index(flow) % len(names)], "trade-work"}:
             (self.orders / name).write_text(f"{point}:1:kill")
 
     def disarm(self) -> None:

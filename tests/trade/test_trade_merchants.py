@@ -12,6 +12,7 @@ from payments.trade.v1 import merchant_service_pb2, trade_pb2
 from tests.trade.actors import Merchant, PaymentCore, fails, succeeds
 from tests.trade.trade_world import (
     BENEFICIARY,
+    RPC_TIMEOUT_S,
     Database,
     Refusal,
     Shop,
@@ -32,18 +33,18 @@ NOT_FOUND = Refusal("NOT_FOUND", "NOT_FOUND")
 async def update(shop: Shop, **changes: Any) -> Any:
     values = {"request_id": request_id(), "merchant_id": shop.merchant_id, **changes}
     request = m.UpdateMerchantRequest(**values)
-    return (await shop.merchants.UpdateMerchant(request, timeout=5)).merchant
+    return (await shop.merchants.UpdateMerchant(request, timeout=RPC_TIMEOUT_S)).merchant
 
 
 async def rotate(shop: Shop, secret: bytes, **changes: Any) -> Any:
     values = {"request_id": request_id(), "merchant_id": shop.merchant_id, **changes}
     request = m.RotateSecretRequest(notify_secret=secret, **values)
-    return (await shop.merchants.RotateSecret(request, timeout=5)).merchant
+    return (await shop.merchants.RotateSecret(request, timeout=RPC_TIMEOUT_S)).merchant
 
 
 async def read(shop: Shop) -> Any:
     request = m.GetMerchantRequest(merchant_id=shop.merchant_id)
-    return (await shop.merchants.GetMerchant(request, timeout=5)).merchant
+    return (await shop.merchants.GetMerchant(request, timeout=RPC_TIMEOUT_S)).merchant
 
 
 # Changing a merchant
@@ -136,7 +137,7 @@ async def test_an_unknown_merchant_is_not_found(shop: Shop, database: Database) 
 
 async def codes(shop: Shop, **changes: Any) -> Any:
     request = m.ListBusinessCodesRequest(**{"merchant_id": shop.merchant_id, **changes})
-    return await shop.merchants.ListBusinessCodes(request, timeout=5)
+    return await shop.merchants.ListBusinessCodes(request, timeout=RPC_TIMEOUT_S)
 
 
 async def test_registering_twice_is_the_same(shop: Shop, database: Database) -> None:

@@ -89,9 +89,10 @@ async def _asked_back(payments: PaymentCore, payment_id: str) -> bool:
 
 
 async def test_a_trade_and_its_refunds_are_read_as_of_one_moment(
-    shop: Shop, payments: PaymentCore, database: Database
+    trades: Trades, payments: PaymentCore, database: Database
 ) -> None:
     """A refund ends between the reading of the trade and of its refunds: both are as before."""
+    shop = await Shop.opened(trades.caller(await trades.start("serve")))
     payments.decides = succeeds
     trade = await shop.orders()
     await shop.pays(trade)
@@ -99,12 +100,12 @@ async def test_a_trade_and_its_refunds_are_read_as_of_one_moment(
     payments.decides = lambda request: Unavailable("not now")
     await shop.gives_back(trade, 30_00)
     before = await shop.trade(trade)
-    with psycopg.connect(database.admin_url) as connection:
-        connection.execute("LOCK TABLE refund IN ACCESS EXCLUSIVE MODE")
+    async with await psycopg.AsyncConnection.connect(database.admin_url) as connection:
+        await connection.execute("LOCK TABLE refund IN ACCESS EXCLUSIVE MODE")
         reading = asyncio.create_task(shop.trade(trade))
         await until(lambda: _waits(database))
-        connection.execute("UPDATE trade SET refunding_minor = 0, refunded_minor = 3000")
-        connection.execute("UPDATE refund SET state = 'SUCCEEDED'")
+        await connection.execute("UPDATE trade SET refunding_minor = 0, refunded_minor = 3000")
+        await connection.execute("UPDATE refund SET state = 'SUCCEEDED'")
     assert await reading == before
     assert (await shop.trade(trade)).refunded_amount == money(30_00)
 
@@ -159,10 +160,11 @@ async def test_rows_from_before_are_read_as_they_were_meant(postgres: PostgresSe
     assert (attempt.tools[0].kind, attempt.failure_reason) == (ToolKind.CHANNEL, "")
 
 
-def broken(database: Database, statement: str, *parameters: object) -> str:
+async def broken(database: Database, statement: str, *parameters: object) -> str:
     """The constraint that refuses the statement."""
     with pytest.raises(psycopg.errors.IntegrityError) as refused:
-        database.execute(statement, *parameters)
+        # In a thread: it may have to wait for a transaction of ours.
+        await asyncio.to_thread(database.execute, statement, *parameters)
     return str(refused.value.diag.constraint_name)
 
 
@@ -184,7 +186,7 @@ async def test_the_table_itself_refuses_what_must_not_be(
     await shop.pays(trade)
     await shop.reaches(trade, "PAID")
     update = f"UPDATE trade SET {change} WHERE id = %s"
-    assert broken(database, update, trade.trade_id) == constraint
+    assert await broken(database, update, trade.trade_id) == constraint
 
 
 async def test_a_payment_carries_out_one_refund(
@@ -196,7 +198,8 @@ async def test_a_payment_carries_out_one_refund(
     await shop.reaches(trade, "PAID")
     first, second = await shop.gives_back(trade, 1), await shop.gives_back(trade, 2)
     update = "UPDATE refund SET payment_id = %s WHERE id = %s"
-    assert broken(database, update, first.payment_id, second.refund_id) == "refund_one_payment"
+    found = await broken(database, update, first.payment_id, second.refund_id)
+    assert found == "refund_one_payment"
 
 
 async def test_a_core_that_died_is_followed_by_one_that_goes_on(

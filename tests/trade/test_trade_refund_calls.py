@@ -12,6 +12,7 @@ from payments.trade.v1 import trade_pb2
 from paymesh.errors import Code, Refused, Unavailable
 from tests.trade.actors import PaymentCore, succeeds
 from tests.trade.trade_world import (
+    RPC_TIMEOUT_S,
     Database,
     Refusal,
     Shop,
@@ -42,7 +43,7 @@ async def test_a_refund_is_accepted_at_once_and_carried_out_by_itself(
     """The answer has the reservation; the end is in GetTrade."""
     trade = await paid(shop, payments, by_channel(80_00), by_balance(20_00))
     request = shop.refund_request(trade.trade_id, 90_00)
-    answer = await shop.trades.RefundTrade(request, timeout=5)
+    answer = await shop.trades.RefundTrade(request, timeout=RPC_TIMEOUT_S)
     refund = answer.refund
     assert (answer.trade.refunded_amount, answer.trade.refunding_amount) == (money(0), money(90_00))
     assert list(answer.trade.refunds) == [refund]
@@ -115,11 +116,11 @@ async def test_the_same_refund_request_is_one_refund(shop: Shop, payments: Payme
     """Ten times at once and once later, when it has ended: one answer, as it was first given."""
     trade = await paid(shop, payments)
     request = shop.refund_request(trade.trade_id, 30_00)
-    calls = [shop.trades.RefundTrade(request, timeout=5) for _ in range(10)]
+    calls = [shop.trades.RefundTrade(request, timeout=RPC_TIMEOUT_S) for _ in range(10)]
     answers = await asyncio.gather(*calls)
     await payments_succeed(payments, answers[0].refund.payment_id)
     await shop.refunded(trade, "SUCCEEDED")
-    answers.append(await shop.trades.RefundTrade(request, timeout=5))
+    answers.append(await shop.trades.RefundTrade(request, timeout=RPC_TIMEOUT_S))
     assert all(answer == answers[0] for answer in answers)
     changed = shop.refund_request(trade.trade_id, 31_00, request_id=request.request_id)
     wanted = Refusal(INVALID, "REQUEST_ID_REUSED", ("request_id",))

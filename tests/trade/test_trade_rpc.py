@@ -12,6 +12,7 @@ from paymesh.errors import Code, Refused, Unavailable
 from tests.trade.actors import Books, PaymentCore, fails, succeeds
 from tests.trade.trade_world import (
     BENEFICIARY,
+    RPC_TIMEOUT_S,
     Database,
     Refusal,
     Shop,
@@ -64,7 +65,7 @@ async def test_a_payment_by_balance_is_answered_paid(
     trade = await shop.orders(**changes)
     request = shop.pay_request(trade, by_balance(100_00))
     for _ in range(2):
-        answer = await shop.trades.PayTrade(request, timeout=5)
+        answer = await shop.trades.PayTrade(request, timeout=RPC_TIMEOUT_S)
         assert answer.trade.state == T.TRADE_STATE_PAID
         assert answer.trade.paid_payment_id == answer.payment_id
         assert answer.credential_id == ""
@@ -228,8 +229,8 @@ async def test_an_unregistered_business_code_is_refused_until_it_is_registered(
         assert await refusal(caller.trades.CreateTrade(request)) == wanted
     assert database.counts() == before
     await shop.registers(**changes)
-    trade = (await other.trades.CreateTrade(request, timeout=5)).trade
-    assert (await shop.trades.CreateTrade(request, timeout=5)).trade == trade
+    trade = (await other.trades.CreateTrade(request, timeout=RPC_TIMEOUT_S)).trade
+    assert (await shop.trades.CreateTrade(request, timeout=RPC_TIMEOUT_S)).trade == trade
 
 
 async def test_a_business_code_is_its_merchants_own(shop: Shop, trades: Trades) -> None:

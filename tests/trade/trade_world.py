@@ -35,7 +35,8 @@ from trade_svc.settings import TradeSettings
 
 DATABASE = "trade_tests"
 PASSWORD = "trusted-here"
-PATIENCE_S = 8.0
+PATIENCE_S = 20.0
+RPC_TIMEOUT_S = 10.0
 TIME_SCALE = 0.02
 """The sweeper's ladder begins with 0.1 s, 0.6 s and 2.4 s."""
 
@@ -164,7 +165,7 @@ class Shop:
             notify_url=notify_url,
             notify_secret=shop.notify_secret,
         )
-        created = await shop.merchants.CreateMerchant(request, timeout=5)
+        created = await shop.merchants.CreateMerchant(request, timeout=RPC_TIMEOUT_S)
         shop.merchant_id = created.merchant.merchant_id
         await shop.registers()
         return shop
@@ -186,7 +187,7 @@ class Shop:
                 **changes,
             }
         )
-        response = await self.merchants.RegisterBusinessCode(request, timeout=5)
+        response = await self.merchants.RegisterBusinessCode(request, timeout=RPC_TIMEOUT_S)
         return response.business_code
 
     def create_request(self, **changes: Any) -> Any:
@@ -204,7 +205,7 @@ class Shop:
     async def orders(self, **changes: Any) -> Any:
         """A new trade."""
         request = self.create_request(**changes)
-        return (await self.trades.CreateTrade(request, timeout=5)).trade
+        return (await self.trades.CreateTrade(request, timeout=RPC_TIMEOUT_S)).trade
 
     def pay_request(self, trade: Any, *tools: Any) -> Any:
         return trade_service_pb2.PayTradeRequest(
@@ -215,14 +216,14 @@ class Shop:
 
     async def pays(self, trade: Any, *tools: Any) -> Any:
         """The answer."""
-        return await self.trades.PayTrade(self.pay_request(trade, *tools), timeout=5)
+        return await self.trades.PayTrade(self.pay_request(trade, *tools), timeout=RPC_TIMEOUT_S)
 
     async def closes(self, trade: Any) -> Any:
         """The answer."""
         request = trade_service_pb2.CloseTradeRequest(
             request_id=request_id(), trade_id=trade.trade_id
         )
-        return await self.trades.CloseTrade(request, timeout=5)
+        return await self.trades.CloseTrade(request, timeout=RPC_TIMEOUT_S)
 
     def refund_request(self, trade_id: str, minor: int, **changes: Any) -> Any:
         values: dict[str, Any] = {
@@ -236,12 +237,12 @@ class Shop:
     async def gives_back(self, trade: Any, minor: int) -> Any:
         """The refund that begins."""
         request = self.refund_request(trade.trade_id, minor)
-        return (await self.trades.RefundTrade(request, timeout=5)).refund
+        return (await self.trades.RefundTrade(request, timeout=RPC_TIMEOUT_S)).refund
 
     async def trade(self, trade: Any) -> Any:
         """As it is now."""
         request = trade_service_pb2.GetTradeRequest(trade_id=trade.trade_id)
-        return (await self.trades.GetTrade(request, timeout=5)).trade
+        return (await self.trades.GetTrade(request, timeout=RPC_TIMEOUT_S)).trade
 
     async def reaches(self, trade: Any, state: str) -> Any:
         """Waits until the trade is in the state; the trade."""

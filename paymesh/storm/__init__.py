@@ -1,0 +1,1 @@
+"""The storm: load while everything dies, then the question whether every cent is explained."""

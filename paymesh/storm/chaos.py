@@ -1,0 +1,88 @@
+"""Carries the faults out, starts again what died, and measures how long that took."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import psycopg
+
+from paymesh.launch.mesh import Mesh
+from paymesh.storm.plan import Fault, FaultKind
+from paymesh.storm.servers import Servers
+
+POLL_S = 0.1
+
+
+class Chaos:
+    """`done` has each fault's recovery times in seconds, by kind."""
+
+    def __init__(self, mesh: Mesh, servers: Servers, databases: Sequence[str]) -> None:
+        self._mesh, self._servers, self._databases = mesh, servers, list(databases)
+        self.done: dict[FaultKind, list[float]] = defaultdict(list)
+        self._watching: set[asyncio.Task[None]] = set()
+
+    async def rage(self, faults: Sequence[Fault]) -> None:
+        """Each at its time, or at once when the one before it took longer."""
+        begun = time.monotonic()
+        for fault in faults:
+            await asyncio.sleep(max(0.0, begun + fault.at_s - time.monotonic()))
+            await self._strike(fault)
+        if self._watching:
+            await asyncio.wait(self._watching)
+
+    async def _strike(self, fault: Fault) -> None:
+        started = time.monotonic()
+        match fault.kind:
+            case FaultKind.SERVICE_KILLED:
+                task = asyncio.create_task(self._kill(fault.what))
+                self._watching.add(task)
+                task.add_done_callback(self._watching.discard)
+                return
+            case FaultKind.BROKER_KILLED | FaultKind.BROKER_STOPPED:
+                await asyncio.to_thread(self._servers.kill_broker)
+                await asyncio.sleep(fault.lasts_s)
+                await asyncio.to_thread(self._servers.start_broker)
+            case FaultKind.POSTGRES_STOPPED:
+                await asyncio.to_thread(self._servers.stop_postgres)
+                await asyncio.to_thread(self._servers.start_postgres)
+            case FaultKind.SESSIONS_TERMINATED:
+                await asyncio.to_thread(self._servers.terminate_sessions)
+            case FaultKind.EVENTS_RESENT:
+                with contextlib.suppress(psycopg.OperationalError):  # it is a storm
+                    await asyncio.to_thread(self._servers.resend_events, self._databases, 20)
+        self.done[fault.kind].append(time.monotonic() - started)
+
+    async def _kill(self, name: str) -> None:
+        """Until the process that takes its place is ready."""
+        started = time.monotonic()
+        died = self._mesh.children[name].popen
+        died.kill()
+        while True:
+            await asyncio.sleep(POLL_S)
+            child = self._mesh.children[name]
+            if child.popen is not died and child.ready_file.exists():
+                break
+        self.done[FaultKind.SERVICE_KILLED].append(time.monotonic() - started)
+
+
+@asynccontextmanager
+async def tended(mesh: Mesh) -> AsyncIterator[None]:
+    """Starts again whatever dies."""
+
+    async def tend() -> None:
+        while True:
+            mesh.tend()
+            await asyncio.sleep(POLL_S)
+
+    task = asyncio.create_task(tend())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

@@ -1,0 +1,170 @@
+"""One storm from calm to verdict: prepare, load under faults, heal, drain, check."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from paymesh.check import Report, check
+from paymesh.check.snapshots import snapshots
+from paymesh.cli.shop import Shop
+from paymesh.launch.mesh import Mesh, MeshPlan, prepare
+from paymesh.storm.chaos import Chaos, tended
+from paymesh.storm.customers import Customers
+from paymesh.storm.drain import drained
+from paymesh.storm.plan import SANDBOX_FAULTS, FaultKind, StormPlan, schedule
+from paymesh.storm.servers import Servers
+
+TIME_SCALE = 0.1
+"""Ladders run ten times as fast: a storm of minutes sees what takes an hour."""
+PATIENCE_S = 30.0
+TOPOLOGY_SETTLES_S = 1.5
+"""RabbitMQ 3.10 may lose a quorum queue that is killed within a second of its declaration."""
+ARRIVES_WITHIN_S = 30.0
+"""After everything has ended, the last messages are on their way so long at most."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What happened. The storm is passed if nothing is left and nothing was found."""
+
+    plan: StormPlan
+    load_s: float
+    tally: Counter[str]
+    faults: Mapping[FaultKind, list[float]]
+    """By kind: how long each took until what it hit was back, in seconds."""
+    channel_faults: Mapping[str, int]
+    drain_s: float
+    left: Mapping[str, int]
+    payments: Mapping[str, int]
+    """How many payments ended in which state."""
+    report: Report
+    """What the invariants say at rest."""
+
+    @property
+    def passed(self) -> bool:
+        return not self.left and not any(result.findings for result in self.report)
+
+
+def storm(home: Path, plan: StormPlan, *, progress: Progress) -> Outcome:
+    """Blocking. `home` is emptied first; its servers are stopped at the end, their data is kept."""
+    progress("PostgreSQL, RabbitMQ, databases, topology")
+    if home.exists():
+        shutil.rmtree(home)
+    home.mkdir(parents=True)
+    home.chmod(0o755)  # as root, PostgreSQL runs as another user, who must get in
+    servers = Servers(home)
+    try:
+        mesh_plan = prepare(
+            home,
+            time_scale=TIME_SCALE,
+            admin_url=servers.postgres.url,
+            amqp_url=servers.rabbit.amqp_url,
+        )
+        time.sleep(TOPOLOGY_SETTLES_S)
+        mesh = Mesh(mesh_plan)
+        try:
+            progress("ten processes")
+            mesh.start()
+            return asyncio.run(_rage(mesh, mesh_plan, servers, plan, progress))
+        finally:
+            mesh.stop()
+    finally:
+        servers.stop()
+
+
+async def _rage(
+    mesh: Mesh, mesh_plan: MeshPlan, servers: Servers, plan: StormPlan, progress: Progress
+) -> Outcome:
+    chaos = Chaos(mesh, servers, list(mesh_plan.databases.values()))
+    shop = Shop(
+        trade_target=mesh_plan.target("trade"),
+        pay_target=mesh_plan.target("pay"),
+        gateway_target=mesh_plan.target("gateway"),
+        clearing_target=mesh_plan.target("clearing"),
+        sandbox_url=mesh_plan.sandbox_url,
+        patience_s=PATIENCE_S,
+    )
+    async with tended(mesh), shop:
+        customers = Customers(shop, plan)
+        progress("wallets are filled")
+        await customers.fill_wallets()
+        await shop.faults(SANDBOX_FAULTS)
+        started = time.monotonic()
+        async with _told(customers, chaos, plan, progress):
+            await asyncio.gather(customers.come(), chaos.rage(schedule(plan)))
+        load_s = time.monotonic() - started
+        fired = await shop.faults_fired()
+        await shop.faults({})
+        drain_s, left = await drained(
+            mesh_plan.reader_urls,
+            limit_s=plan.drain_limit_s,
+            progress=lambda text: progress(f"drains: {text}"),
+        )
+        progress("all invariants, and the channel's own book")
+        report = await _checked(mesh_plan, shop)
+        payments = await _payments(mesh_plan)
+    return Outcome(
+        plan=plan,
+        load_s=load_s,
+        tally=customers.tally,
+        faults=dict(chaos.done),
+        channel_faults=fired,
+        drain_s=drain_s,
+        left=left,
+        payments=payments,
+        report=report,
+    )
+
+
+@asynccontextmanager
+async def _told(
+    customers: Customers, chaos: Chaos, plan: StormPlan, progress: Progress
+) -> AsyncIterator[None]:
+    """Says every second how far it is."""
+
+    async def tell() -> None:
+        while True:
+            faults = sum(map(len, chaos.done.values()))
+            progress(
+                f"{customers.started} of {plan.payments} flows started, "
+                f"{customers.tally.total()} over, {faults} faults"
+            )
+            await asyncio.sleep(1)
+
+    task = asyncio.create_task(tell())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _checked(mesh_plan: MeshPlan, shop: Shop) -> Report:
+    """All invariants at rest, against the channel's book; what is still on its way may arrive."""
+    deadline = time.monotonic() + ARRIVES_WITHIN_S
+    while True:
+        report = await check(mesh_plan.reader_urls, grace_s=1, sandbox_book=await shop.book())
+        found = any(result.findings for result in report)
+        if not found or time.monotonic() > deadline:
+            return report
+        await asyncio.sleep(2)
+
+
+async def _payments(mesh_plan: MeshPlan) -> dict[str, int]:
+    sql = (
+        "SELECT purpose || ' ' || state AS name, count(*) FROM payment "
+        "GROUP BY purpose, state ORDER BY purpose, state"
+    )
+    async with snapshots(mesh_plan.reader_urls) as s:
+        return {row["name"]: int(row["count"]) for row in await s.rows("pay", sql)}
