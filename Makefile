@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE # compiled modules halve the time that everythi
 export PATH := $(CURDIR)/$(bin):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down check test test-fast lint proto contract-release clean setup broker
+.PHONY: help demo up down check test test-fast sabotage lint proto contract-release clean setup broker
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: broker lint ## everything: lint and all tests, on real servers
 
 test-fast: broker lint ## lint and the quick tests, under 2 minutes
 	$(bin)/pytest $(parallel) -m "not slow"
+
+sabotage: broker ## take guards away one by one; the tests must notice each
+	$(bin)/python scripts/sabotage.py
 
 lint: setup ## style, types, imports and contracts
 	$(bin)/ruff check .

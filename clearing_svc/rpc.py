@@ -129,7 +129,9 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
             return response(hold=hold_to(view.hold))
 
         request_claim = claim(method, call.context.merchant_id, request, request.request_id)
-        done = await run(self._books.submit, command, call, request_claim, reply, response)
+        done = await run(
+            self._books.submit, command, call, request_claim, reply, response, shows_state=True
+        )
         return reply(done.state)
 
 

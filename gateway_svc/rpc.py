@@ -132,7 +132,9 @@ class ChannelServicer(channel_service_pb2_grpc.ChannelServiceServicer):
             return response(credential=credential_to(order), channel_order=order_to(order))
 
         request_claim = claim("Prepay", request.request_no, request, request.request_id)
-        done = await run(self._orders.submit, command, call, request_claim, reply, response)
+        done = await run(
+            self._orders.submit, command, call, request_claim, reply, response, shows_state=True
+        )
         return reply(done.state)
 
     async def _close(self, call: Call, request: Any) -> Any:
@@ -205,7 +207,9 @@ class ChannelServicer(channel_service_pb2_grpc.ChannelServiceServicer):
         def reply(view: OrderView) -> Any:
             return response(channel_order=order_to(_present(view)))
 
-        done = await run(self._orders.submit, command, call, request_claim, reply, response)
+        done = await run(
+            self._orders.submit, command, call, request_claim, reply, response, shows_state=True
+        )
         return reply(done.state)
 
     async def _get(self, call: Call, request: Any) -> Any:

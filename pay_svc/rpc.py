@@ -88,6 +88,7 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
             claim("CreatePayment", request.payment_id, request, request.request_id),
             lambda view: response(payment=view_to(view)),
             response,
+            shows_state=True,
         )
         view, credential_id = await self._settled(done.state, call)
         return response(payment=view_to(view), credential_id=credential_id)

@@ -20,12 +20,13 @@ from paymesh.bus.port import Bus, ConsumerOptions, Handler, Subscription
 from paymesh.clock import Clock
 from paymesh.core import Event
 from paymesh.effects import Do, EffectExecutor, EffectLimits, SweepLimits, sweep_forever
+from paymesh.errors import Unavailable
 from paymesh.outbox import Publisher, keep_outbox_forever, relay_forever
 from paymesh.server import Server, Service
 from paymesh.settings import ServiceSettings
 from paymesh.shell import Item, Outcome, Rule, Shell
 from paymesh.store.kinds import Aggregate, Family, Kind
-from paymesh.store.port import Store
+from paymesh.store.port import Conflict, Store, Unreachable
 
 S = TypeVar("S")
 Role = Literal["serve", "work", "ingress"]
@@ -76,8 +77,13 @@ class Core(Generic[S]):
         return await self.batcher.submit(item)
 
     async def load(self, key: str) -> S:
-        """The state of one aggregate, for reading."""
-        return (await self.shell.store.load(self.shell.aggregate, [key]))[key]  # type: ignore[no-any-return]
+        """The state of one aggregate, for reading. Raises Unavailable."""
+        try:
+            states = await self.shell.store.load(self.shell.aggregate, [key])
+        except (Unreachable, Conflict) as error:
+            raise Unavailable("the database does not answer; ask again") from error
+        state: S = states[key]
+        return state
 
     async def close(self) -> None:
         await self.executor.close()

@@ -107,7 +107,7 @@ class EffectExecutor:
                     failpoint("effect.after_call")
                 if result.command is not None:
                     await self._tell(result.command)
-        except (PaymentError, TimeoutError) as error:
+        except (PaymentError, TimeoutError, Unreachable, Conflict) as error:
             metrics.EFFECTS.labels(name, "later").inc()
             log.warning("effect.later", effect=name, error=str(error) or type(error).__name__)
             return None

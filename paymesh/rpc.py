@@ -102,9 +102,12 @@ async def run(
     request_claim: RequestClaim | None = None,
     reply: Callable[[Any], Message] | None = None,
     response: type[Message] | None = None,
+    *,
+    shows_state: bool = False,
 ) -> Any:
-    """Submits a command; its Done outcome. Raises the refusal."""
-    outcome = await submit(Item(command, call, request_claim, reply, response))
+    """Submits a command; its Done outcome. Raises the refusal. `shows_state`: see Item."""
+    item = Item(command, call, request_claim, reply, response, shows_state=shows_state)
+    outcome = await submit(item)
     if isinstance(outcome, PaymentError):
         raise outcome
     return outcome

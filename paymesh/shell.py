@@ -104,6 +104,8 @@ class Item:
     reply: Callable[[Any], Message] | None = None
     response: type[Message] | None = None
     place: Place | None = None
+    shows_state: bool = False
+    """Its answer shows what it created as it stands now, a replayed one too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,6 +350,10 @@ class _Batch:
         if not stored.ok:
             return from_status(Status.FromString(stored.body))
         assert item.response is not None, "a claimed request has a response type"
+        if item.shows_state and not self.shell.aggregate.rows(self.states[keys[0]]):
+            # A new row cannot be waited for by its lock: it was committed after we had looked for
+            # it and before we looked for the answer.
+            raise Conflict("the answer came between two reads")
         return Done(item.response.FromString(stored.body), self._state(keys), replayed=True)
 
     def _keep(self, claim: RequestClaim, *, ok: bool, body: Any) -> None:

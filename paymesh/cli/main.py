@@ -1,4 +1,4 @@
-"""The command `paymesh`: demo, up, down, trace, explain, check, topology."""
+"""The command `paymesh`: demo, up, down, trace, explain, check, storm, topology."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -211,6 +212,32 @@ def check(
         )
     print_findings(console, results)
     raise typer.Exit(1 if any(result.findings for result in results) else 0)
+
+
+@app.command()
+def storm(
+    short: Annotated[bool, typer.Option(help="Less of everything: about a minute.")] = False,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same storm.")] = 1,
+    payments: Annotated[int, typer.Option(help="How many flows; 0: as planned.")] = 0,
+) -> None:
+    """Try to lose money: load while processes, broker and database die; exit 1 if it was lost.
+
+    Runs on servers of its own and leaves a mesh that is up alone.
+    """
+    from paymesh.storm.plan import LONG, SHORT
+    from paymesh.storm.printing import print_outcome
+    from paymesh.storm.run import storm as run_storm
+
+    plan = replace(SHORT if short else LONG, seed=seed)
+    if payments:
+        plan = replace(plan, payments=payments)
+    with console.status("prepares …") as status:
+        try:
+            outcome = run_storm(home() / "storm", plan, progress=status.update)
+        except (PostgresUnavailable, RabbitUnavailable) as error:
+            raise fail(str(error)) from error
+    print_outcome(console, outcome)
+    raise typer.Exit(0 if outcome.passed else 1)
 
 
 def _sandbox_book(plan: MeshPlan) -> dict[str, Any] | None:

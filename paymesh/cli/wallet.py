@@ -33,6 +33,8 @@ class Wallet:
     shop: Shop
     user: str = field(default_factory=new_user)
     currency: str = "EUR"
+    expires_in_s: float | None = None
+    """How long its trades can be paid; None: as their type says."""
 
     async def account(self) -> ledger_pb2.Account | None:
         """The balance in the ledger; None before its first entry."""
@@ -63,6 +65,7 @@ class Wallet:
         trade = await self.shop.order(
             minor_units,
             currency=self.currency,
+            expires_in_s=self.expires_in_s,
             type=trade_pb2.TRADE_TYPE_TOP_UP,
             payer_id=self.user,
             payee_id=self.user,
@@ -74,7 +77,12 @@ class Wallet:
 
     async def order(self, minor_units: int) -> trade_pb2.Trade:
         """A purchase of this user, not yet paid."""
-        return await self.shop.order(minor_units, currency=self.currency, payer_id=self.user)
+        return await self.shop.order(
+            minor_units,
+            currency=self.currency,
+            expires_in_s=self.expires_in_s,
+            payer_id=self.user,
+        )
 
     async def buys(self, minor_units: int) -> trade_pb2.Trade:
         """A purchase paid from the balance."""
@@ -97,6 +105,7 @@ class Wallet:
         trade = await self.shop.order(
             minor_units,
             currency=self.currency,
+            expires_in_s=self.expires_in_s,
             type=trade_pb2.TRADE_TYPE_TRANSFER,
             payer_id=self.user,
             payee_id=to.user,
@@ -126,6 +135,7 @@ class Wallet:
         trade = await self.shop.order(
             minor_units,
             currency=self.currency,
+            expires_in_s=self.expires_in_s,
             type=trade_pb2.TRADE_TYPE_WITHDRAWAL,
             payer_id=self.user,
             beneficiary_id=await self.beneficiary(to_account),

@@ -4,6 +4,7 @@ import os
 import pwd
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,21 @@ def unprivileged_account() -> Account | None:
     return Account(uid=entry.pw_uid, gid=entry.pw_gid)
 
 
+_BECOME = (
+    "import os, sys; gid, uid = map(int, sys.argv[1:3]); os.setgroups([]); os.setgid(gid); "
+    "os.setuid(uid); os.execv(sys.argv[3], sys.argv[3:])"
+)
+
+
+def _as(account: Account | None, argv: Sequence[str]) -> list[str]:
+    """The command that runs `argv` as somebody else. subprocess's own `user` forks, and gRPC's
+    handlers may crash such a child when gRPC is at work in this process."""
+    if account is None:
+        return list(argv)
+    ids = [str(account.gid), str(account.uid)]
+    return [sys.executable, "-I", "-S", "-c", _BECOME, *ids, *argv]
+
+
 def spawn(
     argv: Sequence[str | Path],
     *,
@@ -46,16 +62,16 @@ def spawn(
     """
     with log.open("ab") as output:
         shell = subprocess.run(
-            ["/bin/sh", "-c", '"$@" </dev/null >&2 & echo $!', "sh", *map(str, argv)],
+            _as(
+                account,
+                ["/bin/sh", "-c", '"$@" </dev/null >&2 & echo $!', "sh", *map(str, argv)],
+            ),
             cwd=directory,
             env=dict(env),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=output,
             start_new_session=True,
-            user=account.uid if account else None,
-            group=account.gid if account else None,
-            extra_groups=[] if account else None,
             timeout=_SPAWN_TIMEOUT_S,
             check=True,
         )

@@ -37,7 +37,7 @@ class Customers:
         self.dice = random.Random(plan.seed)
         self.tally: Counter[str] = Counter()
         self.started = 0
-        self.wallets = [Wallet(shop) for _ in range(WALLETS)]
+        self.wallets = [Wallet(shop, expires_in_s=plan.expires_in_s) for _ in range(WALLETS)]
 
     async def fill_wallets(self) -> None:
         """Before the storm: everybody has something to spend."""

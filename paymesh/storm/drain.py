@@ -11,8 +11,6 @@ from paymesh.check.snapshots import SERVICES, snapshots
 _UNDER_WAY: dict[str, dict[str, str]] = {
     "trade": {
         "trades": "SELECT count(*) FROM trade WHERE state IN ('PENDING', 'PAYING')",
-        "attempts": "SELECT count(*) FROM attempt "
-        "WHERE state IN ('PROCESSING', 'CLOSING', 'RETURNING')",
         "refunds": "SELECT count(*) FROM refund WHERE state = 'PROCESSING'",
         "notifications": "SELECT count(*) FROM notification WHERE state = 'PENDING'",
     },
@@ -28,6 +26,8 @@ _UNDER_WAY: dict[str, dict[str, str]] = {
         "holds": "SELECT count(*) FROM hold WHERE state = 'HELD'",
     },
 }
+_OPEN_ATTEMPTS = "SELECT id FROM attempt WHERE state IN ('PROCESSING', 'CLOSING', 'RETURNING')"
+_WITH_A_PERSON = "SELECT id FROM payment WHERE state = 'SUSPENDED'"
 _UNSENT = "SELECT count(*) FROM outbox_due"
 
 
@@ -40,6 +40,10 @@ async def under_way(reader_urls: Mapping[str, str]) -> dict[str, int]:
                 [row] = await s.rows(service, sql)
                 if row["count"]:
                     found[what] = int(row["count"])
+        attempts = {row["id"] for row in await s.rows("trade", _OPEN_ATTEMPTS)}
+        attempts -= {row["id"] for row in await s.rows("pay", _WITH_A_PERSON)}
+        if attempts:
+            found["attempts"] = len(attempts)
     return found
 
 

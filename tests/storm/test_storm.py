@@ -1,0 +1,79 @@
+"""The storm tries to lose money: a short one must not, and what it does follows from its seed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from paymesh.launch.mesh import PROCESSES
+from paymesh.launch.rabbitmq import stop_rabbitmq
+from paymesh.launch.servers import stop_servers
+from paymesh.storm.plan import LONG, SERVICES, SHORT, FaultKind, schedule
+
+
+def test_the_same_seed_gives_the_same_storm() -> None:
+    assert schedule(LONG) == schedule(LONG)
+    assert schedule(LONG) != schedule(replace(LONG, seed=2))
+
+
+@pytest.mark.parametrize("plan", [SHORT, LONG])
+def test_all_faults_of_a_plan_happen_while_it_lasts(plan: object) -> None:
+    """In order, as many as planned of each kind."""
+    assert isinstance(plan, type(SHORT))
+    faults = schedule(plan)
+    assert list(faults) == sorted(faults, key=lambda fault: fault.at_s)
+    assert all(0 < fault.at_s < plan.lasts_s for fault in faults)
+    assert Counter(fault.kind for fault in faults) == Counter(
+        {
+            FaultKind.SERVICE_KILLED: plan.service_kills,
+            FaultKind.BROKER_KILLED: plan.broker_kills,
+            FaultKind.BROKER_STOPPED: len(plan.broker_stops_s),
+            FaultKind.POSTGRES_STOPPED: plan.postgres_stops,
+            FaultKind.SESSIONS_TERMINATED: plan.terminations,
+            FaultKind.EVENTS_RESENT: plan.resends,
+        }
+    )
+
+
+def test_kills_are_spread_over_all_processes() -> None:
+    assert {*SERVICES, "sandbox"} == set(PROCESSES)
+    kills = [f.what for f in schedule(LONG) if f.kind is FaultKind.SERVICE_KILLED]
+    counts = Counter(kills)
+    assert set(counts) == set(SERVICES)
+    assert max(counts.values()) - min(counts.values()) <= 1
+
+
+@pytest.fixture
+def storm_home() -> Iterator[Path]:
+    """A folder that PostgreSQL's user may enter; whatever is left in it is stopped."""
+    with tempfile.TemporaryDirectory(prefix="paymesh-storm-", dir="/var/tmp") as folder:
+        home = Path(folder)
+        home.chmod(0o755)
+        yield home
+        stop_rabbitmq(home / "storm" / "rabbitmq", kill=True)
+        stop_servers(home / "storm")
+
+
+@pytest.mark.slow
+def test_a_short_storm_loses_nothing(storm_home: Path) -> None:
+    """The command itself: exit 0, everything at its end, all invariants, the channel's book."""
+    environment = {**os.environ, "PAYMESH_HOME": str(storm_home)}
+    for name in ("PAYMESH_DATABASE_URL", "PAYMESH_AMQP_URL"):
+        environment.pop(name, None)  # it kills its servers: they must be its own
+    done = subprocess.run(
+        [sys.executable, "-m", "paymesh.cli.main", "storm", "--short"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "invariants hold" in done.stdout
