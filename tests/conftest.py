@@ -25,9 +25,12 @@ def pytest_configure(config: pytest.Config) -> None:
     logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 
+LONGEST = {"test_kills.py", "test_busy.py", "test_storm.py"}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first: a file stays with one worker, and the others fill in beside it."""
-    items.sort(key=lambda item: item.path.name not in {"test_kills.py", "test_busy.py"})
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -315,6 +315,12 @@ class Shop:
             found: dict[str, int] = (await response.json())["fired"]
             return found
 
+    async def call_back_again(self, number: str) -> None:
+        """Has the sandbox send the last callback of an order or payout once more."""
+        url = f"{self.sandbox_url}/admin/callbacks/{number}/replay"
+        async with self._http.post(url) as response:
+            response.raise_for_status()
+
     async def book(self) -> dict[str, Any]:
         """The sandbox's own book: the channel's truth."""
         async with self._http.get(f"{self.sandbox_url}/admin/book") as response:

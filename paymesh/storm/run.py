@@ -105,6 +105,7 @@ async def _rage(
         load_s = time.monotonic() - started
         fired = await shop.faults_fired()
         await shop.faults({})
+        await _told_again(shop)
         drain_s, left = await drained(
             mesh_plan.reader_urls,
             limit_s=plan.drain_limit_s,
@@ -148,6 +149,16 @@ async def _told(
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+async def _told_again(shop: Shop) -> None:
+    """What changes after its end and is told by a lost callback, only a statement would tell: late
+    money, and payouts that came back. There are no statements yet, so the channel says it again."""
+    book = await shop.book()
+    late = [o["out_trade_no"] for o in book["orders"] if o["closed_at"] and o["state"] == "SUCCESS"]
+    bounced = [p["out_payout_no"] for p in book["payouts"] if p["state"] == "BOUNCED"]
+    for number in (*late, *bounced):
+        await shop.call_back_again(number)
 
 
 async def _checked(mesh_plan: MeshPlan, shop: Shop) -> Report:

@@ -1,6 +1,7 @@
 """The private RabbitMQ node starts, stops and survives crashes, and leaves no process behind."""
 
 import json
+import contextlib
 import os
 import secrets
 import shutil
@@ -89,7 +90,10 @@ def take(server: RabbitServer) -> bytes | None:
 def listeners_of(pid: int) -> set[str]:
     """The addresses (hexadecimal, IPv4 and IPv6) that a process listens on."""
     descriptors = Path(f"/proc/{pid}/fd").iterdir()
-    sockets = {os.readlink(fd)[8:-1] for fd in descriptors if "socket" in os.readlink(fd)}
+    sockets = set()
+    for descriptor in descriptors:
+        with contextlib.suppress(FileNotFoundError):  # it was closed since it was listed
+            sockets.add(os.readlink(descriptor).removeprefix("socket:[").removesuffix("]"))
     found = set()
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
