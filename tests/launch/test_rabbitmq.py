@@ -1,7 +1,7 @@
 """The private RabbitMQ node starts, stops and survives crashes, and leaves no process behind."""
 
-import json
 import contextlib
+import json
 import os
 import secrets
 import shutil
