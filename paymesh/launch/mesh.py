@@ -6,12 +6,14 @@ repeated; `Mesh` starts the processes, starts again what dies, and stops them in
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,6 +51,8 @@ PROCESSES = (
     "trade-work",
 )
 """In the order in which they are started: callees first."""
+OURS = tuple(name for name in PROCESSES if name != "sandbox")
+"""Without the channel."""
 
 PORTS = ("trade", "pay", "gateway", "clearing", "ingress", "sandbox")
 
@@ -281,6 +285,26 @@ class Mesh:
                 child.popen.wait()
         self.exit_codes = {name: child.popen.returncode for name, child in self.children.items()}
         self.children.clear()
+
+
+@asynccontextmanager
+async def tended(mesh: Mesh, *, at_once: bool = False) -> AsyncIterator[None]:
+    """Meanwhile, whatever dies is started again; `at_once`: also what keeps dying."""
+
+    async def tend() -> None:
+        while True:
+            for name in mesh.tend():
+                if at_once:
+                    mesh.children[name].restarts = 0
+            await asyncio.sleep(POLL_S)
+
+    task = asyncio.create_task(tend())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 class MeshNotReady(RuntimeError):

@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
 import psycopg
 
@@ -68,21 +67,3 @@ class Chaos:
             if child.popen is not died and child.ready_file.exists():
                 break
         self.done[FaultKind.SERVICE_KILLED].append(time.monotonic() - started)
-
-
-@asynccontextmanager
-async def tended(mesh: Mesh) -> AsyncIterator[None]:
-    """Starts again whatever dies."""
-
-    async def tend() -> None:
-        while True:
-            mesh.tend()
-            await asyncio.sleep(POLL_S)
-
-    task = asyncio.create_task(tend())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task

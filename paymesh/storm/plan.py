@@ -8,17 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-SERVICES = (
-    "clearing-serve",
-    "clearing-work",
-    "gateway-serve",
-    "gateway-work",
-    "gateway-ingress",
-    "pay-serve",
-    "pay-work",
-    "trade-serve",
-    "trade-work",
-)
+from paymesh.launch.mesh import OURS
 
 
 class FaultKind(StrEnum):
@@ -110,7 +100,7 @@ SANDBOX_FAULTS: dict[str, Any] = {
 def schedule(plan: StormPlan) -> Sequence[Fault]:
     """The faults in order. Kills are spread over all processes; big ones do not overlap."""
     dice = random.Random(plan.seed)
-    names = [SERVICES[n % len(SERVICES)] for n in range(plan.service_kills)]
+    names = [OURS[n % len(OURS)] for n in range(plan.service_kills)]
     dice.shuffle(names)
     faults = [Fault(_at(dice, plan), FaultKind.SERVICE_KILLED, name) for name in names]
     faults += [

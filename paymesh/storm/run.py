@@ -15,8 +15,8 @@ from pathlib import Path
 from paymesh.check import Report, check
 from paymesh.check.snapshots import snapshots
 from paymesh.cli.shop import Shop
-from paymesh.launch.mesh import Mesh, MeshPlan, prepare
-from paymesh.storm.chaos import Chaos, tended
+from paymesh.launch.mesh import Mesh, MeshPlan, prepare, tended
+from paymesh.storm.chaos import Chaos
 from paymesh.storm.customers import Customers
 from paymesh.storm.drain import drained
 from paymesh.storm.plan import SANDBOX_FAULTS, FaultKind, StormPlan, schedule

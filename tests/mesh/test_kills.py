@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,14 +12,13 @@ import pytest
 
 from paymesh.check import check
 from paymesh.failpoint import POINTS
-from paymesh.launch.mesh import PROCESSES, Mesh, MeshPlan
+from paymesh.launch.mesh import OURS, Mesh, MeshPlan, tended
 from tests.mesh.conftest import shop_of
 from tests.mesh.flows import FLOWS, Flow
 
 pytestmark = pytest.mark.slow
 
 PATIENCE_S = 60.0
-OURS = tuple(name for name in PROCESSES if name != "sandbox")
 WRITERS = {
     *("clearing-serve", "clearing-work", "gateway-ingress", "gateway-serve"),
     *("pay-serve", "pay-work", "trade-serve", "trade-work"),
@@ -85,25 +83,6 @@ def mortal_mesh(real_plan: MeshPlan, deaths: Deaths) -> Iterator[Mesh]:
         mesh.stop()
 
 
-@contextlib.asynccontextmanager
-async def tended(mesh: Mesh) -> AsyncIterator[None]:
-    """Starts again whatever dies."""
-
-    async def tend() -> None:
-        while True:
-            for name in mesh.tend():
-                mesh.children[name].restarts = 0  # it died on our order: no need to wait longer
-            await asyncio.sleep(0.05)
-
-    task = asyncio.create_task(tend())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
 def test_every_point_is_killed_somewhere() -> None:
     """A new failpoint without a kill test is noticed."""
     assert set(WHERE) == set(POINTS)
@@ -115,7 +94,7 @@ async def test_a_flow_converges_though_processes_die_at_a_point_of_it(
     flow: Flow, point: str, mortal_mesh: Mesh, real_plan: MeshPlan, deaths: Deaths
 ) -> None:
     """SIGKILL at the first passage; the flow ends as it should."""
-    async with shop_of(real_plan, patience_s=PATIENCE_S) as shop, tended(mortal_mesh):
+    async with shop_of(real_plan, patience_s=PATIENCE_S) as shop, tended(mortal_mesh, at_once=True):
         deaths.arm(flow, point)
         await flow(shop)
         assert deaths.count(point)
@@ -128,7 +107,7 @@ async def test_after_all_deaths_the_books_the_services_and_the_channel_agree(
     missing = {point: names - deaths.where[point] for point, names in WHERE.items()}
     assert {point: names for point, names in missing.items() if names} == {}
     deaths.disarm()
-    async with shop_of(real_plan, patience_s=PATIENCE_S) as shop, tended(mortal_mesh):
+    async with shop_of(real_plan, patience_s=PATIENCE_S) as shop, tended(mortal_mesh, at_once=True):
         for flow in FLOWS:
             await flow(shop)
         await asyncio.sleep(3)
