@@ -34,7 +34,7 @@ from paymesh.clock import Clock
 from paymesh.context import Call, Context
 from paymesh.errors import TRANSIENT, PaymentError
 from paymesh.ids import bucket_of, derived_id
-from paymesh.shell import Item, Outcome
+from paymesh.items import Item, Outcome
 from paymesh.signing import MalformedSignature, SignatureError, StaleTimestamp
 from paymesh.store.port import MessageKey
 

@@ -24,9 +24,9 @@ from gateway_svc.wire import credential_to, order_to
 from paymesh.app import Core
 from paymesh.context import Call
 from paymesh.errors import Code, FieldViolation, InvalidField, NotFound, PaymentError
+from paymesh.items import RequestClaim
 from paymesh.money import known_currency
 from paymesh.rpc import batch, claim, current_call, run
-from paymesh.shell import RequestClaim
 from paymesh.wire import money_of, time_of
 
 PENDING = channel_pb2.CREDENTIAL_STATE_PENDING

@@ -20,9 +20,9 @@ from pay_svc.wire import beneficiary_to
 from paymesh.app import Core
 from paymesh.errors import InvalidField, NotFound
 from paymesh.ids import bucket_of, new_id
+from paymesh.items import RequestClaim
 from paymesh.rpc import claim, current_call, run, started
 from paymesh.secretbox import SecretBox
-from paymesh.shell import RequestClaim
 
 PAGE_DEFAULT = 50
 BENEFICIARY_ID = re.compile(r"ben_[a-z2-7]{28}")

@@ -21,10 +21,11 @@ from paymesh.clock import Clock
 from paymesh.core import Event
 from paymesh.effects import Do, EffectExecutor, EffectLimits, SweepLimits, sweep_forever
 from paymesh.errors import Unavailable
+from paymesh.items import Item, Outcome
 from paymesh.outbox import Publisher, keep_outbox_forever, relay_forever
 from paymesh.server import Server, Service
 from paymesh.settings import ServiceSettings
-from paymesh.shell import Item, Outcome, Rule, Shell
+from paymesh.shell import Rule, Shell
 from paymesh.store.kinds import Aggregate, Family, Kind
 from paymesh.store.port import Conflict, Store, Unreachable
 

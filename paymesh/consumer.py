@@ -18,8 +18,8 @@ from paymesh import metrics
 from paymesh.bus.port import HANDLED, Delivery, Leftover, Verdict
 from paymesh.clock import Clock
 from paymesh.errors import TRANSIENT, PaymentError
+from paymesh.items import Item, Mode, Outcome, Place
 from paymesh.outbox import SCHEMA_VERSION
-from paymesh.shell import Item, Mode, Outcome, Place
 from paymesh.store.port import CursorKey, MessageKey
 from paymesh.telemetry import batch_span, mark_chains
 from paymesh.wire import call_of

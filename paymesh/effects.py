@@ -21,7 +21,8 @@ from paymesh.clock import Clock
 from paymesh.context import Call, DeadlineClass
 from paymesh.errors import PaymentError
 from paymesh.failpoint import failpoint
-from paymesh.shell import Item, Outcome, Shell
+from paymesh.items import Item, Outcome
+from paymesh.shell import Shell
 from paymesh.store.kinds import Aggregate
 from paymesh.store.port import Conflict, Unreachable
 

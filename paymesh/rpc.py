@@ -29,7 +29,7 @@ from paymesh.errors import (
     TrafficMixed,
 )
 from paymesh.ids import bucket_of, new_id
-from paymesh.shell import Item, Outcome, RequestClaim
+from paymesh.items import Item, Outcome, RequestClaim
 from paymesh.status import to_status
 from paymesh.store.port import RequestKey
 from paymesh.wire import call_of

@@ -12,16 +12,13 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
-from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status
 
 from paymesh import metrics
 from paymesh.clock import Clock
-from paymesh.context import Call
 from paymesh.core import Decision, Event, Guard, View
 from paymesh.errors import (
     DeadlinePassed,
@@ -31,6 +28,7 @@ from paymesh.errors import (
     Unavailable,
 )
 from paymesh.ids import new_id, shard_of
+from paymesh.items import Done, Item, Mode, Outcome, Place, RequestClaim, keys_of
 from paymesh.status import from_status, to_status
 from paymesh.store.kinds import Aggregate, Family, Kind
 from paymesh.store.port import (
@@ -61,65 +59,6 @@ Rule = Callable[[Any, Any, datetime, View], Decision[Any]]
 """decide(state, command, at, view): plain, without I/O; raises PaymentError to refuse."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestClaim:
-    """The caller's request_id with the hash of the request's body."""
-
-    key: RequestKey
-    request_hash: bytes
-
-
-class Mode(StrEnum):
-    """How a consumer minds the order of an aggregate's events."""
-
-    FACT = "FACT"
-    """Every event counts once, in any order."""
-    STATE = "STATE"
-    """Only a newer version than the last counts; what was overtaken is dropped."""
-    ORDERED = "ORDERED"
-    """Only the next version counts; what comes too early is tried again. For aggregates that
-    publish every version."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """An event's place among its aggregate's, for a consumer that minds it."""
-
-    cursor: CursorKey
-    sequence: int
-    mode: Mode
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One command with everything that its answer needs.
-
-    `reply` turns the rule's answer into the response message; `response` is its type, by which a
-    stored answer is read again. Both are absent where nobody waits (messages, due rows).
-    """
-
-    command: Any
-    call: Call
-    claim: RequestClaim | MessageKey | None = None
-    reply: Callable[[Any], Message] | None = None
-    response: type[Message] | None = None
-    place: Place | None = None
-    shows_state: bool = False
-    """Its answer shows what it created as it stands now, a replayed one too."""
-
-
-@dataclass(frozen=True, slots=True)
-class Done(Generic[S]):
-    """An item's outcome: the reply (or the bare answer), the state after it, whether replayed."""
-
-    reply: Any
-    state: S
-    replayed: bool = False
-
-
-Outcome = Done[Any] | PaymentError
-
-
 class Publisher(Protocol):
     def offer(self, events: Sequence[StoredEvent]) -> None:
         """Take committed events for publication if there is room; never blocks, never raises."""
@@ -128,12 +67,6 @@ class Publisher(Protocol):
 class Executor(Protocol):
     def offer(self, effects: Sequence[Any]) -> None:
         """Take effects that are owed if there is room; never blocks, never raises."""
-
-
-def keys_of(command: Any) -> tuple[str, ...]:
-    """The aggregates that a command touches: its `keys` (also none), or its one `key`."""
-    keys = getattr(command, "keys", None)
-    return (command.key,) if keys is None else tuple(keys)
 
 
 class Shell(Generic[S]):

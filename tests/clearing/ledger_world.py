@@ -26,8 +26,8 @@ from paymesh.context import Call, Context
 from paymesh.core import Decision, Event, Guard, View
 from paymesh.errors import PaymentError
 from paymesh.ids import derived_id
+from paymesh.items import Item, Outcome
 from paymesh.money import Money
-from paymesh.shell import Item, Outcome
 
 AT = datetime(2026, 11, 22, 23, 59, tzinfo=UTC)
 CONTEXT = Context(business_id="biz_1", merchant_id="mer_1", pay_org_no="2088")

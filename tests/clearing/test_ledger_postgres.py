@@ -21,8 +21,8 @@ from clearing_svc.store import metadata
 from paymesh.app import App, Core
 from paymesh.core import Decision, View
 from paymesh.db.migrate import differences
+from paymesh.items import Done
 from paymesh.money import Money
-from paymesh.shell import Done
 from tests.clearing.conftest import Database, Stub
 from tests.clearing.ledger_messages import asked, call_context, fields_of, reason_of
 from tests.clearing.ledger_world import CONFIG, item, line, post, reasons, top_up, transfer

@@ -16,8 +16,9 @@ from clearing_svc.ledger.holds import HoldState
 from clearing_svc.store import ACCOUNT, ENTRY, HOLD, JOURNAL, LEDGER
 from clearing_svc.wire import encode
 from paymesh.clock import SystemClock
+from paymesh.items import Done
 from paymesh.rpc import RequestClaim
-from paymesh.shell import Done, Shell
+from paymesh.shell import Shell
 from paymesh.store.memory import MemoryStore
 from paymesh.store.port import MessageKey, RequestKey, StoredEvent
 from tests.clearing.ledger_world import (

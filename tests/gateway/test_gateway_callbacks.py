@@ -17,7 +17,7 @@ from gateway_svc.ingress import Ingress
 from paymesh import metrics
 from paymesh.clock import SystemClock
 from paymesh.errors import Overloaded
-from paymesh.shell import Item, Outcome
+from paymesh.items import Item, Outcome
 from paymesh.signing import Signer, generate_key_pair
 from tests.gateway.gateway_world import (
     Caller,

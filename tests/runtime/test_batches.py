@@ -19,8 +19,9 @@ from paymesh.core import Decision, View
 from paymesh.db.engine import create_engine
 from paymesh.errors import PaymentError
 from paymesh.ids import bucket_of, new_id
+from paymesh.items import Item, Outcome
 from paymesh.launch.postgres import PostgresServer
-from paymesh.shell import Item, Outcome, Rule, Shell
+from paymesh.shell import Rule, Shell
 from paymesh.store.port import MessageKey
 from paymesh.store.postgres import PostgresStore
 from tests.runtime.cutting_proxy import CuttingProxy

@@ -15,7 +15,7 @@ from paymesh.clock import SystemClock
 from paymesh.consumer import Consumer
 from paymesh.errors import IllegalMove, Internal, Overloaded, PaymentError, Unavailable
 from paymesh.ids import new_id
-from paymesh.shell import Item, Outcome
+from paymesh.items import Item, Outcome
 from paymesh.store.memory import MemoryStore
 from paymesh.store.port import Store
 from paymesh.store.postgres import PostgresStore

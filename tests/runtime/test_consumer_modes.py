@@ -9,7 +9,8 @@ from paymesh.bus.port import HANDLED, Delivery, Message, Verdict
 from paymesh.clock import SystemClock
 from paymesh.consumer import Consumer
 from paymesh.ids import new_id
-from paymesh.shell import Mode, Shell
+from paymesh.items import Mode
+from paymesh.shell import Shell
 from paymesh.store.memory import MemoryStore
 from paymesh.store.port import Conflict, CursorKey, Store, Writes
 from paymesh.store.postgres import PostgresStore

@@ -12,7 +12,7 @@ from paymesh.app import Core
 from paymesh.clock import SystemClock
 from paymesh.effects import Result
 from paymesh.errors import Code, Unavailable
-from paymesh.shell import Done
+from paymesh.items import Done
 from paymesh.store.memory import MemoryStore
 from paymesh.store.port import Unreachable
 from tests.runtime.world import Published, create, new_trade_id, shell_on

@@ -14,7 +14,8 @@ from paymesh.clock import SystemClock
 from paymesh.context import Context, DeadlineClass
 from paymesh.effects import EffectExecutor, EffectLimits, Result, SweepLimits, sweep
 from paymesh.errors import PaymentError, Unavailable
-from paymesh.shell import Done, Item, Outcome, Shell
+from paymesh.items import Done, Item, Outcome
+from paymesh.shell import Shell
 from paymesh.store.memory import MemoryStore
 from paymesh.store.port import Store
 from paymesh.store.postgres import PostgresStore

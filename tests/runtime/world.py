@@ -18,8 +18,9 @@ from paymesh.clock import SystemClock
 from paymesh.context import Call, Context
 from paymesh.errors import PaymentError
 from paymesh.ids import new_id
+from paymesh.items import Done, Item, Outcome
 from paymesh.money import Money
-from paymesh.shell import Done, Item, Outcome, Publisher, Rule, Shell
+from paymesh.shell import Publisher, Rule, Shell
 from paymesh.store.port import Store, StoredEvent
 from paymesh.tools import Tool
 from paymesh.wire import money_to

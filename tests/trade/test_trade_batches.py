@@ -13,9 +13,10 @@ from paymesh.clock import SystemClock
 from paymesh.context import Call
 from paymesh.errors import PaymentError
 from paymesh.ids import new_id
+from paymesh.items import Item, Outcome
 from paymesh.money import Money
 from paymesh.rpc import claim
-from paymesh.shell import Item, Outcome, Shell
+from paymesh.shell import Shell
 from paymesh.store.memory import MemoryStore
 from paymesh.store.port import StoredEvent, Writes
 from paymesh.wire import money_to
