@@ -18,12 +18,13 @@ from payments.type.v1.event_pb2 import Event
 
 from clearing_svc.ledger.chart import PLATFORM
 from clearing_svc.ledger.domain import PostJournals
-from clearing_svc.ledger.templates import HOLD_ID, BusinessEvent, NotBookable, Templates
+from clearing_svc.ledger.facts import HOLD_ID, BusinessEvent, NotBookable
+from clearing_svc.ledger.templates import Templates
 from clearing_svc.wire import sources_of
 from paymesh.app import Core
 from paymesh.clock import Clock
 from paymesh.consumer import Consumer, Translate
-from paymesh.wire import context_of, money_of
+from paymesh.wire import context_of, money_of, time_of
 
 LEDGER = "clearing.ledger"
 
@@ -45,6 +46,7 @@ def instruction_moved(event: Event) -> BusinessEvent:
         kind=kind.removeprefix("INSTRUCTION_KIND_"),
         product=_product(moved),
         business_key=instruction.instruction_id,
+        occurred_at=time_of(event.occurred_time),
         amounts=amounts,
         names={
             PLATFORM: PLATFORM,
@@ -75,6 +77,7 @@ def trade_paid(event: Event) -> BusinessEvent:
         kind="",
         product=paid.product_code,
         business_key=paid.trade_id,
+        occurred_at=time_of(event.occurred_time),
         amounts={"amount": money_of(paid.amount)},
         names={
             PLATFORM: PLATFORM,

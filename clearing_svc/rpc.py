@@ -4,25 +4,46 @@ from __future__ import annotations
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from google.rpc.status_pb2 import Status
 from payments.clearing.v1 import ledger_pb2, ledger_service_pb2, ledger_service_pb2_grpc
 
-from clearing_svc.ledger.accounts import UnknownSubject
+from clearing_svc.books.rpc import balance_of, entries_of
+from clearing_svc.ledger.accounts import Account, AccountView, UnknownSubject
+from clearing_svc.ledger.administering import CreateAccount, SetAccountMode, SetAccountStatus
 from clearing_svc.ledger.chart import Chart
-from clearing_svc.ledger.domain import Journal, Posted, PostJournals
-from clearing_svc.ledger.drafts import account_id_of, drafted, journal_guard
+from clearing_svc.ledger.domain import Journal, Posted, PostJournals, check
+from clearing_svc.ledger.drafts import Draw, account_id_of, drafted, journal_guard
+from clearing_svc.ledger.drawing import drawn
 from clearing_svc.ledger.holds import Hold, HoldView, PlaceHold, ReleaseHold
-from clearing_svc.queries import Journals, Posting
-from clearing_svc.wire import account_to, hold_to, journal_to, lines_of, sources_of
+from clearing_svc.ledger.reversing import ReverseJournal
+from clearing_svc.ledger.splitting import PostSplit
+from clearing_svc.posting import Posting
+from clearing_svc.queries import Books
+from clearing_svc.queries import Posting as Found
+from clearing_svc.splitting import Splits
+from clearing_svc.wire import (
+    account_mode_of,
+    account_status_of,
+    account_to,
+    day_of,
+    hold_to,
+    journal_to,
+    lines_of,
+    sources_of,
+    split_to,
+)
 from paymesh.app import Core
 from paymesh.context import Call
-from paymesh.errors import InvalidField, NotFound
-from paymesh.rpc import batch, claim, current_call, run
-from paymesh.wire import money_of
+from paymesh.errors import InvalidField, NotFound, PaymentError
+from paymesh.items import Item, Outcome
+from paymesh.rpc import batch, claim, current_call, outcomes_of, run
+from paymesh.status import to_status
+from paymesh.store.postgres import PostgresStore
+from paymesh.wire import money_of, time_of
 
 PAGE_DEFAULT = 100
 PAGE_ENTRIES_MAX = 10_000
@@ -30,12 +51,28 @@ PAGE_ENTRIES_MAX = 10_000
 
 
 class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
-    def __init__(self, books: Core[Any], journals: Journals, chart: Chart) -> None:
-        self._books, self._journals, self._chart = books, journals, chart
+    def __init__(
+        self,
+        books: Core[Any],
+        journals: Books,
+        posting: Posting,
+        chart: Chart,
+        splits: Splits,
+        store: PostgresStore,
+    ) -> None:
+        self._books, self._journals, self._posting, self._chart = books, journals, posting, chart
+        self._splits, self._store = splits, store
 
     async def PostJournals(self, request: Any, context: Any) -> Any:
-        results = await batch(request.items, self._post, _result)
-        return ledger_service_pb2.PostJournalsResponse(results=results)
+        if not any(item.request.request_id for item in request.items):
+            return await self._posting.post(request)
+        prepare = partial(posting_item, chart=self._chart)
+        outcomes = await outcomes_of(request.items, prepare, self._books.submit_all)
+        replayed = [id_ for o in outcomes if (id_ := _replayed_id(o))]
+        before = await self._journals.by_ids(replayed) if replayed else {}
+        return ledger_service_pb2.PostJournalsResponse(
+            results=[_result(outcome, before) for outcome in outcomes]
+        )
 
     async def PlaceHold(self, request: Any, context: Any) -> Any:
         return await self._place(current_call.get(), request)
@@ -60,17 +97,31 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         return ledger_service_pb2.GetHoldResponse(hold=hold_to(hold))
 
     async def GetAccount(self, request: Any, context: Any) -> Any:
-        if request.subject not in self._chart:
-            raise UnknownSubject("subject", f"{request.subject!r} is not in the chart")
-        account_id = account_id_of(request.subject, request.owner, request.currency_code)
-        account = (await self._books.load(account_id)).account
+        account = await self._account(request.subject, request.owner, request.currency_code)
+        return ledger_service_pb2.GetAccountResponse(account=account_to(account))
+
+    async def GetBalance(self, request: Any, context: Any) -> Any:
+        named, currency = request.account, request.currency_code
+        account = await self._account(named.subject, named.owner, currency, of="account.")
+        return await balance_of(self._store, account, request)
+
+    async def ListEntries(self, request: Any, context: Any) -> Any:
+        named, currency = request.account, request.currency_code
+        account = await self._account(named.subject, named.owner, currency, of="account.")
+        return await entries_of(self._store, account, request)
+
+    async def _account(self, subject: str, owner: str, currency: str, *, of: str = "") -> Account:
+        """As it is now. Raises UnknownSubject, NotFound; `of` is where its fields are."""
+        if subject not in self._chart:
+            raise UnknownSubject(f"{of}subject", f"{subject!r} is not in the chart")
+        account = await self._journals.account(account_id_of(subject, owner, currency))
         if account is None:
             raise NotFound(
-                f"{request.owner} has no account {request.subject} in {request.currency_code}: "
+                f"{owner} has no account {subject} in {currency}: "
                 "it opens with its first entry or hold",
-                metadata={"field": "owner"},
+                metadata={"field": f"{of}owner"},
             )
-        return ledger_service_pb2.GetAccountResponse(account=account_to(account))
+        return account
 
     async def ListJournals(self, request: Any, context: Any) -> Any:
         size = request.page_size or PAGE_DEFAULT
@@ -82,22 +133,99 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
             next_page_token=_page_token(page[-1][0]) if len(found) > len(page) else "",
         )
 
-    async def _post(self, call: Call, request: Any) -> ledger_pb2.Journal:
-        draft = drafted(request.event_type, request.business_key, lines_of(request.entries))
-        done = await run(
-            self._books.submit,
-            PostJournals(call.context, (draft,)),
-            call,
-            claim("PostJournals", call.context.merchant_id, request, request.request_id),
-            _reply,
-            ledger_pb2.Journal,
+    async def CreateAccount(self, request: Any, context: Any) -> Any:
+        limits = [
+            getattr(request, name) if request.HasField(name) else None
+            for name in ("minimum_minor_units", "maximum_minor_units")
+        ]
+        call = current_call.get()
+        [account] = sources_of([request.account])
+        command = CreateAccount(
+            call.context, account, request.currency_code, account_mode_of(request.mode), *limits
         )
-        reply: ledger_pb2.Journal = done.reply
-        if not reply.HasField("post_time"):
-            posting = await self._journals.by_id(reply.journal_id)
-            assert posting is not None, "a journal stays for ever"
-            reply = journal_to(*posting)
-        return reply
+        return await self._administer(
+            command, call, request, ledger_service_pb2.CreateAccountResponse
+        )
+
+    async def SetAccountStatus(self, request: Any, context: Any) -> Any:
+        call = current_call.get()
+        status = account_status_of(request.status)
+        command = SetAccountStatus(call.context, request.account_id, status, request.why)
+        return await self._administer(
+            command, call, request, ledger_service_pb2.SetAccountStatusResponse
+        )
+
+    async def SetAccountMode(self, request: Any, context: Any) -> Any:
+        call = current_call.get()
+        mode = account_mode_of(request.mode)
+        command = SetAccountMode(call.context, request.account_id, mode)
+        return await self._administer(
+            command, call, request, ledger_service_pb2.SetAccountModeResponse
+        )
+
+    async def ReverseJournal(self, request: Any, context: Any) -> Any:
+        found = (await self._journals.by_ids([request.journal_id])).get(request.journal_id)
+        if found is None:
+            raise NotFound(f"no journal {request.journal_id}", metadata={"field": "journal_id"})
+        call = current_call.get()
+        command = ReverseJournal(call.context, *found, request.why, day_of(request))
+        journal = await self._posted(
+            command, call, request, ledger_service_pb2.ReverseJournalResponse
+        )
+        return ledger_service_pb2.ReverseJournalResponse(journal=journal)
+
+    async def PostHold(self, request: Any, context: Any) -> Any:
+        draw = Draw(request.hold_id, money_of(request.amount), sources_of(request.sources))
+        lines = lines_of(request.entries)
+        draft = drawn(request.event_type, request.business_key, draw, lines, chart=self._chart)
+        call = current_call.get()
+        command = PostJournals(call.context, (draft,))
+        journal = await self._posted(command, call, request, ledger_service_pb2.PostHoldResponse)
+        view: HoldView = await self._books.load(request.hold_id)
+        assert view.hold is not None, "a hold stays for ever"
+        return ledger_service_pb2.PostHoldResponse(journal=journal, hold=hold_to(view.hold))
+
+    async def PostSplitJournal(self, request: Any, context: Any) -> Any:
+        call = current_call.get()
+        lines = lines_of(request.entries)
+        command = PostSplit(call.context, request.event_type, request.business_key, lines)
+        split = await self._splits.post(command, call)
+        return ledger_service_pb2.PostSplitJournalResponse(split_journal=split_to(split))
+
+    async def GetSplitJournal(self, request: Any, context: Any) -> Any:
+        split = await self._splits.get(request.split_journal_id)
+        return ledger_service_pb2.GetSplitJournalResponse(split_journal=split_to(split))
+
+    async def _administer(self, command: Any, call: Call, request: Any, response: type[Any]) -> Any:
+        """The account as it stands after the command, also when that was carried out before."""
+
+        def reply(view: AccountView) -> Any:
+            assert view.account is not None, "an account stays for ever"
+            return response(account=account_to(view.account))
+
+        scope = request.DESCRIPTOR.name.removesuffix("Request")
+        request_claim = claim(scope, call.context.merchant_id, request, request.request_id)
+        done = await run(
+            self._books.submit, command, call, request_claim, reply, response, shows_state=True
+        )
+        return reply(done.state)
+
+    async def _posted(
+        self, command: Any, call: Call, request: Any, response: type[Any]
+    ) -> ledger_pb2.Journal:
+        """The one journal that the command posts, or posted before. Of the answer only its id is
+        kept: the journal stays."""
+
+        def reply(posted: Posted) -> Any:
+            return response(journal=ledger_pb2.Journal(journal_id=posted.journal_ids[0]))
+
+        scope = request.DESCRIPTOR.name.removesuffix("Request")
+        request_claim = claim(scope, call.context.merchant_id, request, request.request_id)
+        done = await run(self._books.submit, command, call, request_claim, reply, response)
+        if done.answer is not None and done.answer.journals:
+            return journal_to(*done.answer.journals[0])
+        journal_id = done.reply.journal.journal_id
+        return journal_to(*(await self._journals.by_ids([journal_id]))[journal_id])
 
     async def _place(self, call: Call, request: Any) -> Any:
         after = request.after
@@ -109,6 +237,7 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
             sources=sources_of(request.sources),
             reference=request.reference,
             after=journal_guard(after.event_type, after.business_key) if named else None,
+            expires_at=_expiry(request),
         )
         response = ledger_service_pb2.PlaceHoldResponse
         return await self._hold("PlaceHold", command, call, request, response)
@@ -135,23 +264,54 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         return reply(done.state)
 
 
-def _reply(posted: Posted) -> ledger_pb2.Journal:
-    """The journal; of one that was posted before only its id, with which it is then read."""
-    if posted.replayed:
-        return ledger_pb2.Journal(journal_id=posted.replayed[0])
-    [(journal, entries)] = posted.journals
-    return journal_to(journal, entries)
+def _expiry(request: Any) -> datetime | None:
+    """Raises InvalidField for what is no time."""
+    if not request.HasField("expire_time"):
+        return None
+    try:
+        return time_of(request.expire_time)
+    except ValueError as error:
+        raise InvalidField("expire_time", "is not a time of the years 1 to 9999") from error
 
 
-def _result(
-    *, response: ledger_pb2.Journal | None = None, error: Status | None = None
-) -> ledger_service_pb2.PostJournalsResult:
-    if error is not None:
-        return ledger_service_pb2.PostJournalsResult(error=error)
-    return ledger_service_pb2.PostJournalsResult(journal=response)
+def posting_item(call: Call, request: Any, *, chart: Chart) -> Item:
+    """A journal as an item of the core. Of its answer only the id is kept: the journal stays.
+
+    What can be said of it alone is said here, whether or not its name is taken.
+    """
+    day, lines = day_of(request), lines_of(request.entries)
+    check(lines, chart)
+    draft = drafted(request.event_type, request.business_key, lines, accounting_date=day)
+    return Item(
+        PostJournals(call.context, (draft,)),
+        call,
+        claim("PostJournals", call.context.merchant_id, request, request.request_id)
+        if request.request_id
+        else None,
+        lambda posted: ledger_pb2.Journal(journal_id=posted.journal_ids[0]),
+        ledger_pb2.Journal,
+    )
 
 
-def _page(found: Sequence[Posting], size: int) -> Sequence[Posting]:
+def _replayed_id(outcome: Outcome) -> str:
+    """The id of a journal that was posted before and must be read to be answered."""
+    if isinstance(outcome, PaymentError):
+        return ""
+    posted: Posted | None = outcome.answer
+    return "" if posted is not None and posted.journals else str(outcome.reply.journal_id)
+
+
+def _result(outcome: Outcome, before: Mapping[str, Found]) -> ledger_service_pb2.PostJournalsResult:
+    if isinstance(outcome, PaymentError):
+        return ledger_service_pb2.PostJournalsResult(error=to_status(outcome))
+    journal_id = _replayed_id(outcome)
+    found = before[journal_id] if journal_id else outcome.answer.journals[0]
+    return ledger_service_pb2.PostJournalsResult(
+        journal=journal_to(*found), replayed=bool(journal_id)
+    )
+
+
+def _page(found: Sequence[Found], size: int) -> Sequence[Found]:
     """The first ones: at most `size`, and at least one however long it is."""
     entries = 0
     for index, (_, of_journal) in enumerate(found[:size]):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 
 from google.type.date_pb2 import Date  # type: ignore[import-untyped]
-from payments.clearing.v1 import ledger_pb2
+from payments.clearing.v1 import ledger_pb2, ledger_service_pb2
 from payments.type.v1 import account_pb2
 
-from clearing_svc.ledger.accounts import Account
+from clearing_svc.ledger.accounts import Account, AccountMode, AccountStatus
 from clearing_svc.ledger.chart import Side
 from clearing_svc.ledger.domain import Entry, Journal
 from clearing_svc.ledger.drafts import AccountRef, Line
 from clearing_svc.ledger.holds import Hold, HoldPart
+from clearing_svc.ledger.splitting import SplitJournal
 from paymesh.core import Event
 from paymesh.errors import InvalidField
 from paymesh.money import Money
@@ -55,6 +57,23 @@ def _text(field: str, text: str, characters_max: int) -> None:
         raise InvalidField(field, "must not contain NUL")
 
 
+def date_of(message: Date, *, field: str) -> date:
+    """Raises InvalidField for what is no day."""
+    try:
+        return date(message.year, message.month, message.day)
+    except ValueError as error:
+        raise InvalidField(field, "is not a day of the calendar") from error
+
+
+def day_of(
+    request: ledger_service_pb2.PostJournal | ledger_service_pb2.ReverseJournalRequest,
+) -> date | None:
+    """The accounting date that a journal asks for, if any. Raises InvalidField."""
+    if not request.HasField("accounting_date"):
+        return None
+    return date_of(request.accounting_date, field="accounting_date")
+
+
 def journal_to(journal: Journal, entries: Sequence[Entry]) -> ledger_pb2.Journal:
     day = journal.accounting_date
     return ledger_pb2.Journal(
@@ -62,18 +81,21 @@ def journal_to(journal: Journal, entries: Sequence[Entry]) -> ledger_pb2.Journal
         event_type=journal.event_type,
         business_key=journal.business_key,
         business_id=journal.context.business_id,
-        entries=[
-            ledger_pb2.Entry(
-                subject=entry.subject,
-                owner=entry.owner,
-                side=_SIDES[entry.side],
-                amount=money_to(entry.amount),
-                reference=entry.reference,
-            )
-            for entry in entries
-        ],
+        entries=[entry_to(entry) for entry in entries],
         accounting_date=Date(year=day.year, month=day.month, day=day.day),
         post_time=time_to(journal.posted_at),
+        reverses_journal_id=journal.reverses,
+        template_version=journal.template_version,
+    )
+
+
+def entry_to(entry: Entry) -> ledger_pb2.Entry:
+    return ledger_pb2.Entry(
+        subject=entry.subject,
+        owner=entry.owner,
+        side=_SIDES[entry.side],
+        amount=money_to(entry.amount),
+        reference=entry.reference,
     )
 
 
@@ -89,7 +111,19 @@ def account_to(account: Account) -> ledger_pb2.Account:
         version=account.version,
         held=money_to(Money(currency, account.held_minor)),
         available=None if available is None else money_to(Money(currency, available)),
+        mode=f"ACCOUNT_MODE_{account.mode}",
     )
+
+
+def account_status_of(number: int) -> AccountStatus:
+    """Raises ValueError for what the contract does not let through."""
+    return AccountStatus(ledger_pb2.AccountStatus.Name(number).removeprefix("ACCOUNT_STATUS_"))
+
+
+def account_mode_of(number: int) -> AccountMode:
+    """Unspecified: DIRECT."""
+    name = ledger_pb2.AccountMode.Name(number or ledger_pb2.ACCOUNT_MODE_DIRECT)
+    return AccountMode(name.removeprefix("ACCOUNT_MODE_"))
 
 
 def sources_of(sources: Sequence[account_pb2.AccountRef]) -> tuple[AccountRef, ...]:
@@ -105,6 +139,7 @@ def hold_to(hold: Hold) -> ledger_pb2.Hold:
         parts=[_part_to(part, hold.amount.currency) for part in hold.parts],
         reference=hold.reference,
         version=hold.version,
+        expire_time=time_to(hold.expires_at),
     )
 
 
@@ -114,6 +149,33 @@ def _part_to(part: HoldPart, currency: str) -> ledger_pb2.HoldPart:
         held=money_to(Money(currency, part.held)),
         posted=money_to(Money(currency, part.posted)),
         released=money_to(Money(currency, part.released)),
+    )
+
+
+def split_to(split: SplitJournal) -> ledger_pb2.SplitJournal:
+    return ledger_pb2.SplitJournal(
+        split_journal_id=split.id,
+        event_type=split.event_type,
+        business_key=split.business_key,
+        business_id=split.context.business_id,
+        state=f"SPLIT_STATE_{split.state}",
+        entries=[
+            ledger_pb2.Entry(
+                subject=leg.subject,
+                owner=leg.owner,
+                side=_SIDES[leg.side],
+                amount=money_to(Money(split.currency, leg.minor)),
+                reference=leg.reference,
+            )
+            for leg in split.legs
+        ],
+        journal_ids=split.journal_ids,
+        refusal=split.refusal,
+        version=split.version,
+        suspended=[
+            ledger_pb2.SuspendedEntry(line=leg.number, reason=leg.refusal, journal_id=journal_id)
+            for leg, journal_id in split.suspended
+        ],
     )
 
 

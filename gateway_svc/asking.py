@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
@@ -30,35 +30,32 @@ from paymesh import metrics
 from paymesh.clock import Clock
 from paymesh.effects import Result
 from paymesh.money import Money
-from paymesh.store.kinds import Aggregate
-from paymesh.store.port import Store
 
 log = structlog.get_logger()
 
 
 class Asking:
-    """Calls channels. `guards` by channel name; `callback_base_url` is where they call us."""
+    """Calls channels. `load` reads an order by its id; `guards` by channel name;
+    `callback_base_url` is where they call us."""
 
     def __init__(
         self,
         *,
-        store: Store,
-        orders: Aggregate[OrderView],
+        load: Callable[[str], Awaitable[OrderView]],
         channels: Mapping[str, Channel],
         guards: Mapping[str, ChannelGuard],
         payees: Payees,
         callback_base_url: str,
         clock: Clock,
     ) -> None:
-        self._store, self._orders = store, orders
+        self._load = load
         self._channels, self._guards, self._payees = channels, guards, payees
         self._callback_base_url = callback_base_url.rstrip("/")
         self._clock = clock
 
     async def ask(self, effect: AskChannel) -> Result:
         """Reads the order again (it may have ended meanwhile), then asks the channel."""
-        states = await self._store.load(self._orders, [effect.order_id])
-        order: ChannelOrder | None = states[effect.order_id].order
+        order = (await self._load(effect.order_id)).order
         if order is None or order.state is not effect.state:
             return Result()
         channel, guard = self._channels[order.channel], self._guards[order.channel]

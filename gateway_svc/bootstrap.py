@@ -11,6 +11,7 @@ from gateway_svc import domain, model, wire
 from gateway_svc.asking import Asking
 from gateway_svc.breaker import ChannelGuard, GuardLimits
 from gateway_svc.callbacks import Callbacks
+from gateway_svc.channels.loopback import LoopbackChannel
 from gateway_svc.channels.port import Channel
 from gateway_svc.channels.sandbox import SandboxChannel
 from gateway_svc.ingress import Ingress
@@ -24,6 +25,7 @@ from paymesh.bus.port import Bus
 from paymesh.clock import Clock
 from paymesh.db.engine import create_engine
 from paymesh.effects import SweepLimits
+from paymesh.loads import Loads
 from paymesh.outbox import Publisher
 from paymesh.secretbox import SecretBox
 from paymesh.server import Service
@@ -31,7 +33,7 @@ from paymesh.signing import Signer, Verifier, serial_of
 from paymesh.store.postgres import PostgresStore
 
 
-def channels(settings: GatewaySettings) -> dict[str, Channel]:
+def channels(settings: GatewaySettings, *, clock: Clock) -> dict[str, Channel]:
     """The channels on offer, by name."""
     result: dict[str, Channel] = {}
     public, private = settings.sandbox_public_key_file, settings.sandbox_merchant_key_file
@@ -44,6 +46,8 @@ def channels(settings: GatewaySettings) -> dict[str, Channel]:
             budget_s=settings.channel_budget_s,
             connections_max=settings.channel_in_flight_max,
         )
+    if settings.loopback_channel:
+        result["loopback"] = LoopbackChannel(clock=clock)
     return result
 
 
@@ -51,12 +55,12 @@ def build(settings: GatewaySettings, *, bus: Bus, clock: Clock) -> App:
     engine = create_engine(settings.gateway_database_url, pool=settings.database_pool)
     store = PostgresStore(engine)
     publisher = Publisher(store, bus)
-    offered = channels(settings)
+    offered = channels(settings, clock=clock)
     payees = Payees(SecretBox.from_file(settings.secret_key_file))
     limits = GuardLimits(in_flight_max=settings.channel_in_flight_max)
+    asked: Loads[model.OrderView] = Loads(store, ORDERS, clock=clock)
     asking = Asking(
-        store=store,
-        orders=ORDERS,
+        load=asked.load,
         channels=offered,
         guards={name: ChannelGuard(name, clock=clock, limits=limits) for name in offered},
         payees=payees,
@@ -93,6 +97,9 @@ def build(settings: GatewaySettings, *, bus: Bus, clock: Clock) -> App:
         per_second_max=settings.callbacks_per_second_max,
         channel_per_second_max=settings.channel_callbacks_per_second_max,
     )
+    loopback = offered.get("loopback")
+    if isinstance(loopback, LoopbackChannel):
+        loopback.bind(callbacks.keep)
     descriptor = channel_service_pb2.DESCRIPTOR.services_by_name["ChannelService"]
     return App(
         name="gateway",
@@ -111,5 +118,10 @@ def build(settings: GatewaySettings, *, bus: Bus, clock: Clock) -> App:
         cores=[orders],
         ingress=lambda: Ingress(callbacks.app, listen=settings.ingress_listen),
         openers=[channel.start for channel in offered.values()],
-        closers=[watcher.close, *(channel.stop for channel in offered.values()), engine.dispose],
+        closers=[
+            asked.close,
+            watcher.close,
+            *(channel.stop for channel in offered.values()),
+            engine.dispose,
+        ],
     )

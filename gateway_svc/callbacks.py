@@ -122,10 +122,13 @@ class Callbacks:
             raise Refusal(400, "UNREADABLE", str(error)) from error
         if not REQUEST_NO.fullmatch(verified.request_no):
             raise Refusal(400, "NOT_OURS", f"{verified.request_no[:64]!r} is no number of ours")
-        await self._keep(name, verified, raw)
+        await self.keep(name, verified, raw)
 
-    async def _keep(self, name: str, verified: Verified, raw: bytes) -> None:
-        """Decides and commits; a callback that was taken before is simply taken again."""
+    async def keep(self, name: str, verified: Verified, raw: bytes) -> None:
+        """Decides and commits; a callback that was taken before is simply taken again.
+
+        Raises Refusal: 503 if it may be taken later, 409 if never.
+        """
         item = Item(
             command=report_of_callback(name, verified, raw, self._clock),
             call=Call(

@@ -26,3 +26,6 @@ class GatewaySettings(ServiceSettings):
     """The sandbox channel; empty: it is not offered."""
     sandbox_public_key_file: Path | None = None
     sandbox_merchant_key_file: Path | None = None
+    loopback_channel: bool = False
+    """Offers the channel `loopback`, which pays every order by itself: for measuring, never with
+    real money."""

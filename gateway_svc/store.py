@@ -11,6 +11,17 @@ from paymesh.store.kinds import Aggregate, Json, Kind
 ORDER: Kind[ChannelOrder] = Kind(
     "channel_order",
     ChannelOrder,
+    changing=[
+        "version",
+        "state",
+        "moved_amount",
+        "channel_txn_id",
+        "succeeded_at",
+        "failure_reason",
+        "credential",
+        "next_action_at",
+        "action_attempts",
+    ],
     json_fields={"credential": Json(dict, dict)},
     check=lambda order: order.amount.minor > 0,
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from pay_svc.model import (
     AccountRef,
@@ -25,6 +25,9 @@ from paymesh.money import Money
 
 ATTRIBUTION = "trade.trade.paid/attribution"
 """The journal that gives a paid trade's money to its payee, of whom a refund then takes it."""
+HOLD_MARGIN = timedelta(hours=1)
+"""So long after a payment's expiry the ledger asks whether it still needs its hold."""
+LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class AskHold:
     sources: tuple[AccountRef, ...]
     after: tuple[str, str] | None
     """The journal that has to be posted before: event_type and business_key."""
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +148,8 @@ def _ask_hold(payment: Payment, i: Instruction) -> AskHold:
         amount=i.amount,
         sources=i.hold_sources,
         after=after,
+        # Whatever CreatePayment said: past the last year there is no margin.
+        expires_at=min(payment.expires_at, LATEST - HOLD_MARGIN) + HOLD_MARGIN,
     )
 
 

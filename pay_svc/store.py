@@ -13,6 +13,15 @@ from paymesh.tools import dump_tools, load_tools
 PAYMENT: Kind[Payment] = Kind(
     "payment",
     Payment,
+    changing=[
+        "version",
+        "state",
+        "succeeded_at",
+        "owner",
+        "next_action_at",
+        "action_attempts",
+        "failure_reason",
+    ],
     json_fields={"tools": Json(dump_tools, load_tools)},
     check=lambda p: p.amount.minor > 0,
 )
@@ -20,12 +29,13 @@ INSTRUCTION: Kind[Instruction] = Kind(
     "instruction",
     Instruction,
     parent="payment_id",
+    changing=["version", "state", "channel_txn_id", "succeeded_at", "observed", "failure_reason"],
     json_fields={"hold_sources": Json(dump_sources, load_sources)},
     check=lambda i: i.amount.minor > 0,
 )
 PAYMENTS = Aggregate("payment", PaymentView, PAYMENT, {"instructions": INSTRUCTION})
 
-BENEFICIARY: Kind[Beneficiary] = Kind("beneficiary", Beneficiary)
+BENEFICIARY: Kind[Beneficiary] = Kind("beneficiary", Beneficiary, changing=["version", "state"])
 BENEFICIARIES = Aggregate("beneficiary", BeneficiaryView, BENEFICIARY)
 
 metadata = sa.MetaData()

@@ -20,14 +20,15 @@ from paymesh.bus.port import Bus, ConsumerOptions, Handler, Subscription
 from paymesh.clock import Clock
 from paymesh.core import Event
 from paymesh.effects import Do, EffectExecutor, EffectLimits, SweepLimits, sweep_forever
-from paymesh.errors import Unavailable
 from paymesh.items import Item, Outcome
+from paymesh.loads import Loads
 from paymesh.outbox import Publisher, keep_outbox_forever, relay_forever
 from paymesh.server import Server, Service
 from paymesh.settings import ServiceSettings
+from paymesh.shell import Publisher as PublisherPort
 from paymesh.shell import Rule, Shell
 from paymesh.store.kinds import Aggregate, Family, Kind
-from paymesh.store.port import Conflict, Store, Unreachable
+from paymesh.store.port import Store
 
 S = TypeVar("S")
 Role = Literal["serve", "work", "ingress"]
@@ -44,7 +45,7 @@ class Core(Generic[S]):
         aggregate: Aggregate[S] | Family[S],
         rules: Mapping[type, Rule],
         encode: Callable[[Event], bytes],
-        publisher: Publisher,
+        publisher: PublisherPort,
         clock: Clock,
         owed: Callable[[S, datetime], Sequence[Any]] | None = None,
         does: Mapping[type, Do] | None = None,
@@ -72,23 +73,23 @@ class Core(Generic[S]):
             self.shell.process, clock=clock, limits=batch
         )
         self.executor.bind(self.batcher.submit)
+        self.loads: Loads[S] = Loads(store, aggregate, clock=clock)
         self.sweep = sweep if owed is not None else None
 
     async def submit(self, item: Item) -> Outcome:
         return await self.batcher.submit(item)
 
+    async def submit_all(self, items: Sequence[Item]) -> Sequence[Outcome]:
+        return await self.batcher.submit_all(items)
+
     async def load(self, key: str) -> S:
         """The state of one aggregate, for reading. Raises Unavailable."""
-        try:
-            states = await self.shell.store.load(self.shell.aggregate, [key])
-        except (Unreachable, Conflict) as error:
-            raise Unavailable("the database does not answer; ask again") from error
-        state: S = states[key]
-        return state
+        return await self.loads.load(key)
 
     async def close(self) -> None:
         await self.executor.close()
         await self.batcher.close()
+        await self.loads.close()
 
 
 class HttpIngress(Protocol):
@@ -116,6 +117,8 @@ class App:
     chores: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """What `work` does for ever beside consuming, relaying and sweeping."""
     openers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    enders: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    """End streams that would last for ever, before the server waits for its calls to end."""
     closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     ingress: Callable[[], HttpIngress] | None = None
     """Makes what takes HTTP from outside, for the role `ingress`."""
@@ -169,6 +172,8 @@ class App:
             # Whoever balances the load stops sending meanwhile, as for a server.
             await self.clock.sleep(self.settings.drain_wait_s)
             await self.http.stop()
+        for ender in self.enders:
+            await ender()
         if self.server is not None:
             await self.server.stop(drain_wait_s=self.settings.drain_wait_s)
         for subscription in self._subscriptions:

@@ -1,8 +1,8 @@
 """The batcher: concurrent callers share one transaction (group commit).
 
-A lone caller pays no waiting: the batcher lingers only when the last batch held more than one, and
-longer the fuller it was. At most two batches are in flight. The batcher's own task owns the
-transaction; a caller that goes away while queued takes its item along, later its item runs unheard.
+A lone caller pays no waiting; under load a batch lingers for company. At most two are in flight.
+The batcher's own task owns the transaction; a caller that goes away while queued takes its item
+along, later its item runs unheard.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from paymesh.clock import Clock
-from paymesh.errors import Internal, Overloaded
+from paymesh.errors import Internal, Overloaded, PaymentError
+from paymesh.linger import Linger
 
 I = TypeVar("I")  # noqa: E741  (item)
 O = TypeVar("O")  # noqa: E741  (outcome)
@@ -26,7 +27,7 @@ class BatchLimits:
     items_max: int = 200
     queue_items_max: int = 5000
     """Beyond it, submit raises Overloaded: nothing was written."""
-    linger_max_s: float = 0.010
+    linger_max_s: float = 0.020
     in_flight_max: int = 2
 
 
@@ -39,27 +40,56 @@ class Batcher(Generic[I, O]):
         *,
         clock: Clock,
         limits: BatchLimits = BatchLimits(),
+        size: Callable[[I], int] = lambda _: 1,
     ) -> None:
-        self._process, self._clock, self._limits = process, clock, limits
+        """`size`: what an item counts in the limits."""
+        self._process, self._clock, self._limits, self._size = process, clock, limits, size
+        self._waiting = 0
         self._queue: deque[tuple[I, asyncio.Future[O]]] = deque()
         self._context = contextvars.copy_context()  # not the first caller's
         self._arrived = asyncio.Event()
         self._slots = asyncio.Semaphore(limits.in_flight_max)
-        self._last_batch_items = 1
+        self._linger = Linger(limits.linger_max_s)
         self._batches: set[asyncio.Task[None]] = set()
         self._loop_task: asyncio.Task[None] | None = None
         self._closed = False
 
     async def submit(self, item: I) -> O:
         """The item's outcome. Raises Overloaded when too much is waiting or we are closing."""
-        if self._closed or len(self._queue) >= self._limits.queue_items_max:
+        [future] = self._queued([item])
+        return await future
+
+    async def submit_all(self, items: Sequence[I]) -> list[O | PaymentError]:
+        """The items' outcomes, in order; a batch that broke is the error of those in it.
+
+        They are queued all or not at all: raises Overloaded, as submit.
+        """
+        futures = self._queued(items)
+        outcomes: list[O | PaymentError] = []
+        try:
+            for future in futures:
+                try:
+                    outcomes.append(await future)
+                except PaymentError as error:
+                    outcomes.append(error)
+        except asyncio.CancelledError:
+            for future in futures:
+                future.cancel()
+            raise
+        return outcomes
+
+    def _queued(self, items: Sequence[I]) -> list[asyncio.Future[O]]:
+        arriving = sum(map(self._size, items))
+        if self._closed or self._waiting + arriving > self._limits.queue_items_max:
             raise Overloaded("too much is waiting; repeat the same request later")
+        self._waiting += arriving
         if self._loop_task is None:
             self._loop_task = asyncio.create_task(self._loop(), context=self._context)
-        future: asyncio.Future[O] = asyncio.get_running_loop().create_future()
-        self._queue.append((item, future))
+        loop = asyncio.get_running_loop()
+        futures = [loop.create_future() for _ in items]
+        self._queue.extend(zip(items, futures, strict=True))
         self._arrived.set()
-        return await future
+        return futures
 
     async def close(self) -> None:
         """Takes no more; what is queued is done."""
@@ -73,29 +103,35 @@ class Batcher(Generic[I, O]):
         while True:
             await self._arrived.wait()
             await self._slots.acquire()
-            if self._last_batch_items > 1 and len(self._queue) < self._limits.items_max:
-                fullness = min(1.0, 4 * self._last_batch_items / self._limits.items_max)
-                await self._clock.sleep(self._limits.linger_max_s * fullness)
+            if pause_s := self._linger.seconds(self._waiting):
+                await self._clock.sleep(pause_s)
             batch = self._take()
             if not batch:
                 self._slots.release()
                 continue
-            self._last_batch_items = len(batch)
+            self._linger.began(len(batch))
             task = asyncio.create_task(self._run(batch))
             self._batches.add(task)
             task.add_done_callback(self._batches.discard)
 
     def _take(self) -> list[tuple[I, asyncio.Future[O]]]:
         batch: list[tuple[I, asyncio.Future[O]]] = []
-        while self._queue and len(batch) < self._limits.items_max:
+        taken = 0
+        while self._queue:
+            size = self._size(self._queue[0][0])
+            if batch and taken + size > self._limits.items_max:
+                break
             item, future = self._queue.popleft()
+            self._waiting -= size
             if not future.cancelled():
                 batch.append((item, future))
+                taken += size
         if not self._queue:
             self._arrived.clear()
         return batch
 
     async def _run(self, batch: list[tuple[I, asyncio.Future[O]]]) -> None:
+        started = self._clock.monotonic()
         try:
             outcomes = await self._process([item for item, _ in batch])
             for (_, future), outcome in zip(batch, outcomes, strict=True):
@@ -107,4 +143,5 @@ class Batcher(Generic[I, O]):
                     future.set_exception(Internal(f"the batch broke: {type(error).__name__}"))
             raise
         finally:
+            self._linger.ended(self._clock.monotonic() - started)
             self._slots.release()

@@ -93,6 +93,8 @@ class View:
     """What a decision sees beside its state: which guarded names are taken, and by whom."""
 
     taken: Mapping[Guard, str] = field(default_factory=dict)
+    fact: Any = None
+    """The family's own: see paymesh.store.kinds.Family."""
 
 
 def moved(row: R, to: StrEnum, moves: Moves, /, **changes: Any) -> R:

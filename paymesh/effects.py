@@ -19,7 +19,7 @@ import structlog
 from paymesh import metrics, telemetry
 from paymesh.clock import Clock
 from paymesh.context import Call, DeadlineClass
-from paymesh.errors import PaymentError
+from paymesh.errors import Code, PaymentError
 from paymesh.failpoint import failpoint
 from paymesh.items import Item, Outcome
 from paymesh.shell import Shell
@@ -42,7 +42,8 @@ Do = Callable[[Any], Awaitable[Result]]
 
 @dataclass(frozen=True, slots=True)
 class EffectLimits:
-    in_flight_max: int = 500
+    in_flight_max: int = 2000
+    """Beyond it an effect waits for the sweeper: seconds. So as many as a server takes calls."""
     effect_timeout_s: float = 10.0
 
 
@@ -65,6 +66,12 @@ class EffectExecutor:
         self._name, self._does, self._limits, self._clock = name, dict(does), limits, clock
         self._submit: Callable[[Item], Awaitable[Outcome]] | None = None
         self._running: dict[Any, asyncio.Task[Any]] = {}
+        self._unheard: set[type] = set()
+
+    @property
+    def heard(self) -> bool:
+        """Whether the last call of each effect type reached somebody who answered."""
+        return not self._unheard
 
     def bind(self, submit: Callable[[Item], Awaitable[Outcome]]) -> None:
         """Where the commands go; set once, when shell and batcher exist."""
@@ -110,6 +117,7 @@ class EffectExecutor:
                     await self._tell(result.command)
         except (PaymentError, TimeoutError, Unreachable, Conflict) as error:
             metrics.EFFECTS.labels(name, "later").inc()
+            self._note(effect, heard=not _unheard(error))
             log.warning("effect.later", effect=name, error=str(error) or type(error).__name__)
             return None
         except Exception:
@@ -117,7 +125,11 @@ class EffectExecutor:
             log.exception("effect.defect", effect=name)
             return None
         metrics.EFFECTS.labels(name, "done").inc()
+        self._note(effect, heard=True)
         return result.value
+
+    def _note(self, effect: Any, *, heard: bool) -> None:
+        (self._unheard.discard if heard else self._unheard.add)(type(effect))
 
     async def _tell(self, command: Any) -> None:
         assert self._submit is not None, "bind() comes first"
@@ -142,6 +154,14 @@ class EffectExecutor:
                     await task
 
 
+def _unheard(error: Exception) -> bool:
+    """Nobody was there, or nobody in time: it tells nothing about what was to be asked."""
+    return not isinstance(error, PaymentError) or error.code in {
+        Code.UNAVAILABLE,
+        Code.DEADLINE_EXCEEDED,
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class SweepLimits:
     rows_max: int = 200
@@ -149,6 +169,8 @@ class SweepLimits:
     """Pause when nothing was due."""
     ladder_s: tuple[float, ...] = (5, 30, 120, 600, 3600, 21600)
     """How long a row waits after its 1st, 2nd, … action without a result."""
+    unheard_rungs: int = 3
+    """So far a row climbs while calls go unheard: an outage must not cost hours of silence."""
 
 
 async def sweep(
@@ -157,7 +179,8 @@ async def sweep(
     """Claims due rows, then does what they owe. How many rows were due."""
     aggregate = shell.aggregate
     assert isinstance(aggregate, Aggregate), "a family is not swept"
-    due = await shell.store.claim_due(aggregate, limit=limits.rows_max, ladder_s=limits.ladder_s)
+    ladder_s = limits.ladder_s if executor.heard else limits.ladder_s[: limits.unheard_rungs]
+    due = await shell.store.claim_due(aggregate, limit=limits.rows_max, ladder_s=ladder_s)
     if not due:
         return 0
     states = await shell.store.load(aggregate, [row.key for row in due])

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from base64 import b32encode
 
 from uuid_utils import uuid7
 
 BUCKETS = 1024
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _VALUE = {letter: value for value, letter in enumerate(_ALPHABET)}
-_SORTABLE = str.maketrans(_ALPHABET.upper(), "".join(sorted(_ALPHABET)))
+_SORTED = sorted(_ALPHABET)
 """As text digits come before letters: with them first, ids sort as the numbers they stand for."""
+_SORTED_PAIRS = [first + second for first in _SORTED for second in _SORTED]
+_SORTED_TRIPLES = [pair + third for pair in _SORTED_PAIRS for third in _SORTED]
+_BUCKETS = [first + second for first in _ALPHABET for second in _ALPHABET]
 
 
 def bucket_of(key: str) -> int:
@@ -24,19 +26,30 @@ def bucket_of(key: str) -> int:
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:2], "big") % BUCKETS
 
 
+def id_of(prefix: str, *, bucket: int, payload: bytes) -> str:
+    """The bucket, then the first 16 bytes as base32: 128 bits and two zeros are 26 letters."""
+    return f"{prefix}_{_text(bucket, payload)}"
+
+
 def _text(bucket: int, payload: bytes) -> str:
-    body = b32encode(payload).decode().rstrip("=").translate(_SORTABLE)
-    return _ALPHABET[bucket // 32] + _ALPHABET[bucket % 32] + body
+    high, low = int.from_bytes(payload[:8], "big"), int.from_bytes(payload[8:16], "big")
+    three = _SORTED_TRIPLES
+    return (
+        f"{_BUCKETS[bucket]}{three[high >> 49]}{three[high >> 34 & 32767]}"
+        f"{three[high >> 19 & 32767]}{three[high >> 4 & 32767]}"
+        f"{three[(high & 15) << 11 | low >> 53]}{three[low >> 38 & 32767]}"
+        f"{three[low >> 23 & 32767]}{three[low >> 8 & 32767]}{_SORTED_PAIRS[(low & 255) << 2]}"
+    )
 
 
 def new_id(prefix: str, *, bucket: int) -> str:
     """A new id; later ids of one bucket sort after earlier ones."""
-    return f"{prefix}_{_text(bucket, uuid7().bytes)}"
+    return id_of(prefix, bucket=bucket, payload=uuid7().bytes)
 
 
 def derived_id(prefix: str, *, bucket: int, key: str) -> str:
     """The id that always follows from `key`: for things that exist once per key."""
-    return f"{prefix}_{_text(bucket, hashlib.sha256(key.encode()).digest()[:16])}"
+    return id_of(prefix, bucket=bucket, payload=hashlib.sha256(key.encode()).digest())
 
 
 def shard_of(any_id: str) -> int:

@@ -70,6 +70,8 @@ class Done(Generic[S]):
     reply: Any
     state: S
     replayed: bool = False
+    answer: Any = None
+    """What the rule answered; of what was replayed only the reply was kept."""
 
 
 Outcome = Done[Any] | PaymentError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Sequence
 from itertools import groupby
@@ -15,6 +16,7 @@ from payments.type.v1.event_pb2 import EventBatch
 from paymesh import metrics
 from paymesh.bus.port import Bus, Message
 from paymesh.clock import Clock
+from paymesh.linger import Linger
 from paymesh.store.port import Conflict, Store, StoredEvent, Unreachable
 from paymesh.wire import call_context_of
 
@@ -23,6 +25,9 @@ log = structlog.get_logger()
 BUFFER_EVENTS_MAX = 10_000
 MESSAGE_EVENTS_MAX = 200
 PUBLISH_EVENTS_MAX = 2_000
+LINGER_MAX_S = 0.020
+FORGET_EVERY_S = 0.1
+"""Far less than what the relay gives a publisher."""
 RELAY_OLDER_THAN_S = 5.0
 RELAY_EVENTS_MAX = 1_000
 SCHEMA_VERSION = 1
@@ -59,8 +64,8 @@ def to_messages(events: Sequence[StoredEvent]) -> list[tuple[Message, list[str]]
     return result
 
 
-async def publish(store: Store, bus: Bus, events: Sequence[StoredEvent]) -> int:
-    """Sends events and forgets that they are due, where confirmed. How many were."""
+async def publish(bus: Bus, events: Sequence[StoredEvent]) -> list[str]:
+    """Sends events. The ids of those that the bus confirmed."""
     messages = to_messages(events)
     failures = await bus.publish([message for message, _ in messages])
     confirmed: list[str] = []
@@ -71,22 +76,23 @@ async def publish(store: Store, bus: Bus, events: Sequence[StoredEvent]) -> int:
         else:
             metrics.EVENTS_UNPUBLISHED.labels("refused").inc(len(ids))
             log.warning("event.unpublished", type=message.routing_key, error=str(failure))
-    if confirmed:
-        await store.confirm(confirmed)
-    return len(confirmed)
+    return confirmed
 
 
 class Publisher:
     """Publishes what its own process has just committed, from a bounded buffer.
 
     When the buffer is full or the bus is away it drops: the rows are due, the relay sends them.
+    What was confirmed is no longer due a moment later, all of that moment in one statement.
     """
 
     def __init__(self, store: Store, bus: Bus) -> None:
         self._store, self._bus = store, bus
         self._buffer: deque[StoredEvent] = deque()
         self._arrived = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._linger = Linger(LINGER_MAX_S)
+        self._confirmed: list[str] = []
+        self._tasks: list[asyncio.Task[None]] = []
         self._busy = False
 
     def offer(self, events: Sequence[StoredEvent]) -> None:
@@ -98,24 +104,41 @@ class Publisher:
             self._arrived.set()
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
+        self._tasks = [asyncio.create_task(self._send()), asyncio.create_task(self._forget())]
 
-    async def _run(self) -> None:
+    async def _send(self) -> None:
         while True:
             await self._arrived.wait()
+            await asyncio.sleep(self._linger.seconds(len(self._buffer)))
             count = min(len(self._buffer), PUBLISH_EVENTS_MAX)
             batch = [self._buffer.popleft() for _ in range(count)]
             if not self._buffer:
                 self._arrived.clear()
-            self._busy = True
+            self._busy, started = True, time.monotonic()
+            self._linger.began(count)
             try:
-                await publish(self._store, self._bus, batch)
-            except Unreachable as error:  # confirmed but still due: the relay sends them again
-                log.warning("outbox.unconfirmed", events=len(batch), error=str(error))
-            except Exception:
+                self._confirmed += await publish(self._bus, batch)
+            except Exception:  # told whole, and the rows are still due: the relay sends them
                 log.exception("outbox.defect", events=len(batch))
             finally:
+                self._linger.ended(time.monotonic() - started)
                 self._busy = False
+
+    async def _forget(self) -> None:
+        while True:
+            await asyncio.sleep(FORGET_EVERY_S)
+            await self._forgotten()
+
+    async def _forgotten(self) -> None:
+        ids, self._confirmed = self._confirmed, []
+        if not ids:
+            return
+        try:
+            await self._store.confirm(ids)
+        except (Unreachable, Conflict) as error:  # still due: the relay sends them again
+            log.warning("outbox.unconfirmed", events=len(ids), error=str(error))
+        except Exception:  # told whole; the next ones must be forgotten all the same
+            log.exception("outbox.defect", events=len(ids))
 
     async def close(self, *, grace_s: float = 5.0) -> None:
         """Flushes what is buffered, at most so long."""
@@ -123,10 +146,11 @@ class Publisher:
             async with asyncio.timeout(grace_s):
                 while self._buffer or self._busy:
                     await asyncio.sleep(0.01)
-        if self._task is not None:
-            self._task.cancel()
+        for task in self._tasks:
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+                await task
+        await self._forgotten()
 
 
 async def keep_outbox_forever(store: Store, *, clock: Clock) -> None:
@@ -150,7 +174,10 @@ async def relay_forever(
         try:
             events = await store.unpublished(older_than_s=older_than_s, limit=RELAY_EVENTS_MAX)
             if events:
-                sent = await publish(store, bus, events)
+                confirmed = await publish(bus, events)
+                if confirmed:
+                    await store.confirm(confirmed)
+                sent = len(confirmed)
                 log.info("relay.sent", events=sent)
         except (Unreachable, Conflict) as error:
             log.warning("relay.later", error=str(error))

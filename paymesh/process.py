@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -71,12 +72,21 @@ async def _run(role: str, settings: ServiceSettings, build: Callable[..., App]) 
     clock: Clock = SystemClock()
     app = build(settings, bus=bus, clock=clock)
     await app.start({role})  # type: ignore[arg-type]
+    spare_garbage_collection()
     announce(app, role)
     await stop.wait()
     log.info("stopping", role=role)
     await app.stop()
     await bus.close()
     telemetry.flush()
+
+
+def spare_garbage_collection() -> None:
+    """What is there at the start stays, and a batch makes thousands of objects that are no cycles:
+    looking through all of them every 700 objects costs a tenth of the CPU time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def announce(app: App, role: str) -> None:

@@ -9,7 +9,7 @@ publisher and the effects that are owed to the executor. More: docs/ARCHITECTURE
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
@@ -49,6 +49,8 @@ from paymesh.store.port import (
 from paymesh.telemetry import batch_span
 
 S = TypeVar("S")
+I = TypeVar("I")  # noqa: E741  (item)
+O = TypeVar("O")  # noqa: E741  (outcome)
 log = structlog.get_logger()
 
 TRIES_MAX = 5
@@ -91,6 +93,8 @@ class Shell(Generic[S]):
     ) -> None:
         self.aggregate = aggregate
         self.facts = {kind.entity: kind for kind in facts}
+        self.guarding = {kind.guard[0]: kind for kind in facts if kind.guard is not None}
+        """Facts that are themselves the guards of a kind."""
         self.store = store
         self._rules = dict(rules)
         self._encode = encode
@@ -101,62 +105,13 @@ class Shell(Generic[S]):
 
     async def process(self, items: Sequence[Item]) -> list[Outcome]:
         """All items, each with its own outcome, in order. Never raises for an item's sake."""
-        outcomes: list[Outcome | None] = [None] * len(items)
-        with batch_span(f"{self.aggregate.name} batch", [i.call.traceparent for i in items]):
-            await self._settle(list(range(len(items))), items, outcomes)
-        return [o if o is not None else Internal("no outcome was reached") for o in outcomes]
+        name = self.aggregate.name
 
-    async def _settle(
-        self, indexes: list[int], items: Sequence[Item], outcomes: list[Outcome | None]
-    ) -> None:
-        """One transaction for all; if it can't be, halves, until the culprit is alone."""
-        error: Exception = Internal("not tried")
-        unreachable = 0
-        for attempt in range(TRIES_MAX):
-            try:
-                batch = _Batch(self, [items[i] for i in indexes])
-                found = await batch.run()
-            except (Conflict, CommitUnknown) as caught:
-                error = caught
-                metrics.BATCH_RETRIES.labels(self.aggregate.name).inc()
-                await self._clock.sleep(BACKOFF_S * 2**attempt * random.random())
-            except Unreachable as caught:
-                error, unreachable = caught, unreachable + 1
-                if unreachable >= UNREACHABLE_TRIES_MAX:
-                    break
-                await self._clock.sleep(0.1 * 2**attempt)
-            except Rejected as caught:
-                error = caught
-                break
-            else:
-                for index, outcome in zip(indexes, found, strict=True):
-                    outcomes[index] = outcome
-                return
-        if isinstance(error, Unreachable | CommitUnknown):
-            refusal = Unavailable("the database does not answer; repeat the same request")
-            for index in indexes:
-                outcomes[index] = refusal
-            log.warning("store.unreachable", aggregate=self.aggregate.name, error=str(error))
-            return
-        if len(indexes) > 1:
-            middle = len(indexes) // 2
-            await self._settle(indexes[:middle], items, outcomes)
-            await self._settle(indexes[middle:], items, outcomes)
-            return
-        item = items[indexes[0]]
-        log.error(
-            "item.unsaved",
-            aggregate=self.aggregate.name,
-            command=type(item.command).__name__,
-            business_id=item.call.context.business_id,
-            error=str(error),
-        )
-        metrics.ITEMS_UNSAVED.labels(self.aggregate.name).inc()
-        outcomes[indexes[0]] = (
-            Unavailable("too much contention; repeat the same request")
-            if isinstance(error, Conflict)
-            else Internal("the decision could not be saved; operators were alerted")
-        )
+        async def attempt(batch: Sequence[Item]) -> Sequence[Outcome]:
+            return await _Batch(self, batch).run()
+
+        with batch_span(f"{name} batch", [i.call.traceparent for i in items]):
+            return await settled(name, items, attempt, about=_about, clock=self._clock)
 
     def after_commit(
         self, events: Sequence[StoredEvent], states: Sequence[S], at: datetime
@@ -175,12 +130,62 @@ class Shell(Generic[S]):
         return self._clock.monotonic()
 
 
+def _about(item: Item) -> Mapping[str, str]:
+    return {
+        "command": type(item.command).__name__,
+        "business_id": item.call.context.business_id,
+    }
+
+
+async def settled(
+    name: str,
+    items: Sequence[I],
+    attempt: Callable[[Sequence[I]], Awaitable[Sequence[O]]],
+    *,
+    about: Callable[[I], Mapping[str, str]],
+    clock: Clock,
+) -> list[O | PaymentError]:
+    """One transaction for all items, by `attempt`; if it can't be, halves, until the culprit is
+    alone. Never raises for an item's sake; `about`: what a log line says of one that is not saved.
+    """
+    error: Exception = Internal("not tried")
+    unreachable = 0
+    for number in range(TRIES_MAX):
+        try:
+            return list(await attempt(items))
+        except (Conflict, CommitUnknown) as caught:
+            error = caught
+            metrics.BATCH_RETRIES.labels(name).inc()
+            await clock.sleep(BACKOFF_S * 2**number * random.random())
+        except Unreachable as caught:
+            error, unreachable = caught, unreachable + 1
+            if unreachable >= UNREACHABLE_TRIES_MAX:
+                break
+            await clock.sleep(0.1 * 2**number)
+        except Rejected as caught:
+            error = caught
+            break
+    if isinstance(error, Unreachable | CommitUnknown):
+        log.warning("store.unreachable", aggregate=name, error=str(error))
+        refusal = Unavailable("the database does not answer; repeat the same request")
+        return [refusal] * len(items)
+    if len(items) > 1:
+        middle = len(items) // 2
+        first = await settled(name, items[:middle], attempt, about=about, clock=clock)
+        return first + await settled(name, items[middle:], attempt, about=about, clock=clock)
+    log.error("item.unsaved", aggregate=name, error=str(error), **about(items[0]))
+    metrics.ITEMS_UNSAVED.labels(name).inc()
+    if isinstance(error, Conflict):
+        return [Unavailable("too much contention; repeat the same request")]
+    return [Internal("the decision could not be saved; operators were alerted")]
+
+
 @dataclass(slots=True)
 class _Batch:
     """One try at one transaction: steps 1 to 5."""
 
     shell: Shell[Any]
-    items: list[Item]
+    items: Sequence[Item]
     writes: Writes = field(default_factory=Writes)
     states: dict[str, Any] = field(default_factory=dict)
     answers: dict[RequestKey, StoredAnswer] = field(default_factory=dict)
@@ -210,11 +215,18 @@ class _Batch:
 
     def _reads(self) -> Reads:
         claims = [item.claim for item in self.items]
+        guarding = self.shell.guarding
+        guards = {g for item in self.items for g in getattr(item.command, "guards", ())}
+        facts: dict[Kind[Any], list[Guard]] = {}
+        for guard in guards:
+            if guard.kind in guarding:
+                facts.setdefault(guarding[guard.kind], []).append(guard)
         return Reads(
             keys=sorted({key for item in self.items for key in keys_of(item.command)}),
             requests=sorted({c.key for c in claims if isinstance(c, RequestClaim)}),
             messages=sorted({c for c in claims if isinstance(c, MessageKey)}),
-            guards=list({g for item in self.items for g in getattr(item.command, "guards", ())}),
+            guards=[guard for guard in guards if guard.kind not in guarding],
+            facts=facts,
             cursors=sorted({item.place.cursor for item in self.items if item.place is not None}),
         )
 
@@ -234,7 +246,7 @@ class _Batch:
         state = {key: self.states[key] for key in keys} if many else self.states[keys[0]]
         try:
             rule = shell.rule(item.command)
-            decision = rule(state, item.command, loaded.at, View(self.taken))
+            decision = rule(state, item.command, loaded.at, View(self.taken, loaded.fact))
             reply = item.reply(decision.answer) if item.reply else decision.answer
         except PaymentError as refusal:
             if refusal.decided and isinstance(claim, RequestClaim):
@@ -255,7 +267,7 @@ class _Batch:
             self._see(claim)
         if item.place is not None:
             self.cursors[item.place.cursor] = item.place.sequence
-        return Done(reply, self._state(keys))
+        return Done(reply, self._state(keys), answer=decision.answer)
 
     def _state(self, keys: tuple[str, ...]) -> Any:
         """What an outcome shows: the state of the first key; None for a command that has none."""
@@ -283,9 +295,9 @@ class _Batch:
         if not stored.ok:
             return from_status(Status.FromString(stored.body))
         assert item.response is not None, "a claimed request has a response type"
-        if item.shows_state and not self.shell.aggregate.rows(self.states[keys[0]]):
+        if item.shows_state and not self.shell.aggregate.is_there(self.states[keys[0]]):
             # A new row cannot be waited for by its lock: it was committed after we had looked for
-            # it and before we looked for the answer.
+            # it and before we looked for the answer, and perhaps for its children.
             raise Conflict("the answer came between two reads")
         return Done(item.response.FromString(stored.body), self._state(keys), replayed=True)
 
@@ -304,7 +316,9 @@ class _Batch:
             self.changed.add(keys[0])
         self.events.extend((event, item) for event in decision.events)
         for guard in decision.guards:
-            self.taken[guard] = self.writes.guards[guard] = guard.owner or keys[0]
+            self.taken[guard] = guard.owner or keys[0]
+            if guard.kind not in self.shell.guarding:
+                self.writes.guards[guard] = self.taken[guard]
         for fact in decision.facts:
             self.writes.inserts.setdefault(self.shell.facts[type(fact)], []).append(fact)
 
@@ -318,6 +332,8 @@ class _Batch:
                 if old is None:
                     self.writes.inserts.setdefault(kind, []).append(row)
                 elif old is not row and old != row:
+                    if not kind.may_follow(old, row):
+                        raise Rejected(f"a field of {row.id} changed that must not")
                     self.writes.updates.setdefault(kind, []).append((row, old.version))
         self.writes.cursors = {
             key: (now, loaded.cursors.get(key, 0))

@@ -126,10 +126,10 @@ _NOTIFICATIONS = """
     WHERE business_id = %(id)s ORDER BY stream_id, sequence
 """
 _JOURNALS = """
-    SELECT j.id, j.event_type, j.posted_at, e.subject, e.owner, e.side, e.amount_minor,
-        e.amount_currency, e.reference
-    FROM journal j LEFT JOIN entry e ON e.journal_id = j.id
-    WHERE j.business_id = %(id)s ORDER BY j.posted_at, j.id, e.line
+    SELECT j.id, j.event_type, j.posted_at, b.account_id, b.subject, b.owner, b.side,
+        b.amount_minor, b.amount_currency, b.reference
+    FROM journal j LEFT JOIN booking b ON b.journal_id = j.id
+    WHERE j.business_id = %(id)s ORDER BY j.posted_at, j.id, b.line
 """
 _ID_OF = "SELECT business_id FROM outbox WHERE aggregate_id = %(id)s LIMIT 1"
 
@@ -216,7 +216,8 @@ def _journals(rows: list[Row]) -> list[Journal]:
         lines = entries.setdefault(row["id"], [])
         if row["side"] is not None:
             money = Money(row["amount_currency"], row["amount_minor"])
-            account = f"{row['subject']} · {row['owner']}"
+            named = row["subject"] is not None
+            account = f"{row['subject']} · {row['owner']}" if named else row["account_id"]
             lines.append(Entry(account, row["side"], money, row["reference"]))
     return [
         Journal(id_, row["event_type"], row["posted_at"], tuple(entries[id_]))

@@ -16,7 +16,7 @@ _TRAFFIC = {
     Traffic.LIVE: context_pb2.TRAFFIC_LIVE,
     Traffic.SHADOW: context_pb2.TRAFFIC_SHADOW,
 }
-_TRAFFIC_BACK = {number: traffic for traffic, number in _TRAFFIC.items()}
+TRAFFIC_BACK = {number: traffic for traffic, number in _TRAFFIC.items()}
 _CLASS = {
     DeadlineClass.INTERACTIVE: context_pb2.DEADLINE_CLASS_INTERACTIVE,
     DeadlineClass.BACKGROUND: context_pb2.DEADLINE_CLASS_BACKGROUND,
@@ -92,7 +92,7 @@ def context_of(message: context_pb2.Context) -> Context:
         order_type=message.order_type,
         sub_type=message.sub_type,
         pay_org_no=message.pay_org_no,
-        traffic=_TRAFFIC_BACK.get(message.traffic, Traffic.LIVE),
+        traffic=TRAFFIC_BACK.get(message.traffic, Traffic.LIVE),
         parent_business_id=message.parent_business_id,
     )
 

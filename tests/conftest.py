@@ -18,6 +18,7 @@ from paymesh.db.provision import credentials
 from paymesh.launch.postgres import start_postgres
 from paymesh.launch.rabbitmq import stop_rabbitmq
 from paymesh.launch.servers import Broker, ensure_rabbitmq, stop_servers
+from tests.bus.contract import Management
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -25,7 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
     logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 
-LONGEST = {"test_kills.py", "test_busy.py", "test_storm.py"}
+LONGEST = {"test_kills.py", "test_busy.py", "test_storm.py", "test_bench.py"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,6 +54,18 @@ def servers_home() -> Iterator[Path]:
     stop_rabbitmq(folder / "rabbitmq", kill=True)
     stop_servers(folder)
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def own_home() -> Iterator[Path]:
+    """A PAYMESH_HOME for a command that starts its own servers; what is left of them is stopped."""
+    with tempfile.TemporaryDirectory(prefix="paymesh-own-", dir="/var/tmp") as name:
+        home = Path(name)
+        home.chmod(0o755)  # as root, PostgreSQL runs as nobody
+        yield home
+        for folder in home.iterdir():
+            stop_rabbitmq(folder / "rabbitmq", kill=True)
+            stop_servers(folder)
 
 
 @pytest.fixture(scope="session")
@@ -85,3 +98,9 @@ def rabbit(servers_home: Path) -> Broker:
     Of a broker that somebody named only vhosts of our own are touched, never what is in it.
     """
     return ensure_rabbitmq(servers_home)
+
+
+@pytest.fixture(scope="session")
+def management(rabbit: Broker) -> Management:
+    assert rabbit.management_url is not None, "set PAYMESH_RABBITMQ_MANAGEMENT_URL too"
+    return Management(rabbit.management_url)

@@ -67,6 +67,7 @@ def build(settings: TradeSettings, *, bus: Bus, clock: Clock) -> App:
         aggregate=STREAMS,
         rules={
             notifications.AddNotification: notifications.add_notification,
+            notifications.PassOver: notifications.pass_over,
             notifications.NotificationSent: notifications.notification_sent,
         },
         owed=notifications.owed,
@@ -90,7 +91,7 @@ def build(settings: TradeSettings, *, bus: Bus, clock: Clock) -> App:
             (consumers.PAYMENTS, consumers.payments(trades, clock).handle, ConsumerOptions()),
             (
                 consumers.NOTIFICATIONS,
-                consumers.Notifier(streams, clock).handle,
+                consumers.Notifier(streams, known, clock).handle,
                 ConsumerOptions(prefetch=100, batch_deliveries_max=50),
             ),
         ],
@@ -101,7 +102,10 @@ def build(settings: TradeSettings, *, bus: Bus, clock: Clock) -> App:
 
 def _trade_rules(settings: TradeSettings, payment_core: PaymentCore) -> dict[str, Any]:
     """What may happen to trades, what they owe, and who does it."""
-    timing = model.Timing(effect_lease=timedelta(seconds=5 * settings.time_scale))
+    timing = model.Timing(
+        effect_lease=timedelta(seconds=5 * settings.time_scale),
+        cancel_gives_up=timedelta(minutes=10 * settings.time_scale),
+    )
     return {
         "rules": {
             model.CreateTrade: domain.create_trade,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 
+from google.protobuf.message import DecodeError
 from payments.pay.v1 import payment_events_pb2
 from payments.trade.v1 import trade_events_pb2, trade_pb2
 from payments.type.v1.event_pb2 import Event, EventBatch
@@ -13,6 +16,7 @@ from paymesh.app import Core
 from paymesh.bus.port import Delivery, Leftover, Verdict
 from paymesh.clock import Clock
 from paymesh.consumer import Consumer, Translate
+from paymesh.errors import PaymentError
 from paymesh.money import Money
 from paymesh.wire import context_of, money_of, time_of
 from trade_svc.clients import outcome_of
@@ -20,10 +24,12 @@ from trade_svc.model import PaymentMoved, TradeView
 from trade_svc.notifications import (
     AddNotification,
     NotificationState,
+    PassOver,
     StreamView,
     notification_body,
     stream_id_of,
 )
+from trade_svc.readers import Merchants
 
 PAYMENTS = "trade.payments"
 NOTIFICATIONS = "trade.notifications"
@@ -136,10 +142,13 @@ def _notification(event: Event, trade: dict[str, object]) -> AddNotification:
 
 
 class Notifier:
-    """Writes notifications down and sends them; what was not delivered climbs the ladder."""
+    """Writes notifications down and sends them; what was not delivered climbs the ladder.
 
-    def __init__(self, core: Core[StreamView], clock: Clock) -> None:
-        self._core = core
+    A merchant without a notify_url wants none: of its trades nothing is written down.
+    """
+
+    def __init__(self, core: Core[StreamView], merchants: Merchants, clock: Clock) -> None:
+        self._core, self._merchants = core, merchants
         commands: dict[str, Translate] = {
             "trade.trade.paid": _paid,
             "trade.trade.closed": _closed,
@@ -150,18 +159,41 @@ class Notifier:
         self._consumer = Consumer(NOTIFICATIONS, commands, core.shell.process, clock)
 
     async def handle(self, deliveries: Sequence[Delivery]) -> list[Verdict]:
-        verdicts = await self._consumer.handle(deliveries)
+        events = [_events(delivery) for delivery in deliveries]
+        silent = await self._without_url(event for of in events for event in of)
+        verdicts = await self._passing_over(silent).handle(deliveries)
         streams = [
-            [] if verdict.dead or verdict.retry else _streams(delivery)
-            for delivery, verdict in zip(deliveries, verdicts, strict=True)
+            [] if verdict.dead or verdict.retry else _streams(of, silent)
+            for of, verdict in zip(events, verdicts, strict=True)
         ]
-        await self._send({key for keys in streams for key in keys})
+        keys = {key for of in streams for key in of}
+        if not keys:
+            return verdicts
+        await self._send(keys)
         shell = self._core.shell
-        views = await shell.store.load(shell.aggregate, [k for keys in streams for k in keys])
+        views = await shell.store.load(shell.aggregate, sorted(keys))
         return [
             _wake_later(delivery, [views[key] for key in keys]) if keys else verdict
             for delivery, verdict, keys in zip(deliveries, verdicts, streams, strict=True)
         ]
+
+    async def _without_url(self, events: Iterable[Event]) -> set[str]:
+        """The merchants that want no notifications; of whom nothing can be read, wants them."""
+        silent = set()
+        for merchant_id in set(map(_merchant, events)):
+            with suppress(PaymentError):
+                if not (await self._merchants.get(merchant_id)).notify_url:
+                    silent.add(merchant_id)
+        return silent
+
+    def _passing_over(self, silent: set[str]) -> Consumer:
+        """The consumer that writes nothing down for these merchants."""
+
+        def unless_silent(translate: Translate) -> Translate:
+            return lambda event: PassOver() if _merchant(event) in silent else translate(event)
+
+        commands = {t: unless_silent(command) for t, command in self._consumer.commands.items()}
+        return replace(self._consumer, commands=commands)
 
     async def _send(self, keys: set[str]) -> None:
         """Sends each stream's pending notifications, one after the other, while time allows."""
@@ -180,9 +212,21 @@ class Notifier:
             await self._core.executor.settle(owed, timeout_s=SEND_LIMIT_S)
 
 
-def _streams(delivery: Delivery) -> list[str]:
-    events = EventBatch.FromString(delivery.message.body).events
-    return list(dict.fromkeys(stream_id_of(event.aggregate_id) for event in events))
+def _merchant(event: Event) -> str:
+    return event.call_context.context.merchant_id
+
+
+def _streams(events: Iterable[Event], silent: set[str]) -> list[str]:
+    """The streams of events whose merchants want to hear of them, each once."""
+    wanted = (stream_id_of(e.aggregate_id) for e in events if _merchant(e) not in silent)
+    return list(dict.fromkeys(wanted))
+
+
+def _events(delivery: Delivery) -> Sequence[Event]:
+    try:
+        return EventBatch.FromString(delivery.message.body).events
+    except DecodeError:
+        return ()  # the consumer parks what nobody can read
 
 
 def _wake_later(delivery: Delivery, views: Sequence[StreamView]) -> Verdict:

@@ -94,6 +94,13 @@ class AddNotification:
 
 
 @dataclass(frozen=True, slots=True)
+class PassOver:
+    """A trade moved, and its merchant wants no notifications: heard, and that is all."""
+
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class NotificationSent:
     """What came of sending: no error means that the merchant answered 2xx."""
 
@@ -149,6 +156,12 @@ def add_notification(
         state=StreamView(stream, (*state.notifications, added)),
         events=(history(added, "trade.notification.created"),),
     )
+
+
+def pass_over(
+    state: dict[str, Any], c: PassOver, at: datetime, view: View
+) -> Decision[dict[str, Any]]:
+    return Decision(state={})
 
 
 def notification_sent(

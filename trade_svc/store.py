@@ -15,17 +15,33 @@ from trade_svc.notifications import Notification, Stream, StreamView
 TRADE: Kind[Trade] = Kind(
     "trade",
     Trade,
+    changing=[
+        "version",
+        "state",
+        "paid_at",
+        "closed_at",
+        "paid_payment_id",
+        "next_action_at",
+        "action_attempts",
+        "refunded_minor",
+        "refunding_minor",
+    ],
     check=lambda t: (
         t.amount.minor > 0 and min(t.refunded_minor, t.refunding_minor, t.refundable_minor) >= 0
     ),
 )
 ATTEMPT: Kind[Attempt] = Kind(
-    "attempt", Attempt, parent="trade_id", json_fields={"tools": Json(dump_tools, load_tools)}
+    "attempt",
+    Attempt,
+    parent="trade_id",
+    changing=["version", "state", "failure_reason"],
+    json_fields={"tools": Json(dump_tools, load_tools)},
 )
 REFUND: Kind[Refund] = Kind(
     "refund",
     Refund,
     parent="trade_id",
+    changing=["version", "state", "ended_at", "failure_reason"],
     json_fields={"tools": Json(dump_tools, load_tools)},
     check=lambda r: r.amount.minor > 0,
     unique=[("payment_id",)],
@@ -34,14 +50,30 @@ TRADES = Aggregate(
     "trade", TradeView, TRADE, {"attempts": ATTEMPT, "refunds": REFUND}, deadline="expires_at"
 )
 
-MERCHANTS = Aggregate("merchant", MerchantView, Kind("merchant", Merchant))
+MERCHANTS = Aggregate(
+    "merchant",
+    MerchantView,
+    Kind(
+        "merchant",
+        Merchant,
+        changing=["version", "state", "display_name", "notify_url", "sealed_notify_secret"],
+    ),
+)
 
-BUSINESS_CODE: Kind[BusinessCode] = Kind("business_code", BusinessCode)
+BUSINESS_CODE: Kind[BusinessCode] = Kind(
+    "business_code", BusinessCode, changing=["version", "description"]
+)
 BUSINESS_CODES = Aggregate("business_code", BusinessCodeView, BUSINESS_CODE)
 
-STREAM: Kind[Stream] = Kind("notification_stream", Stream)
+STREAM: Kind[Stream] = Kind(
+    "notification_stream", Stream, changing=["version", "next_action_at", "action_attempts"]
+)
 NOTIFICATION: Kind[Notification] = Kind(
-    "notification", Notification, parent="stream_id", unique=[("stream_id", "sequence")]
+    "notification",
+    Notification,
+    parent="stream_id",
+    changing=["version", "state", "last_error"],
+    unique=[("stream_id", "sequence")],
 )
 STREAMS = Aggregate("notification_stream", StreamView, STREAM, {"notifications": NOTIFICATION})
 

@@ -19,7 +19,22 @@ from paymesh.money import MINOR_UNITS_MAX, Money
 
 class AccountStatus(StrEnum):
     OPEN = "OPEN"
+    FROZEN_IN = "FROZEN_IN"
+    """Nothing comes in: its balance grows only by what holds had reserved before."""
+    FROZEN_OUT = "FROZEN_OUT"
+    """Nothing goes out: its balance falls only by what holds had reserved before."""
     CLOSED = "CLOSED"
+
+
+class AccountMode(StrEnum):
+    """How its balance is kept."""
+
+    DIRECT = "DIRECT"
+    """In its row, which each booking locks."""
+    BUFFERED = "BUFFERED"
+    """What only adds to what is available waits beside it, so that nobody waits for the row."""
+    DRAINING = "DRAINING"
+    """On the way from BUFFERED to DIRECT: who began before may still add beside it."""
 
 
 class UnknownSubject(InvalidField):
@@ -27,6 +42,8 @@ class UnknownSubject(InvalidField):
 
 
 class AccountNotOpen(PaymentError):
+    """Closed, or frozen in this direction."""
+
     code, reason = Code.FAILED_PRECONDITION, "ACCOUNT_NOT_OPEN"
 
 
@@ -49,6 +66,7 @@ class Account:
     """Of the chain that opened it."""
     version: int
     status: AccountStatus
+    mode: AccountMode
     subject: str
     owner: str
     normal_side: Side
@@ -60,6 +78,8 @@ class Account:
     """The limits are taken from the chart when it is opened: CHECKs of the database hold them,
     too."""
     opened_at: datetime
+    draining_since: int | None = None
+    """The version in which it became DRAINING, while it is: which draining this is."""
 
     @property
     def span(self) -> tuple[int, int]:
@@ -70,12 +90,16 @@ class Account:
     @property
     def available_minor(self) -> int | None:
         """How much can still be debited; None: without limit."""
-        if self.status is not AccountStatus.OPEN:
+        if self.status in {AccountStatus.CLOSED, _NO_DEBITS[self.normal_side]}:
             return 0
         least, greatest = self.span
         if self.normal_side is Side.CREDIT:
             return None if self.minimum_minor is None else max(0, least - self.minimum_minor)
         return None if self.maximum_minor is None else max(0, self.maximum_minor - greatest)
+
+
+_NO_DEBITS = {Side.CREDIT: AccountStatus.FROZEN_OUT, Side.DEBIT: AccountStatus.FROZEN_IN}
+"""By normal side: the status in which an account takes no debits but those that holds reserved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +127,7 @@ def opened(
         context=context,
         version=0,  # its first change makes it 1
         status=AccountStatus.OPEN,
+        mode=AccountMode.DIRECT,
         subject=subject,
         owner=owner,
         normal_side=of_chart.normal_side,
@@ -119,9 +144,8 @@ def booked(account: Account, debits: int, *, drawn: int = 0) -> Account:
 
     Refuses by raising.
     """
-    if account.status is not AccountStatus.OPEN:
-        raise _refusal(AccountNotOpen, account, "is closed")
     delta = debits if account.normal_side is Side.DEBIT else -debits
+    _require_open(account, delta, reserved=0 < debits <= drawn)
     balance = Money(account.balance.currency, account.balance.minor + delta)
     return _admitted(
         account,
@@ -134,10 +158,21 @@ def booked(account: Account, debits: int, *, drawn: int = 0) -> Account:
     )
 
 
+def _require_open(account: Account, delta: int, *, reserved: bool) -> None:
+    """`delta`: of the balance; `reserved`: by holds that were placed before."""
+    status = account.status
+    if status is AccountStatus.CLOSED:
+        raise _refusal(AccountNotOpen, "is closed", account)
+    if status is AccountStatus.FROZEN_IN and delta > 0 and not reserved:
+        raise _refusal(AccountNotOpen, "is frozen: nothing comes in", account)
+    if status is AccountStatus.FROZEN_OUT and delta < 0 and not reserved:
+        raise _refusal(AccountNotOpen, "is frozen: nothing goes out", account)
+
+
 def reserved(account: Account, minor: int) -> Account:
     """The account with so much more held. Refuses by raising."""
-    if account.status is not AccountStatus.OPEN:
-        raise _refusal(AccountNotOpen, account, "is closed")
+    if account.status in {AccountStatus.CLOSED, _NO_DEBITS[account.normal_side]}:
+        raise _refusal(AccountNotOpen, f"is {account.status}: nothing is held on it", account)
     held = account.held_minor + minor
     return _admitted(account, replace(account, version=account.version + 1, held_minor=held))
 
@@ -151,17 +186,16 @@ def freed(account: Account, minor: int) -> Account:
 def _admitted(before: Account, after: Account) -> Account:
     """The account as it would be. A limit refuses only what leads further beyond it."""
     least, greatest = after.span
-    least_before, greatest_before = before.span
     minimum, maximum = after.minimum_minor, after.maximum_minor
-    if minimum is not None and least < minimum and least < least_before:
-        raise _refusal(InsufficientFunds, after, "would fall below its minimum")
-    if maximum is not None and greatest > maximum and greatest > greatest_before:
-        raise _refusal(InsufficientFunds, after, "would rise above its maximum")
+    if minimum is not None and least < minimum and least < before.span[0]:
+        raise _refusal(InsufficientFunds, "would fall below its minimum", after)
+    if maximum is not None and greatest > maximum and greatest > before.span[1]:
+        raise _refusal(InsufficientFunds, "would rise above its maximum", after)
     if max(-least, greatest) > MINOR_UNITS_MAX:
-        raise _refusal(BalanceTooLarge, after, "would not fit into 64 bits")
+        raise _refusal(BalanceTooLarge, "would not fit into 64 bits", after)
     return after
 
 
-def _refusal(error: type[PaymentError], account: Account, why: str) -> PaymentError:
+def _refusal(error: type[PaymentError], why: str, account: Account) -> PaymentError:
     about = {"account_id": account.id, "subject": account.subject, "owner": account.owner}
     return error(f"{account.subject} of {account.owner} {why}", metadata=about)

@@ -32,6 +32,8 @@ class OwnerKind(StrEnum):
     """A channel with its contract number: "alipay:2088…"."""
     MERCHANT = "merchant"
     USER = "user"
+    ANY = "any"
+    """Whoever has the account that it is booked beside: so both lie in one shard."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from clearing_svc.ledger.accounts import Account, AccountView, booked, opened, subject_for
@@ -18,7 +18,7 @@ from clearing_svc.ledger.drafts import JournalDraft, Line, entry_id_of
 from clearing_svc.ledger.holds import HoldView, States, taken, told
 from paymesh.context import Context
 from paymesh.core import Decision, Event, Guard, View
-from paymesh.errors import Code, CurrencyMismatch, InvalidField, PaymentError
+from paymesh.errors import Code, CurrencyMismatch, FieldViolation, InvalidField, PaymentError
 from paymesh.money import MINOR_UNITS_MAX, Money, known_currency
 
 ENTRIES_MAX = 100
@@ -30,6 +30,12 @@ class Unbalanced(PaymentError):
     code, reason, decided = Code.INVALID_ARGUMENT, "UNBALANCED", False
 
 
+class DayClosed(PaymentError):
+    """An explicit accounting date whose day takes no entries any more."""
+
+    code, reason = Code.FAILED_PRECONDITION, "DAY_CLOSED"
+
+
 class JournalKeyReused(PaymentError):
     code, reason = Code.ALREADY_EXISTS, "JOURNAL_KEY_REUSED"
 
@@ -39,12 +45,18 @@ class JournalKeyReused(PaymentError):
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """Insert-only. The id follows from event_type, business_key and what makes it the same one."""
+    """Insert-only. The id follows from event_type and business_key, its name."""
 
     id: str
     context: Context
     event_type: str
     business_key: str
+    digest: str
+    """Of what makes it the same one, when its name comes again."""
+    reverses: str
+    """The id of the journal that it takes back, or empty."""
+    template_version: int
+    """Of the template that gave it; 0: none."""
     accounting_date: date
     posted_at: datetime
 
@@ -94,6 +106,10 @@ class Posted:
     journals: tuple[tuple[Journal, tuple[Entry, ...]], ...] = ()
     replayed: tuple[str, ...] = ()
 
+    @property
+    def journal_ids(self) -> tuple[str, ...]:
+        return self.replayed or tuple(journal.id for journal, _ in self.journals)
+
 
 def post_journals(
     state: States, c: PostJournals, at: datetime, view: View, *, chart: Chart
@@ -106,7 +122,7 @@ def post_journals(
     touched: set[str] = set()
     events: list[Event] = []
     posted = []
-    for draft, guard in zip(c.journals, guards, strict=True):
+    for draft in c.journals:
         lines, drawn = draft.lines, {}
         if draft.draw is not None:
             hold, debits = taken(now[draft.draw.hold_id].hold, draft.draw)
@@ -115,18 +131,22 @@ def post_journals(
             events.append(told(hold))
             drawn = {line.account_id: line.amount.minor for line in debits}
             lines = (*debits, *lines)
-        _check(lines, chart)
+        check(lines, chart)
+        day = booking_day(draft.accounting_date, at, last_closed=view.fact)
         of_account = {line.account_id: line for line in lines}
         for key, net in _net_debits(lines).items():
             account = now[key].account or _opened(of_account[key], c, at, chart)
             now[key] = AccountView(booked(account, net, drawn=drawn.get(key, 0)))
         touched.update(of_account)
         journal = Journal(
-            id=guard.owner,
+            id=draft.id,
             context=c.context,
             event_type=draft.event_type,
             business_key=draft.business_key,
-            accounting_date=at.astimezone(UTC).date(),
+            digest=draft.digest,
+            reverses=draft.reverses,
+            template_version=draft.template_version,
+            accounting_date=day,
             posted_at=at,
         )
         posted.append((journal, _entries(journal, lines)))
@@ -147,22 +167,57 @@ def _as_posted(c: PostJournals, guards: Sequence[Guard], view: View) -> Decision
     """
     found = []
     for draft, guard in zip(c.journals, guards, strict=True):
-        owner = view.taken.get(guard)
-        if owner is not None and owner != guard.owner:
-            raise JournalKeyReused(
-                f"{draft.event_type} of {draft.business_key} was booked otherwise, as {owner}",
-                metadata={"journal_id": owner},
-            )
-        if owner is not None:
-            found.append(owner)
+        digest = view.taken.get(guard)
+        if digest is not None:
+            found.append(same_journal(draft, digest))
     return Decision(state={}, answer=Posted(replayed=tuple(found)))
 
 
-def _check(lines: Sequence[Line], chart: Chart) -> None:
+def same_journal(draft: JournalDraft, digest: str) -> str:
+    """The id of the journal that was posted, if it is the one asked for."""
+    if digest != draft.digest:
+        raise JournalKeyReused(
+            f"{draft.event_type} of {draft.business_key} was booked otherwise, as {draft.id}",
+            metadata={"journal_id": draft.id},
+        )
+    return draft.id
+
+
+def booking_day(asked: date | None, at: datetime, *, last_closed: date | None) -> date:
+    """The day to which a journal belongs in the books.
+
+    `last_closed`: no day up to it takes entries any more. Refuses by raising.
+    """
+    today = at.astimezone(UTC).date()
+    first_open = date.min if last_closed is None else last_closed + timedelta(days=1)
+    if asked is None:
+        return max(today, first_open)
+    if asked < first_open:
+        raise DayClosed(
+            f"{asked} is closed; the first open day is {first_open}",
+            fields=(FieldViolation("accounting_date", "is closed"),),
+        )
+    if asked > max(today, first_open):
+        raise InvalidField("accounting_date", f"lies in the future: today is {today} (UTC)")
+    return asked
+
+
+def check(lines: Sequence[Line], chart: Chart) -> None:
     """What can be said of a journal without looking at any account."""
     if not 2 <= len(lines) <= ENTRIES_MAX:
         raise InvalidField("entries", f"a journal has 2 to {ENTRIES_MAX} entries")
+    check_lines(lines, chart)
     sums = {Side.DEBIT: 0, Side.CREDIT: 0}
+    for line in lines:
+        if line.amount.currency != lines[0].amount.currency:
+            raise CurrencyMismatch("a journal has one currency")
+        sums[line.side] += line.amount.minor
+    if sums[Side.DEBIT] != sums[Side.CREDIT]:
+        raise Unbalanced(f"debits are {sums[Side.DEBIT]}, credits {sums[Side.CREDIT]} minor units")
+
+
+def check_lines(lines: Sequence[Line], chart: Chart) -> None:
+    """What can be said of each line by itself; refusals name it by its place among these."""
     for index, line in enumerate(lines):
         field = f"entries[{index}]"
         subject = subject_for(chart, line.subject, line.owner, field=field)
@@ -171,11 +226,6 @@ def _check(lines: Sequence[Line], chart: Chart) -> None:
             raise InvalidField(f"{field}.amount.minor_units", "must be greater than zero")
         if subject.needs_reference and not line.reference:
             raise InvalidField(f"{field}.reference", f"{line.subject} needs one")
-        if line.amount.currency != lines[0].amount.currency:
-            raise CurrencyMismatch("a journal has one currency")
-        sums[line.side] += line.amount.minor
-    if sums[Side.DEBIT] != sums[Side.CREDIT]:
-        raise Unbalanced(f"debits are {sums[Side.DEBIT]}, credits {sums[Side.CREDIT]} minor units")
 
 
 def _net_debits(lines: Sequence[Line]) -> dict[str, int]:

@@ -6,11 +6,13 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from functools import lru_cache
+from typing import NamedTuple
 
 from clearing_svc.ledger.chart import Side
 from paymesh.core import Guard
-from paymesh.ids import body_of, bucket_of, derived_id
+from paymesh.ids import BUCKETS, body_of, bucket_of, derived_id, id_of
 from paymesh.money import Money
 
 _SEPARATOR = "\x1f"
@@ -32,8 +34,7 @@ class AccountRef:
     owner: str
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """An entry as asked for."""
 
     subject: str
@@ -41,12 +42,11 @@ class Line:
     side: Side
     amount: Money
     reference: str = ""
-    account_id: str = field(init=False, compare=False)
-    """Follows from the others."""
 
-    def __post_init__(self) -> None:
-        account_id = account_id_of(self.subject, self.owner, self.amount.currency)
-        object.__setattr__(self, "account_id", account_id)
+    @property
+    def account_id(self) -> str:
+        """Follows from the others."""
+        return account_id_of(self.subject, self.owner, self.amount.currency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +73,34 @@ class JournalDraft:
     """Without those that `draw` will give."""
     digest: str
     draw: Draw | None = None
+    template_version: int = 0
+    """Of the template that gave it; 0: it is of no template. The digest is without it."""
+    accounting_date: date | None = None
+    """None: the first open day, or today if that is later."""
+    reverses: str = ""
+    """The id of the journal that it takes back."""
     guard: Guard = field(init=False, compare=False)
-    """One journal per event_type and business_key; its owner is the journal's id."""
+    """The journal's name; held by its digest."""
 
     def __post_init__(self) -> None:
         name = journal_guard(self.event_type, self.business_key)
-        # The name's own bucket: so the journal's unique key is unique everywhere, in one shard.
-        # The digest is in the id: a taken name is held by the same journal or by another one.
-        key = name.key + _SEPARATOR + self.digest
-        owner = derived_id("jrn", bucket=bucket_of(name.key), key=key)
-        object.__setattr__(self, "guard", Guard(name.kind, name.key, owner))
+        object.__setattr__(self, "guard", Guard(name.kind, name.key, self.digest))
+
+    @property
+    def id(self) -> str:
+        """Follows from the name alone: one journal per event_type and business_key."""
+        return self.guard.key
 
 
 def journal_guard(event_type: str, business_key: str) -> Guard:
-    """The name under which a journal is posted, by what it books."""
-    return Guard("journal", event_type + _SEPARATOR + business_key)
+    """The name under which a journal is posted, by what it books: the journal's id."""
+    return Guard("journal", journal_id_of(event_type, business_key))
+
+
+def journal_id_of(event_type: str, business_key: str) -> str:
+    """The one journal of a name. The shard is the name's own, so it is unique everywhere."""
+    hash_ = hashlib.sha256(f"{event_type}{_SEPARATOR}{business_key}".encode()).digest()
+    return id_of("jrn", bucket=(hash_[16] << 8 | hash_[17]) % BUCKETS, payload=hash_)
 
 
 def entry_id_of(journal_id: str, line: int, account_id: str) -> str:
@@ -99,15 +112,37 @@ def entry_id_of(journal_id: str, line: int, account_id: str) -> str:
     return f"ent_{shard}{hash_}{_BASE32[line >> 5]}{_BASE32[line & 31]}"
 
 
-def drafted(event_type: str, business_key: str, lines: Sequence[Line]) -> JournalDraft:
-    """A draft whose lines themselves say whether it is the same."""
-    body = [
-        [x.subject, x.owner, x.side, x.amount.currency, x.amount.minor, x.reference] for x in lines
-    ]
-    return JournalDraft(event_type, business_key, tuple(lines), digest_of(body))
+def drafted(
+    event_type: str,
+    business_key: str,
+    lines: Sequence[Line],
+    *,
+    accounting_date: date | None = None,
+    reverses: str = "",
+) -> JournalDraft:
+    """A draft whose lines, and date if it names one, say themselves whether it is the same."""
+    body: list[str | int] = [str(accounting_date or ""), reverses]
+    for subject, owner, side, amount, reference in lines:
+        body += subject, owner, 1 + (side is Side.CREDIT), amount.currency, amount.minor, reference
+    return JournalDraft(
+        event_type,
+        business_key,
+        tuple(lines),
+        lines_digest(body),
+        accounting_date=accounting_date,
+        reverses=reverses,
+    )
+
+
+def lines_digest(body: list[str | int]) -> str:
+    """A hash of an accounting date, the journal that is reversed, and of each line in order:
+    subject, owner, side (1 debit, 2 credit), currency, minor units, reference."""
+    return hashlib.sha256(ascii(body).encode()).hexdigest()
 
 
 def digest_of(body: object) -> str:
     """A hash of plain JSON data."""
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_as_json(body).encode()).hexdigest()
+
+
+_as_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode

@@ -1,14 +1,18 @@
 """Holds: money that stays where it is and can be spent only by the journals of who holds it.
 
 A hold lies on one or several accounts, in parts. It is placed all or nothing, taken by journals
-part by part in order, and what they leave is let go of. It never ends by itself.
+part by part in order, and what they leave is let go of. It never ends by time alone: one that is
+past its expiry is asked for, and ends only when its owner will never take from it again. That has
+to be an answer which stays true: between it and the release anything may happen, and a release is
+not to be called back (docs/adr/0018).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -29,6 +33,7 @@ from paymesh.errors import Code, InvalidField, NotFound, PaymentError
 from paymesh.money import MINOR_UNITS_MAX, Money, known_currency
 
 SOURCES_MAX = 4
+_PAYMENT_ID = re.compile(r"pay_[a-z2-7]{28}").fullmatch
 
 
 class HoldState(StrEnum):
@@ -96,6 +101,10 @@ class Hold:
     parts: tuple[HoldPart, ...]
     """In the order in which they are taken, each on an account of its own."""
     created_at: datetime
+    expires_at: datetime | None = None
+    """From then on its owner, the payment in its reference, is asked for it; None: never."""
+    next_action_at: datetime | None = None
+    action_attempts: int = 0
 
     @property
     def left(self) -> int:
@@ -126,6 +135,8 @@ class PlaceHold:
     reference: str = ""
     after: Guard | None = None
     """The journal that must have been posted before (see drafts.journal_guard)."""
+    expires_at: datetime | None = None
+    """When to ask is no part of what the hold is: the digest is without it."""
 
     @property
     def account_ids(self) -> tuple[str, ...]:
@@ -158,6 +169,32 @@ class ReleaseHold:
     @property
     def keys(self) -> tuple[str, ...]:
         return (self.hold_id, *_account_ids(self.sources, self.currency))
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireHold:
+    """Let go of a hold that is past its expiry, and that its owner will never take from again."""
+
+    context: Context
+    hold_id: str
+    sources: tuple[AccountRef, ...]
+    currency: str
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return (self.hold_id, *_account_ids(self.sources, self.currency))
+
+
+@dataclass(frozen=True, slots=True)
+class AskOwner:
+    """An effect: ask the payment of a hold that is past its expiry."""
+
+    context: Context
+    payment_id: str
+    unknown_ends: bool
+    """Whether the hold ends if there is no such payment."""
+    expire: ExpireHold
+    """What follows if it is no longer needed."""
 
 
 def _account_ids(sources: Sequence[AccountRef], currency: str) -> tuple[str, ...]:
@@ -204,12 +241,16 @@ def place_hold(
         digest=c.digest,
         parts=tuple(parts),
         created_at=at,
+        expires_at=c.expires_at,
+        next_action_at=c.expires_at,
     )
     changed[hold.id] = HoldView(hold)
     return Decision(state=changed, events=(told(hold),), answer=changed[hold.id])
 
 
-def release_hold(state: States, c: ReleaseHold, at: datetime, view: View) -> Decision[States]:
+def release_hold(
+    state: States, c: ReleaseHold | ExpireHold, at: datetime, view: View
+) -> Decision[States]:
     """Lets go of the rest. A hold that has ended is answered as it stands."""
     hold: Hold | None = state[c.hold_id].hold
     if hold is None:
@@ -222,7 +263,7 @@ def release_hold(state: States, c: ReleaseHold, at: datetime, view: View) -> Dec
             _require_loaded(part, c.keys)
             changed[part.account_id] = AccountView(freed(state[part.account_id].account, part.left))
     parts = tuple(replace(part, released=part.held - part.posted) for part in hold.parts)
-    hold = moved(hold, HoldState.RELEASED, HOLD_MOVES, parts=parts)
+    hold = moved(hold, HoldState.RELEASED, HOLD_MOVES, parts=parts, next_action_at=None)
     changed[hold.id] = HoldView(hold)
     return Decision(state=changed, events=(told(hold),), answer=changed[hold.id])
 
@@ -251,8 +292,21 @@ def taken(hold: Hold | None, draw: Draw) -> tuple[Hold, tuple[Line, ...]]:
             lines.append(Line(part.subject, part.owner, Side.DEBIT, amount, reference=hold.id))
             missing -= minor
         parts.append(replace(part, posted=part.posted + minor))
-    to = HoldState.POSTED if draw.amount == left else HoldState.HELD
-    return moved(hold, to, HOLD_MOVES, parts=tuple(parts)), tuple(lines)
+    whole = draw.amount == left
+    to = HoldState.POSTED if whole else HoldState.HELD
+    due = None if whole else hold.next_action_at
+    return moved(hold, to, HOLD_MOVES, parts=tuple(parts), next_action_at=due), tuple(lines)
+
+
+def owed(state: HoldView, at: datetime, *, unknown_ends_after: timedelta) -> list[AskOwner]:
+    """What is to be asked about a hold that is due."""
+    hold = state.hold
+    if hold is None or hold.state is not HoldState.HELD or hold.expires_at is None:
+        return []
+    sources = tuple(AccountRef(part.subject, part.owner) for part in hold.parts)
+    expire = ExpireHold(hold.context, hold.id, sources, hold.amount.currency)
+    late = at - hold.expires_at >= unknown_ends_after
+    return [AskOwner(hold.context, hold.reference, late, expire)]
 
 
 def told(hold: Hold) -> Event:
@@ -273,6 +327,8 @@ def _check(c: PlaceHold, chart: Chart) -> None:
     known_currency(c.amount.currency, field="amount.currency_code")
     if not 0 < c.amount.minor <= MINOR_UNITS_MAX:
         raise InvalidField("amount.minor_units", "must be greater than zero")
+    if c.expires_at is not None and not _PAYMENT_ID(c.reference):
+        raise InvalidField("reference", "must name the payment that is asked once it has expired")
     if not 1 <= len(c.sources) <= SOURCES_MAX:
         raise InvalidField("sources", f"a hold has 1 to {SOURCES_MAX} of them")
     for index, source in enumerate(c.sources):

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from clearing_svc.ledger import amounts
 from clearing_svc.ledger.chart import Chart, OwnerKind, Side, Subject, SubjectClass
 from clearing_svc.ledger.fees import Fees
+from clearing_svc.ledger.finance import Finance, GeneralAccount
 from clearing_svc.ledger.templates import ANY, EntryTemplate, Template, Templates
 
 T = TypeVar("T")
@@ -27,13 +39,15 @@ class ConfigInvalid(ValueError):
 class LedgerConfig:
     chart: Chart
     templates: Templates
+    finance: Finance
 
 
 def load(directory: Path = HERE) -> LedgerConfig:
-    """chart.yaml, fees.yaml and templates.yaml of a folder. Raises ConfigInvalid."""
+    """chart.yaml, fees.yaml, templates.yaml and finance.yaml of a folder. Raises ConfigInvalid."""
     chart = load_chart(directory / "chart.yaml")
     fees = load_fees(directory / "fees.yaml")
-    return LedgerConfig(chart, load_templates(directory / "templates.yaml", chart, fees))
+    templates = load_templates(directory / "templates.yaml", chart, fees)
+    return LedgerConfig(chart, templates, load_finance(directory / "finance.yaml", chart))
 
 
 class _Strict(BaseModel):
@@ -46,6 +60,7 @@ class _Subject(_Strict):
     minimum: Annotated[int | None, Field(strict=True)]
     maximum: Annotated[int | None, Field(strict=True)] = None
     reference: Annotated[bool, Field(strict=True)]
+    purpose: str = Field(alias="for", min_length=1)
 
     @model_validator(mode="after")
     def zero_is_allowed(self) -> _Subject:
@@ -80,10 +95,27 @@ class _Template(_Strict):
     kind: str = ANY
     product: str = ANY
     nothing: Annotated[bool, Field(strict=True)] = False
+    version: Annotated[int, Field(strict=True, ge=1)] = 1
+    valid_from: Annotated[AwareDatetime, Field(strict=True)] | None = None
     journals: dict[str, list[_Entry]] = {}
+
+    @field_validator("valid_from")
+    @classmethod
+    def in_utc(cls, at: datetime | None) -> datetime | None:
+        if at is not None and at.utcoffset() != timedelta(0):
+            raise ValueError("a time is in UTC: 2027-01-01T00:00:00Z")
+        return at
 
 
 _TEMPLATES = TypeAdapter(list[_Template])
+
+
+class _GeneralAccount(_Strict):
+    number: str = Field(alias="account", pattern=r"^[0-9A-Za-z][0-9A-Za-z._-]{0,31}$")
+    name: str = Field(pattern=r"^[^\x00-\x1f]{1,64}$")
+
+
+_FINANCE = TypeAdapter(dict[_SubjectName, _GeneralAccount])
 
 
 def load_chart(path: Path) -> Chart:
@@ -100,8 +132,30 @@ def load_chart(path: Path) -> Chart:
     }
 
 
+def load_purposes(path: Path) -> Mapping[str, str]:
+    """What each subject of a chart is for, in words."""
+    return {name: subject.purpose for name, subject in _read(path, _CHART).items()}
+
+
 def load_fees(path: Path) -> Fees:
     return Fees({product: Decimal(rate) for product, rate in _read(path, _FEES).items()})
+
+
+def load_finance(path: Path, chart: Chart) -> Finance:
+    """Every subject of the chart, and no other, has an account in the general ledger."""
+    finance = {
+        subject: GeneralAccount(account.number, account.name)
+        for subject, account in _read(path, _FINANCE).items()
+    }
+    if missing := sorted(chart.keys() - finance.keys()):
+        raise ConfigInvalid(f"{path}: no account of the general ledger for {', '.join(missing)}")
+    if unknown := sorted(finance.keys() - chart.keys()):
+        raise ConfigInvalid(f"{path}: not in the chart: {', '.join(unknown)}")
+    names: dict[str, str] = {}
+    for account in finance.values():
+        if names.setdefault(account.number, account.name) != account.name:
+            raise ConfigInvalid(f"{path}: account {account.number} has two names")
+    return finance
 
 
 def load_templates(path: Path, chart: Chart, fees: Fees) -> Templates:
@@ -116,6 +170,8 @@ def load_templates(path: Path, chart: Chart, fees: Fees) -> Templates:
                     name: tuple(map(_entry, entries)) for name, entries in shape.journals.items()
                 },
                 nothing=shape.nothing,
+                version=shape.version,
+                valid_from=shape.valid_from,
             )
             for shape in shapes
         ]

@@ -1,7 +1,8 @@
 """Accounting templates: what is booked for a business event, as data.
 
-A template belongs to an event type, and to a kind or a product where that matters. On load each of
-its journals is checked, and proven to balance for all amounts (clearing_svc.ledger.amounts).
+A template belongs to an event type, and to a kind or a product where that matters. It may have
+versions: an event is booked by the one that held when it occurred, however late it is heard. On
+load each journal is checked, and proven to balance for all amounts (clearing_svc.ledger.amounts).
 """
 
 from __future__ import annotations
@@ -9,90 +10,34 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
 
 from clearing_svc.ledger import amounts
 from clearing_svc.ledger.amounts import Linear
-from clearing_svc.ledger.chart import PLATFORM, Chart, OwnerKind, Side
-from clearing_svc.ledger.drafts import AccountRef, Draw, JournalDraft, Line, digest_of
+from clearing_svc.ledger.chart import Chart, Side
+from clearing_svc.ledger.drafts import Draw, JournalDraft, Line, digest_of
+from clearing_svc.ledger.facts import (
+    EVENTS,
+    FEE,
+    HOLD_ID,
+    OWNERS,
+    BusinessEvent,
+    Facts,
+    NotBookable,
+)
 from clearing_svc.ledger.fees import Fees
 from paymesh.money import Money
 
 ANY = "*"
-FEE = "fee"
 HOLD = "HOLD"
 """In place of a debit's subject: the accounts on which the event's hold lies."""
-HOLD_ID = "hold_id"
 _EVENT_TYPE = re.compile(r"[A-Za-z0-9_./-]{1,64}")
 _HOLD_ID = re.compile(r"hld_[a-z2-7]{28}")
 
 
 class TemplateInvalid(ValueError):
     """A template that must not be used; says which and why."""
-
-
-class NotBookable(ValueError):
-    """There is no way to book this event: nothing was written, a person must look."""
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """Which facts an event type has: amounts of money, and names (of owners, of references)."""
-
-    amounts: frozenset[str]
-    names: frozenset[str]
-
-
-_INSTRUCTION = frozenset(
-    {
-        PLATFORM,
-        "channel_account",
-        "payment_id",
-        "origin_payment_id",
-        "payer_id",
-        "merchant_id",
-        HOLD_ID,
-    }
-)
-EVENTS: Mapping[str, Facts] = {
-    "pay.instruction.succeeded": Facts(frozenset({"amount"}), _INSTRUCTION),
-    "pay.instruction.suspended": Facts(frozenset({"amount", "observed_amount"}), _INSTRUCTION),
-    "pay.instruction.bounced": Facts(frozenset({"amount"}), _INSTRUCTION),
-    "trade.trade.paid": Facts(
-        amounts=frozenset({"amount", FEE}),  # the fee is ours to know: see Fees
-        names=frozenset({PLATFORM, "merchant_id", "payment_id", "trade_id", "payee_id"}),
-    ),
-}
-OWNERS: Mapping[str, OwnerKind] = {
-    PLATFORM: OwnerKind.PLATFORM,
-    "channel_account": OwnerKind.CHANNEL,
-    "merchant_id": OwnerKind.MERCHANT,
-    "payer_id": OwnerKind.USER,
-    "payee_id": OwnerKind.USER,
-}
-"""Facts that name an owner."""
-
-
-@dataclass(frozen=True, slots=True)
-class BusinessEvent:
-    """Something that happened and is to be booked. `amounts` and `names` are its facts.
-
-    A name that it does not have is empty.
-    """
-
-    type: str
-    kind: str
-    product: str
-    business_key: str
-    amounts: Mapping[str, Money]
-    names: Mapping[str, str]
-    hold_sources: tuple[AccountRef, ...] = ()
-    """The accounts on which the hold of its hold_id may lie."""
-
-    def name(self, fact: str) -> str:
-        """A name that is needed. Raises NotBookable where there is none."""
-        if not self.names[fact]:
-            raise NotBookable(f"{self.type} of {self.business_key} has no {fact}")
-        return self.names[fact]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +52,16 @@ class EntryTemplate:
     """A fact's name, or empty."""
 
 
+Key = tuple[str, str, str]
+"""Event, kind and product."""
+
+
 @dataclass(frozen=True, slots=True)
 class Template:
-    """`kind` and `product` may be ANY. Journals by name."""
+    """`kind` and `product` may be ANY. Journals by name.
+
+    A version holds from `valid_from` (UTC) until the next one does, the first from the beginning.
+    """
 
     event: str
     kind: str
@@ -117,6 +69,15 @@ class Template:
     journals: Mapping[str, tuple[EntryTemplate, ...]]
     nothing: bool = False
     """Whether it says that the event moves no money: then it has no journals."""
+    version: int = 1
+    valid_from: datetime | None = None
+
+    @property
+    def key(self) -> Key:
+        return self.event, self.kind, self.product
+
+    def __str__(self) -> str:
+        return " ".join(self.key) + (f" version {self.version}" if self.version > 1 else "")
 
 
 class Templates:
@@ -126,13 +87,11 @@ class Templates:
         if HOLD in chart:
             raise TemplateInvalid(f"{HOLD} stands for a hold: no subject can have that name")
         self._fees = fees
-        self._by_key: dict[tuple[str, str, str], Template] = {}
+        by_key: dict[Key, list[Template]] = {}
         for template in templates:
-            key = (template.event, template.kind, template.product)
-            if key in self._by_key:
-                raise TemplateInvalid(f"{' '.join(key)}: there are two of it")
             _check(template, chart, fees)
-            self._by_key[key] = template
+            by_key.setdefault(template.key, []).append(template)
+        self._by_key = {key: _in_order(versions) for key, versions in by_key.items()}
 
     def drafts(self, event: BusinessEvent) -> tuple[JournalDraft, ...]:
         """The journals that book the event: none only where a template says so.
@@ -143,19 +102,19 @@ class Templates:
         if template.nothing:
             return ()
         facts = self._amounts(event)
-        found = [_draft(name, of, event, facts) for name, of in template.journals.items()]
+        found = [_draft(template, name, event, facts) for name in template.journals]
         drafts = tuple(draft for draft in found if draft is not None)
         if not drafts:
             raise NotBookable(f"{event.type} of {event.business_key} moves nothing")
         return drafts
 
     def _template(self, event: BusinessEvent) -> Template:
-        """The template that fits most closely."""
+        """The template that fits most closely, in the version that held when it occurred."""
         for product in (event.product, ANY):
             for kind in (event.kind, ANY):
-                found = self._by_key.get((event.type, kind, product))
-                if found is not None:
-                    return found
+                for template in reversed(self._by_key.get((event.type, kind, product), ())):
+                    if template.valid_from is None or template.valid_from <= event.occurred_at:
+                        return template
         raise NotBookable(f"no template for {event.type} {event.kind} {event.product}")
 
     def _amounts(self, event: BusinessEvent) -> Mapping[str, Money]:
@@ -165,10 +124,35 @@ class Templates:
         return {**event.amounts, FEE: self._fees.of(event.product, event.amounts["amount"])}
 
 
+def _in_order(versions: Sequence[Template]) -> tuple[Template, ...]:
+    """The versions of one template, from 1 on, each valid later than the one before."""
+    ordered = sorted(versions, key=lambda template: template.version)
+    if ordered[0].version != 1 or ordered[0].valid_from is not None:
+        raise TemplateInvalid(f"{ordered[0]}: the first is version 1 and has no valid_from")
+    names = set(ordered[0].journals)
+    for older, newer in pairwise(ordered):
+        if newer.version == older.version:
+            raise TemplateInvalid(f"{newer}: there are two of it")
+        if newer.version != older.version + 1:
+            raise TemplateInvalid(f"{newer}: there is no version {older.version + 1}")
+        if newer.valid_from is None:
+            raise TemplateInvalid(f"{newer}: it needs a valid_from")
+        if older.valid_from is not None and newer.valid_from <= older.valid_from:
+            raise TemplateInvalid(f"{newer}: it must be valid later than version {older.version}")
+        # A journal's name is its event_type. Should an event be told anew with a later time, only
+        # the names that are taken keep another version from booking it a second time.
+        lost = names - newer.journals.keys()
+        if lost and not newer.nothing:
+            raise TemplateInvalid(f"{newer}: it must keep the journals {sorted(lost)}")
+        names |= newer.journals.keys()
+    return tuple(ordered)
+
+
 def _draft(
-    name: str, entries: Sequence[EntryTemplate], event: BusinessEvent, facts: Mapping[str, Money]
+    template: Template, name: str, event: BusinessEvent, facts: Mapping[str, Money]
 ) -> JournalDraft | None:
     """The journal; None if all its amounts are zero."""
+    entries = template.journals[name]
     lines, draw = [], None
     for entry in entries:
         amount = _amount(entry, event, facts)
@@ -180,8 +164,14 @@ def _draft(
             lines.append(Line(entry.subject, owner, entry.side, amount, reference))
     if not lines:
         return None
-    event_type, key = f"{event.type}/{name}", event.business_key
-    return JournalDraft(event_type, key, tuple(lines), _digest(entries, event), draw)
+    return JournalDraft(
+        event_type=f"{event.type}/{name}",
+        business_key=event.business_key,
+        lines=tuple(lines),
+        digest=_digest(entries, event),
+        draw=draw,
+        template_version=template.version,
+    )
 
 
 def _amount(entry: EntryTemplate, event: BusinessEvent, facts: Mapping[str, Money]) -> Money:
@@ -212,20 +202,19 @@ def _digest(entries: Sequence[EntryTemplate], event: BusinessEvent) -> str:
 
 
 def _check(template: Template, chart: Chart, fees: Fees) -> None:
-    where = f"{template.event} {template.kind} {template.product}"
     facts = EVENTS.get(template.event)
     if facts is None:
-        raise TemplateInvalid(f"{where}: no such event is booked")
+        raise TemplateInvalid(f"{template}: no such event is booked")
     if template.nothing == bool(template.journals):
-        raise TemplateInvalid(f"{where}: it has journals or says `nothing: true`")
+        raise TemplateInvalid(f"{template}: it has journals or says `nothing: true`")
     for name, entries in template.journals.items():
         if not _EVENT_TYPE.fullmatch(f"{template.event}/{name}"):
-            raise TemplateInvalid(f"{where}: {name!r} cannot name a journal")
+            raise TemplateInvalid(f"{template}: {name!r} cannot name a journal")
         problem = _problem(entries, facts, chart)
         if problem:
-            raise TemplateInvalid(f"{where} {name}: {problem}")
+            raise TemplateInvalid(f"{template} {name}: {problem}")
         if any(FEE in entry.amount for entry in entries) and template.product not in fees.rates:
-            raise TemplateInvalid(f"{where} {name}: there is no fee of {template.product}")
+            raise TemplateInvalid(f"{template} {name}: there is no fee of {template.product}")
 
 
 def _problem(entries: Sequence[EntryTemplate], facts: Facts, chart: Chart) -> str:

@@ -16,7 +16,7 @@ from paymesh.coalescer import Coalescer
 from paymesh.effects import Result
 from paymesh.errors import Refused
 from paymesh.ids import request_id_for
-from paymesh.wire import money_to
+from paymesh.wire import money_to, time_to
 
 
 class Ledger:
@@ -34,21 +34,25 @@ class Ledger:
         )
 
     async def place(self, effect: AskHold) -> Result:
-        """PlaceHold: all of it or nothing. A final refusal is a failed hold."""
+        """PlaceHold: all of it or nothing. A final refusal is a failed hold, and so is one that the
+        ledger has let go of, because it had asked us and we did not know the payment."""
         request = ledger_service_pb2.PlaceHoldRequest(
             request_id=request_id_for(effect.request_no, act="hold"),
             hold_id=effect.hold_id,
             amount=money_to(effect.amount),
             sources=_accounts(effect.sources),
             reference=effect.payment_id,
+            expire_time=time_to(effect.expires_at),
         )
         if effect.after is not None:
             event_type, business_key = effect.after
             request.after.event_type, request.after.business_key = event_type, business_key
         try:
-            await self._place.call(call_for(effect.context, self._clock), request)
+            response = await self._place.call(call_for(effect.context, self._clock), request)
         except Refused as refusal:
             return _moved(effect, HoldOutcome.FAILED, verdict_of(refusal))
+        if response.hold.state == ledger_pb2.HOLD_STATE_RELEASED:
+            return _moved(effect, HoldOutcome.FAILED, "HOLD_ENDED")
         return _moved(effect, HoldOutcome.SUCCEEDED)
 
     async def release(self, effect: AskRelease) -> Result:

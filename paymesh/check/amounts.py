@@ -12,9 +12,11 @@ _AMOUNTS = {
     "gateway": ("channel_order",),
     "clearing": ("entry", "hold"),
 }
+_ENTRIES = ("booking", "journal_id AS journal, line")
+"""Where they and their chains are, and what names them: they have no id of their own."""
 
 _NOT_POSITIVE = """
-    SELECT id, amount_minor, amount_currency, business_id FROM {table}
+    SELECT {name}, amount_minor, amount_currency, business_id FROM {rows}
     WHERE amount_minor <= 0 OR amount_currency !~ '^[A-Z]{{3}}$' ORDER BY 1 LIMIT 200
 """
 
@@ -86,7 +88,8 @@ async def amounts_agree(s: Snapshots, o: Options) -> Findings:
     what = "Freeze the chain; the trade's amount is what the merchant asked for."
     for service, tables in _AMOUNTS.items():
         for table in tables:
-            rows = await s.rows(service, _NOT_POSITIVE.format(table=table))
+            of, name = _ENTRIES if table == "entry" else (table, "id")
+            rows = await s.rows(service, _NOT_POSITIVE.format(rows=of, name=name))
             yield each(8, f"no amount of money in {table}", rows, what)
     for service, whose, owner, from_ in _TOOLS:
         rows = await s.rows(service, _TOOLS_DIFFER.format(owner=owner, tables=from_))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from paymesh.check.ledger import BALANCES, on
 from paymesh.check.model import Findings, Options, each, found
 from paymesh.check.snapshots import Row, Snapshots, merged, money
 
@@ -23,21 +24,21 @@ _BOOKED = """
     GROUP BY j.business_key, j.id, j.event_type, e.amount_currency ORDER BY 1
 """
 
-_NOT_ZERO = """
+_NOT_ZERO = f"""
     SELECT balance_currency AS currency,
-        sum(CASE normal_side WHEN 'DEBIT' THEN balance_minor ELSE -balance_minor END) AS total
-    FROM account GROUP BY 1
-    HAVING sum(CASE normal_side WHEN 'DEBIT' THEN balance_minor ELSE -balance_minor END) <> 0
+        sum(CASE normal_side WHEN 'DEBIT' THEN balance ELSE -balance END) AS total
+    FROM ({BALANCES}) a GROUP BY 1
+    HAVING sum(CASE normal_side WHEN 'DEBIT' THEN balance ELSE -balance END) <> 0
     ORDER BY 1
 """
 
-_AT_CHANNELS = """
-    SELECT split_part(j.business_key, '_', 2) COLLATE "C" AS key, e.subject,
-        e.owner AS account, e.amount_currency AS currency, min(j.business_id) AS business_id,
-        sum(CASE e.side WHEN 'DEBIT' THEN e.amount_minor ELSE -e.amount_minor END) AS minor
-    FROM entry e JOIN journal j ON j.id = e.journal_id
-    WHERE e.subject IN ('CHANNEL_RECEIVABLE', 'PAYOUT_TRANSIT')
-        AND starts_with(j.event_type, 'pay.instruction.')
+_AT_CHANNELS = f"""
+    SELECT split_part(business_key, '_', 2) COLLATE "C" AS key, subject, owner AS account,
+        amount_currency AS currency, min(business_id) AS business_id,
+        sum(CASE side WHEN 'DEBIT' THEN amount_minor ELSE -amount_minor END) AS minor
+    FROM booking
+    WHERE {on("CHANNEL_RECEIVABLE", "PAYOUT_TRANSIT")}
+        AND starts_with(event_type, 'pay.instruction.')
     GROUP BY 1, 2, 3, 4 ORDER BY 1
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from paymesh.check.ledger import on
 from paymesh.check.model import Findings, Options, each, found
 from paymesh.check.snapshots import Row, Snapshots, merged, money
 
@@ -23,12 +24,12 @@ PAYMENTS = """
     FROM payment ORDER BY 1
 """
 
-_ATTRIBUTED = """
-    SELECT e.reference COLLATE "C" AS key, j.id AS journal, j.business_key AS trade,
-        e.amount_minor AS minor, e.amount_currency AS currency, j.business_id
-    FROM journal j JOIN entry e ON e.journal_id = j.id
-    WHERE j.event_type = 'trade.trade.paid/attribution'
-        AND e.subject = 'PAYER_TRANSIT' AND e.side = 'DEBIT' ORDER BY 1
+_ATTRIBUTED = f"""
+    SELECT reference COLLATE "C" AS key, journal_id AS journal, business_key AS trade,
+        amount_minor AS minor, amount_currency AS currency, business_id
+    FROM booking
+    WHERE event_type = 'trade.trade.paid/attribution'
+        AND {on("PAYER_TRANSIT")} AND side = 'DEBIT' ORDER BY 1
 """
 
 _NOT_PAID_ONCE = """
@@ -45,20 +46,47 @@ _NOT_PAID_ONCE = """
 """A withdrawal that came back is RETURNED, and so is the attempt that had paid it."""
 
 _TRANSIT = """
-    SELECT reference COLLATE "C" AS key, reference AS payment, subject, amount_currency AS currency,
-        min(business_id) AS business_id,
-        sum(CASE side WHEN 'CREDIT' THEN amount_minor ELSE -amount_minor END) AS left_over
-    FROM entry WHERE subject IN ('PAYER_TRANSIT', 'PAYOUT_TRANSIT')
-    GROUP BY reference, subject, amount_currency
-    HAVING sum(CASE side WHEN 'CREDIT' THEN amount_minor ELSE -amount_minor END) <> 0 ORDER BY 1
+    WITH uneven AS (
+        SELECT e.reference, a.subject, e.amount_currency, min(e.journal_id) AS journal_id,
+            sum(CASE e.side WHEN 'CREDIT' THEN e.amount_minor ELSE -e.amount_minor END) AS minor
+        FROM entry e JOIN account a ON a.shard_key = e.shard_key AND a.id = e.account_id
+        WHERE a.subject IN ('PAYER_TRANSIT', 'PAYOUT_TRANSIT')
+        GROUP BY 1, 2, 3
+        HAVING sum(CASE e.side WHEN 'CREDIT' THEN e.amount_minor ELSE -e.amount_minor END) <> 0)
+    SELECT u.reference COLLATE "C" AS key, u.reference AS payment, u.subject,
+        u.amount_currency AS currency, u.minor AS left_over, j.business_id
+    FROM uneven u LEFT JOIN journal j ON j.id = u.journal_id ORDER BY 1
+"""
+"""Few are uneven, so only theirs is the chain looked up."""
+
+_SPLIT = f"""
+    WITH transit AS (
+        SELECT reference, min(journal_id) AS journal_id,
+            sum(amount_minor) FILTER (WHERE side = 'CREDIT') AS credits,
+            sum(amount_minor) FILTER (WHERE side = 'DEBIT') AS debits
+        FROM entry WHERE {on("SPLIT_TRANSIT")} GROUP BY 1),
+    split AS (
+        SELECT s.id, s.state, s.business_id, (SELECT sum((leg ->> 'minor')::bigint)
+            FROM jsonb_array_elements(s.legs) leg WHERE leg ->> 'side' = 'DEBIT') AS amount
+        FROM split_journal s)
+    SELECT coalesce(s.id, t.reference) AS split_journal, s.state, s.amount, t.credits, t.debits,
+        coalesce(s.business_id,
+            (SELECT j.business_id FROM journal j WHERE j.id = t.journal_id)) AS business_id
+    FROM split s FULL JOIN transit t ON t.reference = s.id
+    WHERE s.id IS NULL
+        OR (s.state IN ('POSTED', 'REFUSED')
+            AND coalesce(t.credits, 0) <> coalesce(t.debits, 0))
+        OR (s.state = 'POSTED' AND coalesce(t.credits, 0) <> s.amount)
+    ORDER BY 1 LIMIT 200
 """
 
 _NO_REFERENCE = """
-    SELECT id AS entry, journal_id, subject, side, amount_minor AS minor,
+    SELECT journal_id AS journal, line, subject, side, amount_minor AS minor,
         amount_currency AS currency, business_id
-    FROM entry WHERE reference = ''
-        AND subject IN ('PAYER_TRANSIT', 'PAYOUT_TRANSIT', 'ESCROW', 'SUSPENSE')
-    ORDER BY 1 LIMIT 200
+    FROM booking WHERE reference = ''
+        AND subject IN ('PAYER_TRANSIT', 'PAYOUT_TRANSIT', 'SPLIT_TRANSIT', 'ESCROW', 'SUSPENSE',
+            'DISPUTED')
+    ORDER BY 1, 2 LIMIT 200
 """
 
 ON_ITS_WAY = frozenset({"PROCESSING", "CLOSING", "RETURNING"})
@@ -133,6 +161,8 @@ async def transit_comes_out_even(s: Snapshots, o: Options) -> Findings:
     what = "Find the event whose entry it is, and correct it by another journal."
     rows = await s.rows("clearing", _NO_REFERENCE)
     yield each(21, "an entry that does not say what it is for", rows, what)
+    rows = await s.rows("clearing", _SPLIT)
+    yield each(21, "a split journal is over and its transit is not what it should be", rows, what)
     what = "Find the journal that is missing: collection, attribution or refund of this payment."
     attempts, payments = s.stream("trade", ATTEMPTS), s.stream("pay", PAYMENTS)
     async for _, (mine, theirs, left) in merged(attempts, payments, s.stream("clearing", _TRANSIT)):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from clearing_svc.ledger.holds import HOLD_MOVES
+from clearing_svc.ledger.splitting import SPLIT_MOVES
 from gateway_svc.model import ENDS, ORDER_MOVES
 from pay_svc.beneficiaries import BENEFICIARY_MOVES
 from pay_svc.model import INSTRUCTION_MOVES, PAYMENT_MOVES
@@ -54,6 +55,7 @@ TRACKED = (
         {kind.value: moves for kind, moves in ORDER_MOVES.items()}, "r.kind",
     ),
     Tracked("clearing", "hold", "clearing.hold.", "HELD", {"": HOLD_MOVES}),
+    Tracked("clearing", "split_journal", "clearing.split.", "DEBITING", {"": SPLIT_MOVES}),
 )  # fmt: skip
 
 _ILLEGAL = """
@@ -137,6 +139,17 @@ _UNOWNED = {
         """
         SELECT id, state, business_id FROM channel_order
         WHERE state <> ALL(%(ends)s) AND next_action_at IS NULL ORDER BY 1 LIMIT 200
+        """,
+    ),
+    "clearing": (
+        """
+        SELECT id, state, business_id FROM split_journal
+        WHERE state NOT IN ('POSTED', 'REFUSED') AND next_action_at IS NULL ORDER BY 1 LIMIT 200
+        """,
+        """
+        SELECT id, state, business_id FROM hold
+        WHERE state = 'HELD' AND expires_at IS NOT NULL AND next_action_at IS NULL
+        ORDER BY 1 LIMIT 200
         """,
     ),
 }

@@ -18,6 +18,8 @@ Connection = psycopg.AsyncConnection[Row]
 
 CHUNK_ROWS = 5_000
 CONNECT_TIMEOUT_S = 5
+PLANNING = "-c work_mem=64MB -c cursor_tuple_fraction=1"
+"""Whole tables are sorted and joined here, and what a cursor has is always read to its end."""
 SERVICES = ("trade", "pay", "gateway", "clearing")
 
 
@@ -39,6 +41,10 @@ class Snapshots:
     def count_rows(self, tell: Callable[[int, int], None]) -> None:
         """`tell` hears from now on how many rows the streams gave, and how many will come."""
         self._tell, self._read, self._expected = tell, 0, 0
+
+    def connection(self, service: str) -> Connection:
+        """For who reads by himself."""
+        return self._connections[service]
 
     async def rows(self, service: str, sql: str, **parameters: Any) -> list[Row]:
         """All rows: for queries that find few."""
@@ -66,7 +72,7 @@ async def connected(service: str, url: str) -> Connection:
     plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     try:
         connection = await psycopg.AsyncConnection.connect(
-            plain, row_factory=dict_row, connect_timeout=CONNECT_TIMEOUT_S
+            plain, row_factory=dict_row, connect_timeout=CONNECT_TIMEOUT_S, options=PLANNING
         )
     except psycopg.Error as error:
         raise DatabaseUnreadable(f"the database of {service} does not answer: {error}") from error

@@ -1,4 +1,4 @@
-"""The command `paymesh`: demo, up, down, trace, explain, check, storm, topology."""
+"""The command `paymesh`: demo, up, down, trace, explain, check, ledger, storm, bench, topology."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import replace
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from clearing_svc.ledger.loading import HERE, load_chart
@@ -24,14 +22,16 @@ from clearing_svc.settings import ClearingSettings
 from paymesh.bus.topology import Topology, TopologyError, apply, verify
 from paymesh.check import check as run_checks
 from paymesh.check import print_findings
-from paymesh.db.migrate import ROOT
+from paymesh.cli import ledger
+from paymesh.cli.running import PID_FILE, console, fail, plan_of_running, supervisor_pid
+from paymesh.db.migrate import ROOT, UnknownSchema
 from paymesh.explain import UnknownAccount
 from paymesh.explain import explain as explain_account
 from paymesh.explain.printing import moment, print_explanation
 from paymesh.launch.home import home
 from paymesh.launch.mesh import PROCESSES, MeshPlan, prepare
 from paymesh.launch.postgres import PostgresUnavailable
-from paymesh.launch.processes import command_of, spawn
+from paymesh.launch.processes import spawn
 from paymesh.launch.rabbitmq import RabbitUnavailable
 from paymesh.launch.servers import running_servers, stop_servers
 from paymesh.launch.supervisor import STATE_FILE
@@ -46,16 +46,10 @@ app = typer.Typer(
 )
 topology = typer.Typer(help="The exchanges and queues of RabbitMQ.", no_args_is_help=True)
 app.add_typer(topology, name="topology")
-# Piped output has no width of its own: take what the tables need.
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
+app.add_typer(ledger.app, name="ledger")
 
-PID_FILE = "supervisor.pid"
+Benchmark = Literal["all", "ledger", "chain", "gateway", "endurance"]
 UP_TIMEOUT_S = 120.0
-
-
-def fail(message: str) -> typer.Exit:
-    console.print(f"[red]✗[/red] {message}", soft_wrap=True)
-    return typer.Exit(1)
 
 
 @app.command()
@@ -65,32 +59,23 @@ def demo() -> None:
 
     try:
         ok = run(console)
-    except PostgresUnavailable as error:
+    except (PostgresUnavailable, UnknownSchema) as error:
         raise fail(str(error)) from error
     raise typer.Exit(0 if ok else 1)
-
-
-def _supervisor_pid(folder: Path) -> int | None:
-    """The running supervisor, recognised by its command line."""
-    path = folder / PID_FILE
-    if not path.exists():
-        return None
-    pid = int(path.read_text())
-    return pid if "paymesh.launch.supervisor" in (command_of(pid) or "") else None
 
 
 @app.command()
 def up() -> None:
     """Start the whole mesh on this machine, every role a process of its own."""
     folder = home()
-    if _supervisor_pid(folder) is not None:
+    if supervisor_pid(folder) is not None:
         raise fail("the mesh is up already; `paymesh down` stops it")
     state = folder / STATE_FILE
     state.unlink(missing_ok=True)
     with console.status("PostgreSQL, RabbitMQ, databases, keys, topology …"):
         try:
             plan = prepare(folder)
-        except (PostgresUnavailable, RabbitUnavailable) as error:
+        except (PostgresUnavailable, RabbitUnavailable, UnknownSchema) as error:
             raise fail(str(error)) from error
     with console.status(f"{len(PROCESSES)} processes …"):
         pid = spawn(
@@ -102,7 +87,7 @@ def up() -> None:
         (folder / PID_FILE).write_text(str(pid))
         deadline = time.monotonic() + UP_TIMEOUT_S
         while not state.exists():
-            if time.monotonic() > deadline or _supervisor_pid(folder) is None:
+            if time.monotonic() > deadline or supervisor_pid(folder) is None:
                 raise fail(f"the mesh did not come up; see {folder / 'supervisor.log'}")
             time.sleep(0.1)
     if (text := state.read_text()) != "ready":
@@ -125,14 +110,14 @@ def down(
 ) -> None:
     """Stop the mesh and the servers that we started; what others started is left alone."""
     folder = home()
-    pid = _supervisor_pid(folder)
+    pid = supervisor_pid(folder)
     if pid is not None:
         os.kill(pid, signal.SIGTERM)
         with console.status("processes end …"):
             deadline = time.monotonic() + 45
-            while _supervisor_pid(folder) is not None and time.monotonic() < deadline:
+            while supervisor_pid(folder) is not None and time.monotonic() < deadline:
                 time.sleep(0.1)
-        if _supervisor_pid(folder) is not None:
+        if supervisor_pid(folder) is not None:
             raise fail(f"the supervisor (process {pid}) did not end; see {folder}/supervisor.log")
     with console.status("servers end …"):
         stop_servers(folder)
@@ -141,18 +126,10 @@ def down(
     console.print("[green]✓[/green] the mesh is down" + (", its data removed" if purge else ""))
 
 
-def _plan_of_running() -> MeshPlan:
-    """The plan of the mesh that is up here. Says what to do when there is none."""
-    folder = home()
-    if running_servers(folder).postgres is None and not os.environ.get("PAYMESH_DATABASE_URL"):
-        raise fail("no mesh is up here; `paymesh up` starts it")
-    return prepare(folder, amqp=False, running=_supervisor_pid(folder) is not None)
-
-
 @app.command()
 def trace(business_id: Annotated[str, typer.Argument(help="biz_…, on every trade.")]) -> None:
     """The whole story of one business_id: moves, callbacks, notifications, journals."""
-    plan = _plan_of_running()
+    plan = plan_of_running()
     try:
         print_story(console, asyncio.run(story(plan.reader_urls, business_id)))
     except UnknownBusinessId as error:
@@ -174,7 +151,7 @@ def explain(
         time_ = moment(at) if at else None
     except ValueError as error:
         raise fail(escape(f"--at {at!r} is no time; one is 2026-11-23T10:00")) from error
-    plan = _plan_of_running()
+    plan = plan_of_running()
     chart = load_chart((ClearingSettings().ledger_config or HERE) / "chart.yaml")
     with console.status(escape(account)) as status:
         try:
@@ -193,6 +170,9 @@ def explain(
     raise typer.Exit(1 if told.unexplained.minor else 0)
 
 
+ledger.app.command("explain")(explain)
+
+
 @app.command()
 def check(
     grace_s: Annotated[
@@ -200,7 +180,7 @@ def check(
     ] = 60.0,
 ) -> None:
     """Check all invariants of the books and between the services; exit 1 if one is broken."""
-    plan = _plan_of_running()
+    plan = plan_of_running()
     with console.status("checking …") as status:
         results = asyncio.run(
             run_checks(
@@ -238,6 +218,26 @@ def storm(
             raise fail(str(error)) from error
     print_outcome(console, outcome)
     raise typer.Exit(0 if outcome.passed else 1)
+
+
+@app.command()
+def bench(
+    what: Annotated[Benchmark, typer.Argument(help="What is measured.")] = "all",
+    runs: Annotated[int, typer.Option(min=1, help="Turns of each trial; the median counts.")] = 3,
+    scale: Annotated[float, typer.Option(min=0.0, help="Less than 1: a quick look.")] = 1.0,
+    profile: Annotated[bool, typer.Option("--profile", help="Also where CPU time goes.")] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Replace the figures in docs/BENCHMARKS.md.")
+    ] = False,
+) -> None:
+    """Measure rates beside baselines of the same run; exit 1 if the books are wrong after it.
+
+    Runs on servers of its own and leaves a mesh that is up alone.
+    """
+    from paymesh.cli.benchmark import run
+
+    if wrong := run(console, what, runs=runs, scale=scale, profile=profile, write=write):
+        raise fail(escape(wrong))
 
 
 def _sandbox_book(plan: MeshPlan) -> dict[str, Any] | None:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import make_url
+import select
+from typing import Any
+
+import psycopg
+from sqlalchemy import event, make_url
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from paymesh.db.arrays import ArrayDumper
 
 CONNECT_OPTIONS = (
     "-c statement_timeout=5000 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000"
@@ -12,14 +19,13 @@ CONNECT_OPTIONS = (
 
 def create_engine(url: str, *, pool: int) -> AsyncEngine:
     """An engine with exactly `pool` connections at most; waits 3 s for one, then refuses."""
-    return create_async_engine(
+    engine = create_async_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         isolation_level="AUTOCOMMIT",
         pool_size=pool,
         max_overflow=0,
         pool_timeout=3,
         pool_recycle=1800,
-        pool_pre_ping=True,
         connect_args={
             "connect_timeout": 3,
             "tcp_user_timeout": 10000,
@@ -27,3 +33,31 @@ def create_engine(url: str, *, pool: int) -> AsyncEngine:
             "prepare_threshold": 1,
         },
     )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def adapt(connection: Any, record: Any) -> None:
+        connection.driver_connection.adapters.register_dumper(list, ArrayDumper)
+        record.info["new"] = True
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def require_alive(connection: Any, record: Any, proxy: object) -> None:
+        new = record.info.pop("new", False)
+        if _is_alive(connection.driver_connection):
+            return
+        if new:  # another one would not be better: the server is going away
+            raise psycopg.OperationalError("the server has closed a connection that was new")
+        raise InvalidatePoolError("the server has closed the connection")
+
+    return engine
+
+
+def _is_alive(connection: psycopg.AsyncConnection[Any]) -> bool:
+    """Whether the server has said nothing since the last statement: its last words are an error, or
+    that it hangs up. To ask it would be a round trip before every transaction."""
+    try:
+        socket = connection.fileno()
+    except psycopg.OperationalError:
+        return False
+    poller = select.poll()
+    poller.register(socket, select.POLLIN)
+    return not poller.poll(0)

@@ -15,6 +15,8 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script.revision import ResolutionError
+from alembic.util import CommandError
 
 ROOT = Path(__file__).resolve().parents[2]
 MIGRATION_LOCK = 0x7061796D
@@ -45,13 +47,30 @@ def _connected(owner_url: str) -> Iterator[sa.Connection]:
             connection.commit()
 
 
+class UnknownSchema(RuntimeError):
+    """The database has a schema that no migration here leads on from; says what to do."""
+
+
 def migrate(service: str, owner_url: str, *, app_role: str) -> None:
-    """Brings a service's database to the newest schema; `app_role` gets its rights."""
+    """Brings a service's database to the newest schema; `app_role` gets its rights.
+
+    Raises UnknownSchema.
+    """
     config = _config(service)
     with _connected(owner_url) as connection:
         config.attributes["connection"] = connection
         config.attributes["app_role"] = app_role
-        command.upgrade(config, "heads")
+        try:
+            command.upgrade(config, "heads")
+        except CommandError as error:
+            if not isinstance(error.__cause__, ResolutionError):
+                raise
+            raise UnknownSchema(
+                f"the database of {service} was made by another version of Paymesh, from which "
+                f"nothing leads to this one (its schema is {error.__cause__.argument}). Go on with "
+                "that version, take another PAYMESH_HOME, or remove the data: "
+                "`paymesh down --purge`"
+            ) from error
 
 
 def differences(service: str, owner_url: str, metadata: sa.MetaData) -> list[object]:

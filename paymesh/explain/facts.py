@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
+from paymesh.check.ledger import on
 from paymesh.check.snapshots import Row, Snapshots
 from paymesh.explain.items import Item, Line
 from paymesh.ids import shard_of
@@ -14,11 +15,11 @@ from paymesh.money import Money
 
 ASKED_AT_ONCE = 5_000
 
-_JOURNALS = """
+_JOURNALS = f"""
     SELECT journal_id, min(amount_currency) AS currency,
         coalesce(sum(amount_minor) FILTER (WHERE side = 'DEBIT'), 0) AS debits,
         coalesce(sum(amount_minor) FILTER (WHERE side = 'CREDIT'), 0) AS credits,
-        max(reference) FILTER (WHERE subject = 'PAYER_TRANSIT') AS payment,
+        max(reference) FILTER (WHERE {on("PAYER_TRANSIT")}) AS payment,
         count(DISTINCT amount_currency) AS currencies
     FROM entry WHERE journal_id = ANY(%(ids)s) GROUP BY 1
 """

@@ -15,6 +15,8 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import cached_property
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
@@ -87,9 +89,12 @@ SA_TYPES: dict[str, Any] = {
 class Kind(Generic[E]):
     """One table and the dataclass whose instances are its rows.
 
-    `parent`: for children, the field with their aggregate's id. `insert_only`: facts, never
-    changed. `check`: what the table's CHECK constraints say, for the memory adapter. `unique`: its
-    unique keys beside the primary one, as field names.
+    `parent`: for children, the field with their aggregate's id. `changing`: the fields that may
+    change once a row is there, `version` among them; an update writes no others. `insert_only`:
+    facts, never changed. `check`: what the table's CHECK constraints say, for the memory adapter.
+    `unique`: its unique keys beside the primary one, as field names. `key`: the columns of its
+    primary key. `derived`: fields without a column, because others tell them; such rows are not
+    loaded. `guard`: (kind, field): a fact whose id is a taken name of that kind, held by the field.
     """
 
     def __init__(
@@ -98,59 +103,80 @@ class Kind(Generic[E]):
         entity: type[E],
         *,
         parent: str | None = None,
+        changing: Sequence[str] = (),
         insert_only: bool = False,
         json_fields: Mapping[str, Json] | None = None,
         check: Callable[[E], bool] | None = None,
         unique: Sequence[tuple[str, ...]] = (),
+        key: Sequence[str] = ("shard_key", "id"),
+        derived: Sequence[str] = (),
+        guard: tuple[str, str] | None = None,
     ) -> None:
         self.table, self.entity, self.parent = table, entity, parent
+        self.key, self.guard = tuple(key), guard
         self.insert_only, self.check, self.unique = insert_only, check, tuple(unique)
+        assert insert_only or "version" in changing, f"what may change of a {table}?"
         self._json = dict(json_fields or {})
         self.columns: list[Column] = [
             Column("shard_key", "smallint", False, lambda row: shard_of(row.id))
         ]
-        self._loaders: list[tuple[int, Callable[..., Any]]] = []
+        self.changing: list[Column] = []
+        """The columns of the fields that may change."""
+        loaders: list[tuple[int, Callable[..., Any] | None]] = []
         hints = typing.get_type_hints(entity)
-        for item in dataclasses.fields(entity):  # type: ignore[arg-type]
-            self._add(item.name, hints[item.name])
+        names = [item.name for item in dataclasses.fields(entity)]  # type: ignore[arg-type]
+        for name in names:
+            if name in derived:
+                continue
+            before = len(self.columns)
+            loaders.append(self._add(name, hints[name]))
+            if name in changing:
+                self.changing += self.columns[before:]
         self.names = [column.name for column in self.columns]
+        self.load: Callable[[Sequence[Any]], E] = _loader(entity, loaders)
+        """A row (all columns, in order) as an entity."""
+        fixed = [name for name in names if name not in changing]
+        self._fixed = attrgetter("id", *fixed)
 
-    def _add(self, name: str, annotation: Any) -> None:
+    def _add(self, name: str, annotation: Any) -> tuple[int, Callable[..., Any] | None]:
+        """Adds a field's columns; how many they are, and what makes the field of them, if any."""
         plain, nullable = _plain(annotation)
-        width, load = 1, typing.cast(Callable[..., Any], _same)
+        width, load = 1, typing.cast("Callable[..., Any] | None", None)
         if name in self._json:
             codec = self._json[name]
             self._column(name, "jsonb", False, _json_dump(name, codec.dump))
             load = codec.load
         elif plain is Money:
-            self._column(f"{name}_minor", "bigint", nullable, _part(name, "minor"))
-            self._column(f"{name}_currency", "text", nullable, _part(name, "currency"))
+            self._column(f"{name}_minor", "bigint", nullable, _part(name, "minor", nullable))
+            self._column(f"{name}_currency", "text", nullable, _part(name, "currency", nullable))
             width, load = 2, _load_money
         elif plain is Context:
             for column in CONTEXT_COLUMNS:
-                self._column(column, "text", False, _part(name, column))
+                self._column(column, "text", False, attrgetter(f"{name}.{column}"))
             width, load = len(CONTEXT_COLUMNS), _load_context
         elif isinstance(plain, type) and issubclass(plain, enum.StrEnum):
-            self._column(name, "text", nullable, _part(name))
-            load = _optional(plain)
+            self._column(name, "text", nullable, attrgetter(name))
+            members: dict[str | None, Any] = {member.value: member for member in plain}
+            load = {**members, None: None}.__getitem__
         else:
-            self._column(name, _SCALARS[plain], nullable, _part(name))
-        self._loaders.append((width, load))
+            self._column(name, _SCALARS[plain], nullable, attrgetter(name))
+        return width, load
 
     def _column(self, name: str, type_: str, nullable: bool, dump: Callable[[Any], Any]) -> None:
         self.columns.append(Column(name, type_, nullable, dump))
 
-    def load(self, values: Sequence[Any]) -> E:
-        """A row (all columns, in order) as an entity."""
-        at, fields = 1, []
-        for width, load in self._loaders:
-            fields.append(load(*values[at : at + width]))
-            at += width
-        return self.entity(*fields)
+    def may_follow(self, old: E, new: E) -> bool:
+        """Whether only what may change has changed: an update would lose the rest."""
+        return bool(self._fixed(old) == self._fixed(new))
 
     def dump(self, rows: Sequence[E]) -> list[list[Any]]:
         """Entities as one list per column: what unnest takes."""
-        return [[column.dump(row) for row in rows] for column in self.columns]
+        return [list(map(column.dump, rows)) for column in self.columns]
+
+    def dump_changing(self, rows: Sequence[E]) -> list[list[Any]]:
+        """The same for an update: shard_key, id, and what may change."""
+        columns = [self.columns[0], self.columns[1], *self.changing]
+        return [list(map(column.dump, rows)) for column in columns]
 
     def sa_table(self, metadata: sa.MetaData, *constraints: Any) -> sa.Table:
         """The table for SQLAlchemy: migrations are compared with it, everyday queries use it."""
@@ -162,17 +188,27 @@ class Kind(Generic[E]):
                     column.name,
                     SA_TYPES[column.type](),
                     nullable=column.nullable,
-                    primary_key=column.name in {"shard_key", "id"},
                     autoincrement=False,
                 )
                 for column in self.columns
             ),
+            sa.PrimaryKeyConstraint(*self.key),
             *constraints,
         )
 
 
-def _same(value: Any) -> Any:
-    return value
+def _loader(
+    entity: type[E], loaders: Sequence[tuple[int, Callable[..., Any] | None]]
+) -> Callable[[Sequence[Any]], E]:
+    """`lambda v: entity(v[1], load2(v[2], v[3]), …)`, written out once: rows come by thousands."""
+    at, parts, names = 1, [], {"entity": entity}
+    for index, (width, load) in enumerate(loaders):
+        values = ", ".join(f"v[{n}]" for n in range(at, at + width))
+        parts.append(values if load is None else f"load{index}({values})")
+        names[f"load{index}"] = typing.cast(Any, load)
+        at += width
+    made: Callable[[Sequence[Any]], E] = eval(f"lambda v: entity({', '.join(parts)})", names)
+    return made
 
 
 def _load_money(minor: int | None, currency: str | None) -> Money | None:
@@ -181,21 +217,16 @@ def _load_money(minor: int | None, currency: str | None) -> Money | None:
 
 def _load_context(*values: str) -> Context:
     business, merchant, order, sub, org, traffic, parent = values
-    return Context(business, merchant, order, sub, org, Traffic(traffic), parent)
+    return Context(business, merchant, order, sub, org, _TRAFFIC[traffic], parent)
 
 
-def _optional(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda value: None if value is None else convert(value)
+_TRAFFIC = {traffic.value: traffic for traffic in Traffic}
 
 
-def _part(name: str, part: str | None = None) -> Callable[[Any], Any]:
-    def dump(row: Any) -> Any:
-        value = getattr(row, name)
-        if part is not None and value is not None:
-            value = getattr(value, part)
-        return value.value if isinstance(value, enum.StrEnum) else value
-
-    return dump
+def _part(name: str, part: str, nullable: bool) -> Callable[[Any], Any]:
+    if not nullable:
+        return attrgetter(f"{name}.{part}")
+    return lambda row: None if (value := getattr(row, name)) is None else getattr(value, part)
 
 
 def _json_dump(name: str, dump: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -216,11 +247,22 @@ class Aggregate(Generic[S]):
     children: Mapping[str, Kind[Any]] = field(default_factory=dict)
     deadline: str = ""
     """The root's column with a time that no ladder may skip, such as expires_at."""
+    prelude: str = ""
+    """SQL that makes the rows ready before they are locked and loaded. Parameter: ids."""
+    fact: str = ""
+    """As of a Family."""
+
+    @cached_property
+    def _root_field(self) -> str:
+        return dataclasses.fields(self.state)[0].name  # type: ignore[arg-type]
+
+    def is_there(self, state: S) -> bool:
+        """Whether a state has a root."""
+        return getattr(state, self._root_field) is not None
 
     def rows(self, state: S) -> list[tuple[Kind[Any], Any]]:
         """All rows of a state with their kinds."""
-        first = dataclasses.fields(self.state)[0].name  # type: ignore[arg-type]
-        root = getattr(state, first)
+        root = getattr(state, self._root_field)
         found = [] if root is None else [(self.root, root)]
         for name, kind in self.children.items():
             found.extend((kind, child) for child in getattr(state, name))
@@ -240,15 +282,24 @@ class Family(Generic[S]):
     """Several aggregates that one command may change together; a key's prefix says which it is of.
 
     `members` by prefix, in the order in which their tables are locked. They are not swept.
+    `fact`: SQL for one value that every decision of the family sees (View.fact).
     """
 
     name: str
     members: Mapping[str, Aggregate[Any]]
+    fact: str = ""
+
+    def is_there(self, state: Any) -> bool:
+        """Whether a state has a root."""
+        return self._by_state[type(state)].is_there(state)
 
     def rows(self, state: Any) -> list[tuple[Kind[Any], Any]]:
         """All rows of a state with their kinds."""
-        [member] = [a for a in self.members.values() if a.state is type(state)]
-        return member.rows(state)
+        return self._by_state[type(state)].rows(state)
+
+    @cached_property
+    def _by_state(self) -> Mapping[type, Aggregate[Any]]:
+        return {member.state: member for member in self.members.values()}
 
     def split(self, keys: Sequence[str]) -> list[tuple[Aggregate[Any], Sequence[str]]]:
         """Each member with the keys that are its own; raises LookupError for a key of none."""

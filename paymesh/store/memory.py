@@ -126,7 +126,13 @@ class MemoryTransaction:
             states=store.states(aggregate, reads.keys),
             answers={key: store.answers[key] for key in reads.requests if key in store.answers},
             seen=frozenset(key for key in reads.messages if key in store.seen),
-            taken={g: store.guards[g] for g in reads.guards if g in store.guards},
+            taken={g: store.guards[g] for g in reads.guards if g in store.guards}
+            | {
+                guard: getattr(row, kind.guard[1])
+                for kind, guards in reads.facts.items()
+                for guard in guards
+                if kind.guard and (row := store.tables.get(kind, {}).get(guard.key)) is not None
+            },
             cursors={key: store.cursors[key] for key in reads.cursors if key in store.cursors},
         )
 

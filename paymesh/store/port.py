@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from paymesh.context import Context
 from paymesh.core import Guard
@@ -33,24 +33,21 @@ class CommitUnknown(Exception):
     """The connection broke while committing: read again before doing anything."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class RequestKey:
+class RequestKey(NamedTuple):
     """(scope, request_id): scope is the method and the merchant."""
 
     scope: str
     request_id: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class MessageKey:
+class MessageKey(NamedTuple):
     """(consumer, message id): what makes a message count once."""
 
     consumer: str
     message_id: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class CursorKey:
+class CursorKey(NamedTuple):
     """(consumer, aggregate): where a consumer that minds the order keeps how far it has come."""
 
     consumer: str
@@ -90,6 +87,8 @@ class Reads:
     messages: Sequence[MessageKey] = ()
     guards: Sequence[Guard] = ()
     cursors: Sequence[CursorKey] = ()
+    facts: Mapping[Kind[Any], Sequence[Guard]] = field(default_factory=dict)
+    """Names that are taken by facts, which are there or are not: see Kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +101,8 @@ class Loaded:
     taken: Mapping[Guard, str]
     cursors: Mapping[CursorKey, int]
     """The last sequence that counted; absent: none yet."""
+    fact: Any = None
+    """What the family's SQL gave."""
 
 
 @dataclass(slots=True)

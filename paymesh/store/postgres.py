@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from paymesh.context import Context, Traffic
 from paymesh.core import Guard
+from paymesh.db.flight import flight
 from paymesh.failpoint import failpoint
 from paymesh.ids import bucket_of, shard_of
 from paymesh.store import sql
@@ -67,8 +68,9 @@ class PostgresTransaction:
     async def read(self, aggregate: Aggregate[Any] | Family[Any], reads: Reads) -> Loaded:
         run = self._connection.execute
         try:
-            async with self._connection.pipeline():
+            async with flight(self._connection):
                 await run("BEGIN")
+                fact = await run(aggregate.fact) if aggregate.fact else None
                 members = [
                     await _sent(run, member, keys, lock=True)
                     for member, keys in aggregate.split(reads.keys)
@@ -80,6 +82,10 @@ class PostgresTransaction:
                     seen = await run(sql.READ_SEEN, _message_keys(reads.messages))
                 if reads.guards:
                     guards = await run(sql.READ_GUARDS, _guard_keys(reads.guards))
+                facts = [
+                    (kind, await run(sql.read_fact_guards(kind), _sharded([g.key for g in of])))
+                    for kind, of in reads.facts.items()
+                ]
                 cursors = None
                 if reads.cursors:
                     cursors = await run(sql.READ_CURSORS, _cursor_keys(reads.cursors))
@@ -89,18 +95,41 @@ class PostgresTransaction:
                     states=await _states(members),
                     answers=await _answers(answers),
                     seen=frozenset(MessageKey(*row) for row in await _rows(seen)),
-                    taken={Guard(kind, key): owner for kind, key, owner in await _rows(guards)},
+                    taken={Guard(kind, key): owner for kind, key, owner in await _rows(guards)}
+                    | {
+                        Guard(cast(tuple[str, str], kind.guard)[0], id_): owner
+                        for kind, cursor in facts
+                        for id_, owner in await cursor.fetchall()
+                    },
                     cursors={CursorKey(c, a): at for c, a, at in await _rows(cursors)},
+                    fact=None if fact is None else cast(tuple[Any, ...], await fact.fetchone())[0],
                 )
         except psycopg.Error as error:
             raise _translated(error) from error
 
+    async def ask(
+        self, queries: Sequence[tuple[str, Sequence[Any]]]
+    ) -> list[list[tuple[Any, ...]]]:
+        """Begins, with queries that leave together; their rows. For who writes his SQL himself."""
+        run = self._connection.execute
+        try:
+            async with flight(self._connection):
+                await run("BEGIN")
+                sent = [await run(query, parameters) for query, parameters in queries]
+                return [await cursor.fetchall() for cursor in sent]
+        except psycopg.Error as error:
+            raise _translated(error) from error
+
     async def commit(self, writes: Writes) -> None:
+        await self.save(statements(writes))
+
+    async def save(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> None:
+        """Runs the statements and commits. Raises as commit does."""
         failpoint("shell.before_commit")
         run = self._connection.execute
         try:
-            async with self._connection.pipeline() as pipeline:
-                for statement, parameters in statements(writes):
+            async with flight(self._connection) as pipeline:
+                for statement, parameters in statements:
                     await run(statement, parameters)
                 # In the same flight: after an error the server skips everything up to the sync,
                 # COMMIT too.
@@ -144,6 +173,35 @@ class PostgresStore:
         async with self._connection() as connection:
             yield PostgresTransaction(connection)
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Connection]:
+        """A connection that reads one snapshot. For who writes his SQL himself."""
+        try:
+            async with self._connection() as connection:
+                await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                yield connection
+        except psycopg.Error as error:
+            raise _translated(error) from error
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[Connection]:
+        """A connection whose transaction is committed at the end, if nothing is raised until then.
+        For who writes his SQL himself. Raises as commit does."""
+        try:
+            async with self._connection() as connection:
+                await connection.execute("BEGIN")
+                yield connection
+                failpoint("shell.before_commit")
+                try:
+                    done = await connection.execute("COMMIT")
+                except psycopg.OperationalError as error:
+                    raise CommitUnknown(str(error)) from error
+                if done.statusmessage != "COMMIT":
+                    raise Conflict(f"the commit answered {done.statusmessage}")
+                failpoint("shell.after_commit")
+        except psycopg.Error as error:
+            raise _translated(error) from error
+
     async def _run(self, statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         """One statement in its own transaction."""
         try:
@@ -157,7 +215,7 @@ class PostgresStore:
         self, aggregate: Aggregate[Any] | Family[Any], keys: Sequence[str]
     ) -> Mapping[str, Any]:
         try:
-            async with self._connection() as connection, connection.pipeline():
+            async with self._connection() as connection, flight(connection):
                 run = connection.execute
                 # One snapshot, or a root could be older than its children.
                 await run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -212,7 +270,7 @@ def statements(writes: Writes) -> list[tuple[str, Sequence[Any]]]:
     result: list[tuple[str, Sequence[Any]]] = []
     for kind, changed in sorted(writes.updates.items(), key=lambda item: item[0].table):
         changed = sorted(changed, key=lambda pair: pair[0].id)
-        columns = kind.dump([row for row, _ in changed])
+        columns = kind.dump_changing([row for row, _ in changed])
         result.append((sql.update(kind), [*columns, [v for _, v in changed], len(changed)]))
     for kind, rows in sorted(writes.inserts.items(), key=lambda item: item[0].table):
         result.append((sql.insert(kind), kind.dump(sorted(rows, key=lambda row: row.id))))
@@ -339,6 +397,8 @@ async def _sent(
     lock: bool,
 ) -> _Sent:
     sharded = _sharded(keys)
+    if lock and aggregate.prelude:
+        await run(aggregate.prelude, (sharded[1],))
     roots = await run(sql.load(aggregate.root, lock=lock), sharded)
     children = {
         name: await run(sql.load_children(kind), sharded)

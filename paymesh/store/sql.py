@@ -29,13 +29,15 @@ def insert(kind: Kind[Any]) -> str:
 
 @cache
 def update(kind: Kind[Any]) -> str:
-    """Parameters: the columns' arrays, the array of expected versions, the count."""
+    """Parameters: arrays of shard keys, ids, what may change, expected versions; the count."""
     assignments = ", ".join(
         f"{c.name} = v.{c.name}::jsonb" if c.type == "jsonb" else f"{c.name} = v.{c.name}"
-        for c in kind.columns
-        if c.name not in {"shard_key", "id"}
+        for c in kind.changing
     )
-    source = _unnest([*kind.names, "expected_version"], [*(c.type for c in kind.columns), "bigint"])
+    columns = [*kind.columns[:2], *kind.changing]
+    source = _unnest(
+        [*(c.name for c in columns), "expected_version"], [*(c.type for c in columns), "bigint"]
+    )
     return (
         f"WITH u AS (UPDATE {kind.table} t SET {assignments} FROM {source} "
         "WHERE t.shard_key = v.shard_key AND t.id = v.id AND t.version = v.expected_version "
@@ -101,6 +103,19 @@ READ_GUARDS = (
     "JOIN unnest(%s::smallint[], %s::text[], %s::text[]) AS k(shard_key, kind, key) "
     "ON t.shard_key = k.shard_key AND t.kind = k.kind AND t.key = k.key"
 )
+
+
+@cache
+def read_fact_guards(kind: Kind[Any]) -> str:
+    """Who holds the names that facts have taken. Parameters: shard keys, ids."""
+    assert kind.guard is not None, f"a {kind.table} guards no name"
+    return (
+        f"SELECT t.id, t.{kind.guard[1]} FROM {kind.table} t "
+        "JOIN unnest(%s::smallint[], %s::text[]) AS k(shard_key, id) "
+        "ON t.shard_key = k.shard_key AND t.id = k.id"
+    )
+
+
 READ_CURSORS = (
     "SELECT t.consumer, t.aggregate_id, t.sequence FROM inbox_cursor t "
     "JOIN unnest(%s::smallint[], %s::text[], %s::text[]) AS k(shard_key, consumer, aggregate_id) "

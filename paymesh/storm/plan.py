@@ -45,6 +45,7 @@ class StormPlan:
     expires_in_s: float
     """Within this an order is paid or closed."""
     drain_limit_s: float
+    """More than a rung of the ladder that a long outage leads to: a minute, as ladders run here."""
     seed: int = 1
 
     @property
@@ -62,7 +63,7 @@ SHORT = StormPlan(
     terminations=2,
     resends=2,
     expires_in_s=15,
-    drain_limit_s=60,
+    drain_limit_s=150,
 )
 LONG = StormPlan(
     payments=3000,

@@ -12,12 +12,6 @@ from tests.bus.contract import Harness, InProcessHarness, Management, RabbitHarn
 from tests.bus.proxy import Proxy
 
 
-@pytest.fixture(scope="session")
-def management(rabbit: Broker) -> Management:
-    assert rabbit.management_url is not None, "set PAYMESH_RABBITMQ_MANAGEMENT_URL too"
-    return Management(rabbit.management_url)
-
-
 @pytest.fixture
 def vhost(management: Management) -> Iterator[str]:
     name = f"paymesh-test-{secrets.token_hex(4)}"

@@ -104,6 +104,7 @@ def euros(minor: int) -> dict[str, object]:
 def plant(w: World) -> None:
     with w.of(BUSINESS):
         _returned_and_paid(w)
+    w.buffer("FEE_INCOME", "platform")
     top_up = Form(TOP_UP, "TOP_UP", "TOP_UP", channel=2000, payee="u1")
     with w.of(TOP_UP):
         trade(w, top_up)
@@ -119,6 +120,7 @@ def plant(w: World) -> None:
         payment(w, transfer)
         attribution(w, transfer, user("u2"))
     _withdrawals(w)
+    w.seal()
 
 
 def _returned_and_paid(w: World) -> None:

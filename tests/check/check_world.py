@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 from sqlalchemy import make_url
 
+from clearing_svc.books.balances import rows
+from clearing_svc.books.chain import seal
 from clearing_svc.ledger.chart import Side
-from clearing_svc.ledger.drafts import account_id_of, entry_id_of
+from clearing_svc.ledger.drafts import account_id_of
 from clearing_svc.ledger.loading import HERE, load_chart
 from paymesh.check import Finding
 from paymesh.check import check as run
@@ -128,12 +132,12 @@ class World:
             self.run(service, ";".join(copies))
 
     def put(self, service: str, table: str, **values: object) -> None:
-        """Inserts a row; what is not said is empty, zero or NULL."""
+        """Inserts a row; what is not said is empty, zero or NULL. The database numbers postings."""
         key = (service, table)
         if key not in self._columns:
             rows = self._dbs[service].execute(
                 "SELECT column_name, data_type FROM information_schema.columns "
-                "WHERE table_name = %s AND is_nullable = 'NO'",
+                "WHERE table_name = %s AND is_nullable = 'NO' AND column_name <> 'posting'",
                 [table],
             )
             self._columns[key] = dict(rows.fetchall())
@@ -191,25 +195,54 @@ class World:
         self.put("clearing", "journal", id=id_, event_type=event_type, business_key=key,
                  posted_at=Ago(ago))  # fmt: skip
         for line, (side, subject, owner, reference, minor) in enumerate(legs, start=1):
-            account = account_id_of(subject, owner, "EUR")
-            self.put("clearing", "entry", id=entry_id_of(id_, line, account), journal_id=id_,
-                     line=line, account_id=account, subject=subject, owner=owner, side=side,
-                     amount_minor=minor, amount_currency="EUR", reference=reference)  # fmt: skip
             sign = 1 if Side(side) is CHART[subject].normal_side else -1
-            self.account(subject, owner, balance=sign * minor)
+            account = self.account(subject, owner, balance=sign * minor)
+            self.put("clearing", "entry", shard_key=shard_of(account), journal_id=id_, line=line,
+                     account_id=account, side=side, amount_minor=minor, amount_currency="EUR",
+                     reference=reference)  # fmt: skip
         return id_
 
     def account(self, subject: str, owner: str, *, balance: int = 0, held: int = 0) -> str:
-        """So much more on it, so much more held; its id."""
+        """So much more on it, beside it if it is BUFFERED; so much more held; its id."""
         id_, of_chart = account_id_of(subject, owner, "EUR"), CHART[subject]
-        if self.value("clearing", f"SELECT 1 FROM account WHERE id = '{id_}'") is None:
-            self.put("clearing", "account", id=id_, status="OPEN", subject=subject, owner=owner,
-                     normal_side=of_chart.normal_side, balance_currency="EUR",
+        mode = self.value("clearing", f"SELECT mode FROM account WHERE id = '{id_}'")
+        if mode is None:
+            self.put("clearing", "account", id=id_, status="OPEN", mode="DIRECT", subject=subject,
+                     owner=owner, normal_side=of_chart.normal_side, balance_currency="EUR",
                      minimum_minor=of_chart.minimum_minor,
                      maximum_minor=of_chart.maximum_minor)  # fmt: skip
+        if mode == "BUFFERED" and balance:
+            self.put("clearing", "account_delta", shard_key=shard_of(id_), account_id=id_,
+                     delta_minor=balance)  # fmt: skip
+            balance = 0
         self.run("clearing", "UPDATE account SET balance_minor = balance_minor + %s, "
                  "held_minor = held_minor + %s WHERE id = %s", balance, held, id_)  # fmt: skip
         return id_
+
+    def seal(self) -> None:
+        """A new chain, of one block with all that is booked so far."""
+
+        async def sealed() -> None:
+            url = make_url(self.plan.admin_url).set(database=self.plan.databases["clearing"])
+            plain = url.render_as_string(hide_password=False)
+            async with await psycopg.AsyncConnection.connect(plain) as connection:
+                await rows(connection, "DELETE FROM block")
+                [(own,)] = await rows(connection, "SELECT pg_current_xact_id()::text::bigint")
+                await seal(connection, own)
+
+        with ThreadPoolExecutor(1) as thread:  # a test may have a loop that runs
+            thread.submit(asyncio.run, sealed()).result()
+
+    def buffer(self, subject: str, owner: str) -> None:
+        """What is booked from now on waits beside the account."""
+        id_ = account_id_of(subject, owner, "EUR")
+        self.run("clearing", "UPDATE account SET mode = 'BUFFERED' WHERE id = %s", id_)
+
+
+def on(*subjects: str) -> str:
+    """SQL that chooses the entries on the accounts of these subjects."""
+    names = ", ".join(f"'{subject}'" for subject in subjects)
+    return f"account_id IN (SELECT id FROM account WHERE subject IN ({names}))"
 
 
 def between(debit: tuple[str, str, str], credit: tuple[str, str, str], minor: int) -> list[Leg]:

@@ -26,7 +26,7 @@ from tests.check.check_chains import (  # fmt: skip
     order_of,
     step,
 )
-from tests.check.check_world import Ago, World, an_id, between, check
+from tests.check.check_world import Ago, World, an_id, between, check, on
 
 
 async def test_an_empty_mesh_is_green(empty: World) -> None:
@@ -42,12 +42,27 @@ async def test_healthy_chains_are_green(world: World) -> None:
 Sql = tuple[str, str]
 CORRUPTIONS: dict[str, tuple[int, list[Sql]]] = {
     "unbalanced": (1, [("clearing", "UPDATE entry SET amount_minor = 1 WHERE line = 1 AND "
-                        "subject = 'PAYER_TRANSIT'")]),
+                        + on("PAYER_TRANSIT"))]),
     "one entry": (1, [("clearing", "DELETE FROM entry WHERE line = 2")]),
     "no entries": (1, [("clearing", "DELETE FROM entry")]),
-    "entries of no journal": (1, [("clearing", "DELETE FROM journal")]),
     "balance": (2, [("clearing", "UPDATE account SET balance_minor = balance_minor + 1 "
                      "WHERE owner = 'm1'")]),
+    "no account": (2, [("clearing", "DELETE FROM account WHERE owner = 'm1'")]),
+    "balance currency": (2, [("clearing", "UPDATE entry SET amount_currency = 'USD' WHERE "
+                              + on("MERCHANT_PENDING"))]),
+    "entries of another shard": (2, [("clearing", "UPDATE entry SET shard_key = 1023 - shard_key "
+                                      f"WHERE {on('MERCHANT_PENDING')}")]),
+    "delta lost": (2, [("clearing", "DELETE FROM account_delta")]),
+    "delta too many": (2, [("clearing", "INSERT INTO account_delta (shard_key, account_id, "
+                            "delta_minor) SELECT shard_key, account_id, 1 FROM account_delta")]),
+    "delta folded, still there": (2, [("clearing", "UPDATE account SET balance_minor = "
+                                       "balance_minor + 4 WHERE mode = 'BUFFERED'")]),
+    "delta of another shard": (2, [("clearing", "UPDATE account_delta SET shard_key = "
+                                    "1023 - shard_key")]),
+    "delta that nobody folds": (2, [("clearing", "UPDATE account SET mode = 'DIRECT'")]),
+    "minimum, buffered": (3, [("clearing", "INSERT INTO account_delta (shard_key, account_id, "
+                               "delta_minor) SELECT shard_key, id, -1292 FROM account "
+                               "WHERE subject = 'MERCHANT_PENDING'")]),
     "minimum": (3, [("clearing", "UPDATE account SET minimum_minor = 1292")]),
     "no journal": (5, [("clearing", "DELETE FROM journal WHERE event_type LIKE '%refund'")]),
     "journal too many": (5, [("pay", "UPDATE instruction SET state = 'FAILED'")]),
@@ -60,7 +75,7 @@ CORRUPTIONS: dict[str, tuple[int, list[Sql]]] = {
     "paid, no payment": (6, [("pay", f"DELETE FROM payment WHERE id = '{SECOND}'")]),
     "not attributed": (6, [("clearing", "DELETE FROM journal WHERE event_type LIKE '%attrib%'")]),
     "attributed otherwise": (6, [("clearing", f"UPDATE entry SET reference = '{FIRST}' "
-                                  "WHERE subject = 'PAYER_TRANSIT'")]),
+                                  f"WHERE {on('PAYER_TRANSIT')}")]),
     "not returned": (6, [("pay", "UPDATE payment SET state = 'SUCCEEDED'")]),
     "payment of no trade": (6, [("trade", f"DELETE FROM attempt WHERE id = '{FIRST}'")]),
     "negative": (8, [("trade", "UPDATE trade SET amount_minor = -1")]),
@@ -96,7 +111,7 @@ CORRUPTIONS: dict[str, tuple[int, list[Sql]]] = {
     "result not heard": (13, [("pay", "DELETE FROM inbox")]),
     "payment not heard": (13, [("trade", "DELETE FROM inbox")]),
     "receivable": (14, [("clearing", "UPDATE entry SET amount_minor = 1 WHERE "
-                         "subject = 'CHANNEL_RECEIVABLE'")]),
+                         + on("CHANNEL_RECEIVABLE"))]),
     "refund not booked": (14, [("clearing", "DELETE FROM journal WHERE event_type LIKE '%refund'"
                                 )]),
     "trade unowned": (18, [("trade", "UPDATE trade SET state = 'PAYING'")]),
@@ -152,6 +167,8 @@ TWICE: dict[str, tuple[int, str, Callable[[World], object]]] = {
     "currency": (14, "", _again(
         "clearing", "account", id="acc_x", normal_side="DEBIT", balance_minor=5,
         balance_currency="EUR")),
+    "delta": (14, "", lambda w: w.account("FEE_INCOME", "platform", balance=1)),
+    "delta of nobody": (2, "", _again("clearing", "account_delta", account_id="acc_x")),
     "callback lost": (19, "", lambda w: w.heard("gateway", "callback.sandbox", "cb-lost")),
 }  # fmt: skip
 
@@ -166,6 +183,29 @@ async def test_what_came_twice_is_found(
     only(number)
     findings = await check(world.urls)
     assert business_id in {f.business_id for f in findings}
+
+
+async def test_entries_of_no_journal_say_what_they_refer_to(
+    world: World, only: Callable[[int], None]
+) -> None:
+    """Which chain they are of, only their journal had known."""
+    world.run("clearing", "DELETE FROM journal")
+    only(1)
+    findings = await check(world.urls)
+    assert {f.business_id for f in findings} == {""}
+    assert [FIRST] in [f.rows[0]["references"] for f in findings]
+
+
+async def test_what_is_buffered_counts(world: World, impatient: None) -> None:
+    """8 in the account's row and 4 beside it are 12, before and after they are folded."""
+    world.run("clearing", "UPDATE account SET minimum_minor = 12, maximum_minor = 12 "
+              "WHERE subject = 'FEE_INCOME'")  # fmt: skip
+    of_income = "FROM account WHERE subject = 'FEE_INCOME'"
+    for balance in (8, 12):
+        assert world.value("clearing", f"SELECT balance_minor {of_income}") == balance
+        assert await check(world.urls) == []
+        world.run("clearing", f"SELECT fold_accounts(array_agg(id)) {of_income}")
+    assert world.value("clearing", "SELECT count(*) FROM account_delta") == 0
 
 
 async def test_two_answers_are_found(world: World, impatient: None) -> None:
@@ -192,6 +232,7 @@ async def test_parked_events_are_not_lost(world: World, impatient: None) -> None
 async def test_what_has_just_moved_is_let_be(world: World, impatient: None) -> None:
     world.run("clearing", "DELETE FROM inbox")
     world.run("clearing", "UPDATE journal SET event_type = 'other' WHERE event_type LIKE '%refund'")
+    world.seal()
     assert {f.invariant for f in await check(world.urls)} == {5, 13, 14}
     world.run("pay", "UPDATE outbox SET occurred_at = now() WHERE type = 'pay.payment.processing'")
     assert await check(world.urls) == []
@@ -224,6 +265,7 @@ async def test_a_chain_under_way_is_let_be(world: World, impatient: None) -> Non
     world.run("clearing", "DELETE FROM journal WHERE business_key = %s", RETURN)
     for subject, owner in (CHANNEL, TRANSIT):
         world.account(subject, owner, balance=1299)
+    world.seal()
     assert await check(world.urls) == []
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from clearing_svc.migrations.clearing_0001_ledger import APPEND_ONLY
 from paymesh.check.cards import is_card_number
 from tests.check.check_chains import (
     BOUGHT,
@@ -26,7 +27,9 @@ from tests.check.check_chains import (
     trade_of,
     user,
 )
-from tests.check.check_world import World, an_id, between, check
+from tests.check.check_world import World, an_id, between, check, on
+
+pytestmark = pytest.mark.slow  # all of them together; test_check.py has the other corruptions
 
 Sql = tuple[str, str]
 BACK = payment_of(REFUND)
@@ -131,9 +134,9 @@ CORRUPTIONS: dict[str, tuple[int, str, list[Sql]]] = {
     "payout unowned": (18, WAITING, [("gateway", "UPDATE channel_order SET next_action_at = NULL")
                                      ]),
     "for nothing": (21, BOUNCED, [("clearing", "UPDATE entry SET reference = '' "
-                                   "WHERE subject = 'PAYOUT_TRANSIT'")]),
+                                   f"WHERE {on('PAYOUT_TRANSIT')}")]),
     "bounce in transit": (21, BOUNCED, [("clearing", "DELETE FROM entry WHERE side = 'DEBIT' AND "
-                                         "subject = 'PAYOUT_TRANSIT'")]),
+                                         + on("PAYOUT_TRANSIT"))]),
     "transfer in transit": (21, TRANSFER, [("clearing", "DELETE FROM entry WHERE side = 'CREDIT' "
                                             f"AND reference = '{payment_of(TRANSFER)}'")]),
 }  # fmt: skip
@@ -270,6 +273,15 @@ WALLS = {
                               "ALTER TABLE entry ENABLE ALWAYS TRIGGER entry_append_only"),
     "an ordinary trigger": ("ALTER TABLE journal ENABLE TRIGGER journal_append_only",
                             "ALTER TABLE journal ENABLE ALWAYS TRIGGER journal_append_only"),
+}  # fmt: skip
+WALLS |= {
+    f"a right to change a {table}": (f"GRANT UPDATE ON {table} TO paymesh_clearing_app",
+                                     f"REVOKE UPDATE ON {table} FROM paymesh_clearing_app")
+    for table in APPEND_ONLY
+} | {
+    f"no trigger of a {table}": (f"ALTER TABLE {table} DISABLE TRIGGER {table}_append_only",
+                                 f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {table}_append_only")
+    for table in APPEND_ONLY
 }  # fmt: skip
 
 

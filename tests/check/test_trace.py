@@ -45,6 +45,14 @@ async def test_a_refund_and_its_trade_name_each_other(world: World) -> None:
         assert "hold.posted" in text
 
 
+async def test_entries_of_an_account_that_is_gone_are_told(world: World) -> None:
+    gone = world.value("clearing", "SELECT id FROM account WHERE owner = 'm1'")
+    world.run("clearing", "DELETE FROM account WHERE owner = 'm1'")
+    told = await story(world.urls, BUSINESS)
+    accounts = [entry.account for journal in told.journals for entry in journal.entries]
+    assert (len(accounts), accounts.count(gone)) == (10, 2)
+
+
 async def test_an_unknown_business_id_is_said(world: World) -> None:
     with pytest.raises(UnknownBusinessId, match="'biz_nobody'"):
         await story(world.urls, "biz_nobody")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
@@ -37,7 +36,7 @@ def asked(
 ) -> ledger_service_pb2.PostJournalsItem:
     """The item of a PostJournals request that asks for the draft."""
     values: dict[str, Any] = {
-        "request_id": request_id or str(uuid.uuid4()),
+        "request_id": request_id,
         "event_type": draft.event_type,
         "business_key": draft.business_key,
         "entries": [

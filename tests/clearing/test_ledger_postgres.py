@@ -132,11 +132,13 @@ async def test_each_item_has_its_own_verdict_and_good_neighbours_post(
     assert database.books_are_true()
 
 
-async def test_the_same_request_again_gets_the_same_answer(stub: Stub) -> None:
-    asked_once = asked(top_up("ann", 500, key="1"))
+@pytest.mark.parametrize("request_id", ["", "0b2f6c1e-6a1c-4a53-9f0e-0c4c9d3f5a11"])
+async def test_the_same_request_again_gets_the_same_answer(stub: Stub, request_id: str) -> None:
+    asked_once = asked(top_up("ann", 500, key="1"), request_id=request_id)
     [first] = await send(stub, asked_once)
     [again] = await send(stub, asked_once)
-    assert first == again
+    assert first.journal == again.journal
+    assert (first.replayed, again.replayed) == (False, True)
     assert await balance(stub, "USER_BALANCE", "ann") == 500
 
 
@@ -271,10 +273,10 @@ async def test_a_page_token_that_is_not_ours_is_refused(stub: Stub, token: str) 
 
 
 CHANGES = [
-    "UPDATE {} SET business_id = 'x'",
+    "UPDATE {} SET shard_key = 1",
     "DELETE FROM {}",
     "TRUNCATE {}",
-    "UPDATE {} SET business_id = 'x' WHERE false",
+    "UPDATE {} SET shard_key = 1 WHERE false",
 ]
 
 

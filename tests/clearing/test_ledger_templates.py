@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,9 @@ from hypothesis import strategies as st
 from clearing_svc.ledger import amounts, loading
 from clearing_svc.ledger.amounts import NotLinear
 from clearing_svc.ledger.chart import Side
-from clearing_svc.ledger.templates import EVENTS, FEE, OWNERS, BusinessEvent, NotBookable
+from clearing_svc.ledger.facts import EVENTS, FEE, OWNERS, BusinessEvent, NotBookable
 from paymesh.money import Money
-from tests.clearing.ledger_world import CONFIG, hold_id, sources
+from tests.clearing.ledger_world import AT, CONFIG, hold_id, sources
 
 HERE = Path(loading.__file__).parent
 
@@ -76,6 +77,7 @@ def event(type_: str, minor: int = 10_000, **changes: object) -> BusinessEvent:
         "kind": "CHANNEL_COLLECT" if type_.startswith("pay") else "",
         "product": "INSTANT" if type_.startswith("trade") else "",
         "business_key": "key_1",
+        "occurred_at": AT,
         "amounts": {name: Money("CNY", minor) for name in EVENTS[type_].amounts - {FEE}},
         "names": names,
         "hold_sources": sources("USER_BALANCE:ann"),
@@ -214,7 +216,7 @@ def test_a_changed_fee_does_not_make_an_event_another_one(tmp_path: Path) -> Non
 
 def configured(folder: Path, **files: str) -> loading.LedgerConfig:
     """The shipped configuration with some files replaced."""
-    for name in ("chart", "fees", "templates"):
+    for name in ("chart", "fees", "templates", "finance"):
         shutil.copy(HERE / f"{name}.yaml", folder)
     for name, text in files.items():
         (folder / f"{name}.yaml").write_text(text)
@@ -316,6 +318,97 @@ def test_two_templates_for_one_event_are_refused(tmp_path: Path) -> None:
         configured(tmp_path, templates=GOOD + GOOD)
 
 
+def versioned(number: object, valid_from: str = "", *, names: str = "j") -> str:
+    """A version of the good template, with these journals."""
+    head = f"- event: trade.trade.paid\n  product: INSTANT\n  version: {number}\n"
+    if valid_from:
+        head += f"  valid_from: {valid_from}\n"
+    entries = "[{debit: BANK, owner: platform, amount: amount}, "
+    entries += "{credit: FEE_INCOME, owner: platform, amount: amount}]"
+    return head + "  journals:\n" + "".join(f"    {name}: {entries}\n" for name in names.split())
+
+
+MAY, JUNE = "2027-05-01T00:00:00Z", "2027-06-01T12:00:00.5Z"
+
+
+@pytest.mark.parametrize(
+    ("occurred_at", "version"),
+    [
+        ("2020-01-01T00:00:00+00:00", 1),
+        ("2027-04-30T23:59:59.999999+00:00", 1),
+        ("2027-05-01T00:00:00+00:00", 2),
+        ("2027-06-01T12:00:00.499999+00:00", 2),
+        ("2027-06-01T12:00:00.5+00:00", 3),
+        ("2099-01-01T00:00:00+00:00", 3),
+    ],
+)
+def test_an_event_is_booked_by_the_version_that_held_when_it_occurred(
+    tmp_path: Path, occurred_at: str, version: int
+) -> None:
+    """Whatever the time is now, and in whatever order the file has them."""
+    text = versioned(3, JUNE) + GOOD + versioned(2, MAY)
+    templates = configured(tmp_path, templates=text).templates
+    happened = event("trade.trade.paid", occurred_at=datetime.fromisoformat(occurred_at))
+    [draft] = templates.drafts(happened)
+    assert draft.template_version == version
+
+
+def test_a_journal_is_the_same_one_in_every_version(tmp_path: Path) -> None:
+    """Told anew with a later time, an event is known by its journals' names: not booked again."""
+    text = GOOD + versioned(2, MAY, names="j more") + versioned(3, JUNE, names="more j and_more")
+    templates = configured(tmp_path, templates=text).templates
+    times = [AT, datetime(2027, 5, 2, tzinfo=UTC), datetime(2027, 7, 1, tzinfo=UTC)]
+    found = [templates.drafts(event("trade.trade.paid", occurred_at=at)) for at in times]
+    assert [len(drafts) for drafts in found] == [1, 2, 3]
+    same = {d.guard for drafts in found for d in drafts if d.event_type == "trade.trade.paid/j"}
+    assert len({(guard.key, guard.owner) for guard in same}) == 1
+
+
+def test_without_versions_a_template_is_version_one() -> None:
+    assert {d.template_version for d in CONFIG.templates.drafts(event("trade.trade.paid"))} == {1}
+
+
+def test_a_version_may_say_that_nothing_is_booked_any_more(tmp_path: Path) -> None:
+    nothing = "- {event: trade.trade.paid, product: INSTANT, nothing: true, version: 2, "
+    text = GOOD + nothing + f"valid_from: {MAY}}}"
+    templates = configured(tmp_path, templates=text).templates
+    later = event("trade.trade.paid", occurred_at=datetime(2027, 5, 2, tzinfo=UTC))
+    assert templates.drafts(later) == ()
+    assert len(templates.drafts(event("trade.trade.paid"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (versioned(2, MAY), "the first is version 1"),
+        (versioned(1, MAY), "the first is version 1"),
+        (GOOD + versioned(3, MAY), "no version 2"),
+        (GOOD + versioned(2, MAY) + versioned(2, JUNE), "version 2: there are two"),
+        (GOOD + versioned(2), "needs a valid_from"),
+        (GOOD + versioned(2, JUNE) + versioned(3, MAY), "later than version 2"),
+        (GOOD + versioned(2, MAY) + versioned(3, MAY), "later than version 2"),
+        (GOOD + versioned(2, MAY, names="i"), "keep the journals"),
+        (GOOD + versioned(2, MAY, names="j i") + versioned(3, JUNE), "version 3: it must keep"),
+        (GOOD + versioned(2, MAY).replace("amount: amount}]", "amount: 2 * amount}]"), "equal"),
+        (GOOD + versioned(2, "2027-05-01T00:00:00"), "timezone"),
+        (GOOD + versioned(2, "2027-05-01T00:00:00+02:00"), "in UTC"),
+        (GOOD + versioned(2, "2027-05-01"), "valid_from"),
+        (GOOD + versioned(2, "soon"), "valid_from"),
+        (GOOD + versioned(2, "1"), "valid_from"),
+        (GOOD + versioned(0, MAY), "version"),
+        (GOOD + versioned("true", MAY), "version"),
+        (GOOD + versioned("'2'", MAY), "version"),
+        (GOOD + versioned("2.0", MAY), "version"),
+    ],
+)
+def test_versions_that_do_not_follow_each_other_stop_the_start(
+    tmp_path: Path, text: str, why: str
+) -> None:
+    """Gaps, doubles, no time, another order, times not in UTC, journals' names that are gone."""
+    with pytest.raises(loading.ConfigInvalid, match=why):
+        configured(tmp_path, templates=text)
+
+
 def test_a_fee_in_a_template_without_a_rate_is_refused(tmp_path: Path) -> None:
     with pytest.raises(loading.ConfigInvalid, match="no fee of INSTANT"):
         configured(tmp_path, fees='ESCROW: "0.01"')
@@ -339,7 +432,9 @@ def test_a_rate_is_a_decimal_string_from_zero_to_one(tmp_path: Path, rate: str) 
         ("maximum: 100000", "maximum: -1"),
         ("minimum: 0", "minimum: 1"),
         ("BANK:", "HOLD:"),
-        ("reference: true}", "reference: 1}"),
+        ("reference: true,", "reference: 1,"),
+        ('for: "our accounts at banks"', 'for: ""'),
+        ('for: "our accounts at banks"', 'why: "our accounts at banks"'),
     ],
 )
 def test_a_wrong_chart_stops_the_start(tmp_path: Path, old: str, new: str) -> None:
@@ -351,8 +446,8 @@ def test_a_wrong_chart_stops_the_start(tmp_path: Path, old: str, new: str) -> No
 
 def test_assets_and_expenses_grow_by_debits_the_others_by_credits() -> None:
     debit = {s.name for s in CONFIG.chart.values() if s.normal_side is Side.DEBIT}
-    of_channels = {"CHANNEL_RECEIVABLE", "CHANNEL_FUNDS", "CHANNEL_COST"}
-    assert debit == {*of_channels, "BANK", "MERCHANT_RECEIVABLE"}
+    of_channels = {"CHANNEL_RECEIVABLE", "CHANNEL_FUNDS", "CHANNEL_COST", "DISPUTED"}
+    assert debit == {*of_channels, "BANK", "DISPUTE_COST", "MERCHANT_RECEIVABLE"}
 
 
 def test_every_owner_fact_is_one_that_some_event_has() -> None:

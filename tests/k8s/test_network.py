@@ -134,7 +134,7 @@ def wanted(where: str) -> set[Edge]:
     found = {(name, "dns", 53) for name in ours}
     found |= {("caller", name, 7000) for name in ("trade-serve", "gateway-serve")}
     for role in ("serve", "work"):
-        found.add((f"trade-{role}", "pay-serve", 7000))
+        found |= {(f"{caller}-{role}", "pay-serve", 7000) for caller in ("trade", "clearing")}
         found |= {(f"pay-{role}", f"{callee}-serve", 7000) for callee in ("gateway", "clearing")}
     found.add(("controller", "gateway-ingress", 8080))
     for source in {*gateway, "trade-work"}:
@@ -180,7 +180,7 @@ def test_every_target_in_the_settings_may_be_reached(where: str) -> None:
                 assert pods, variable
                 assert {(name, pod, int(port)) for pod in pods} <= allowed, variable
                 calls += 1
-    assert calls == (6 if where == "base" else 9)
+    assert calls == (8 if where == "base" else 11)
 
 
 def test_without_the_policies_everything_may_talk() -> None:

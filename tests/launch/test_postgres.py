@@ -24,6 +24,8 @@ from paymesh.launch.postgres import (
 )
 from paymesh.launch.servers import ensure_postgres, running_servers, stop_servers
 
+pytestmark = pytest.mark.slow  # each starts servers of its own
+
 _GONE_TIMEOUT_S = 10.0
 
 

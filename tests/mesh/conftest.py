@@ -13,6 +13,7 @@ from paymesh.cli.shop import Shop
 from paymesh.inproc import whole_mesh
 from paymesh.launch.mesh import Mesh, MeshPlan, prepare
 from paymesh.launch.servers import Broker
+from tests.bus.contract import Management, in_vhost
 
 TIME_SCALE = 0.1
 """Every ladder runs ten times as fast: the first query after half a second."""
@@ -61,14 +62,20 @@ async def shop(apps: dict[str, App], sandboxed_plan: MeshPlan) -> AsyncIterator[
 
 
 @pytest.fixture(scope="module")
-def real_plan(plan_home: Callable[[str], Path], admin_url: str, rabbit: Broker) -> MeshPlan:
-    return prepare(
+def real_plan(
+    plan_home: Callable[[str], Path], admin_url: str, rabbit: Broker, management: Management
+) -> Iterator[MeshPlan]:
+    """Databases and a vhost of its own: what waits for a mesh before it must not reach it."""
+    name = f"real_{secrets.token_hex(3)}"
+    management.create_vhost(name)
+    yield prepare(
         plan_home("real"),
         time_scale=TIME_SCALE,
-        prefix=f"real_{secrets.token_hex(3)}_",
+        prefix=f"{name}_",
         admin_url=admin_url,
-        amqp_url=rabbit.amqp_url,
+        amqp_url=in_vhost(rabbit.amqp_url, name),
     )
+    management.delete_vhost(name)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,8 @@ from paymesh.cli.shop import Shop
 from paymesh.cli.wallet import Wallet
 from tests.mesh.flows import FLOWS, PAID, REFUNDED, Flow, filled, lines
 
+pytestmark = pytest.mark.slow  # all of them together; a purchase is in test_purchase.py
+
 
 def reason_of(error: grpc.aio.AioRpcError) -> str:
     """The reason in the refusal's ErrorInfo."""

@@ -32,7 +32,7 @@ SURFACE = {
     "trade": {"payments.trade.v1.TradeService", "payments.trade.v1.MerchantService"},
     "pay": {"payments.pay.v1.PaymentService", "payments.pay.v1.BeneficiaryService"},
     "gateway": {"payments.gateway.v1.ChannelService"},
-    "clearing": {"payments.clearing.v1.LedgerService"},
+    "clearing": {"payments.clearing.v1.BooksService", "payments.clearing.v1.LedgerService"},
 }
 COMMON = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 UNKNOWN = new_id("trd", bucket=0)

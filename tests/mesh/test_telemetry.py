@@ -31,6 +31,8 @@ from paymesh.process import DEFINITIONS
 from paymesh.store.port import StoredEvent
 from tests.mesh.conftest import TIME_SCALE
 
+pytestmark = pytest.mark.slow
+
 EXPORTER = InMemorySpanExporter()
 """One for the process: a tracer provider can be set once."""
 

@@ -19,11 +19,16 @@ from paymesh.db import provision
 from paymesh.db.engine import create_engine
 from paymesh.db.migrate import ROOT, migrate
 from paymesh.launch.postgres import PostgresServer, start_postgres, stop_postgres
+from paymesh.shell import Shell
 from paymesh.store.postgres import PostgresStore
+from trade_svc.model import TradeView
 
 pytest.register_assert_rewrite("tests.runtime.store_contract", "tests.runtime.world")
 
-from tests.runtime.world import Database  # noqa: E402  (after its asserts are registered)
+from tests.runtime.world import (  # noqa: E402  (after its asserts are registered)
+    Database,
+    shell_on,
+)
 
 TEMPLATE = "runtime_template"
 PASSWORD = "unused"  # the server trusts its own host, and nobody else reaches it
@@ -105,3 +110,8 @@ async def bus() -> AsyncIterator[InProcessBus]:
     await bus.start()
     yield bus
     await bus.close()
+
+
+@pytest.fixture
+def shell(postgres_store: PostgresStore) -> Shell[TradeView]:
+    return shell_on(postgres_store)

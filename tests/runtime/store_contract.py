@@ -104,7 +104,7 @@ class StoreContract:
     async def test_many_rows_of_many_kinds_are_written_at_once(self, store: Store) -> None:
         rows = [trade() for _ in range(50)]
         await write(store, inserts={TRADE: rows, ATTEMPT: [attempt(row) for row in rows]})
-        changed = [replace(row, version=2, subject=row.id) for row in rows]
+        changed = [replace(row, version=2, action_attempts=n) for n, row in enumerate(rows)]
         await write(store, updates={TRADE: [(row, 1) for row in changed]})
         found = await store.load(TRADES, [row.id for row in rows])
         assert [found[row.id].trade for row in rows] == changed
@@ -120,8 +120,8 @@ class StoreContract:
                 store,
                 updates={
                     TRADE: [
-                        (replace(one, version=2, subject="new"), 1),
-                        (replace(two, version=8, subject="new"), 7),
+                        (replace(one, version=2, action_attempts=9), 1),
+                        (replace(two, version=8, action_attempts=9), 7),
                     ]
                 },
                 inserts={TRADE: [three]},
@@ -156,7 +156,7 @@ class StoreContract:
     async def test_an_update_that_breaks_a_check_is_rejected(self, store: Store) -> None:
         row = trade()
         await insert(store, row)
-        changed = replace(row, version=2, amount=Money("CNY", -5))
+        changed = replace(row, version=2, refunded_minor=-5)
         with pytest.raises(Rejected):
             await write(store, updates={TRADE: [(changed, 1)]})
         assert await trade_of(store, row.id) == row

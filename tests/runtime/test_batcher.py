@@ -10,13 +10,18 @@ import pytest
 from paymesh.batcher import Batcher, BatchLimits
 from paymesh.clock import SystemClock
 from paymesh.errors import Internal, Overloaded
+from paymesh.linger import ENOUGH
 
 
 class NotingClock(SystemClock):
-    """Notes how long somebody wanted to wait."""
+    """Notes how long somebody wanted to wait. Its time passes only when it is told."""
 
     def __init__(self) -> None:
         self.waits: list[float] = []
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
 
     async def sleep(self, seconds: float) -> None:
         self.waits.append(seconds)
@@ -56,6 +61,40 @@ async def test_callers_of_one_moment_share_a_batch_and_get_their_own_outcome() -
     await batcher.close()
 
 
+async def test_items_of_one_message_are_queued_together_all_or_none() -> None:
+    doubler = Doubler()
+    batcher = Batcher(doubler, clock=SystemClock(), limits=BatchLimits(3, queue_items_max=5))
+    assert await batcher.submit_all(range(5)) == [0, 2, 4, 6, 8]
+    assert doubler.batches == [[0, 1, 2], [3, 4]]
+    with pytest.raises(Overloaded):
+        await batcher.submit_all(range(6))
+    assert len(doubler.batches) == 2
+    await batcher.close()
+
+
+async def test_a_batch_that_breaks_is_the_error_of_its_items_only() -> None:
+    batcher = Batcher(Doubler(), clock=SystemClock(), limits=BatchLimits(items_max=2))
+    [one, bad, three] = await batcher.submit_all([1, -1, 3])
+    assert isinstance(one, Internal)
+    assert isinstance(bad, Internal)
+    assert three == 6
+    await batcher.close()
+
+
+async def test_a_caller_of_many_that_goes_away_takes_along_what_is_queued() -> None:
+    doubler = Doubler()
+    doubler.gate.clear()
+    limits = BatchLimits(items_max=2, in_flight_max=1)
+    batcher = Batcher(doubler, clock=SystemClock(), limits=limits)
+    caller = asyncio.create_task(batcher.submit_all(range(4)))
+    await turns()
+    caller.cancel()
+    await turns()
+    doubler.gate.set()
+    await batcher.close()
+    assert doubler.batches == [[0, 1]]
+
+
 async def test_a_lone_caller_never_waits() -> None:
     clock = NotingClock()
     batcher = Batcher(Doubler(), clock=clock)
@@ -65,13 +104,19 @@ async def test_a_lone_caller_never_waits() -> None:
     await batcher.close()
 
 
-async def test_it_lingers_after_a_batch_of_many_longer_the_fuller_it_was() -> None:
+async def test_after_a_batch_of_many_it_lingers_as_long_as_that_took_up_to_a_limit() -> None:
+    """A batch takes as many milliseconds as it has items; the waits are those before the next. One
+    that is large already does not wait."""
     clock = NotingClock()
-    limits = BatchLimits(items_max=100, linger_max_s=0.01)
-    batcher = Batcher(Doubler(), clock=clock, limits=limits)
-    for size in (10, 50, 1, 1):
+
+    async def slow(items: Sequence[int]) -> Sequence[int]:
+        clock.now += 0.001 * len(items)
+        return items
+
+    batcher = Batcher(slow, clock=clock, limits=BatchLimits(items_max=100, linger_max_s=0.02))
+    for size in (1, 5, 40, 2, ENOUGH, 1, 1):
         await asyncio.gather(*map(batcher.submit, range(size)))
-    assert clock.waits == pytest.approx([0.004, 0.01])
+    assert clock.waits == pytest.approx([0.005, 0.02, 0.02])
     await batcher.close()
 
 

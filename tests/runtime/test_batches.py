@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from google.protobuf.message import Message
 from payments.trade.v1 import trade_pb2, trade_service_pb2
-from sqlalchemy import make_url
 
 from paymesh.app import Core
 from paymesh.core import Decision, View
-from paymesh.db.engine import create_engine
 from paymesh.errors import PaymentError
-from paymesh.ids import bucket_of, new_id
+from paymesh.ids import bucket_of
 from paymesh.items import Item, Outcome
-from paymesh.launch.postgres import PostgresServer
+from paymesh.money import Money
 from paymesh.shell import Rule, Shell
 from paymesh.store.port import MessageKey
 from paymesh.store.postgres import PostgresStore
-from tests.runtime.cutting_proxy import CuttingProxy
 from tests.runtime.world import (
-    BUCKET,
     RULES,
+    TIMING,
     Database,
     Published,
     QuickClock,
@@ -39,6 +35,7 @@ from tests.runtime.world import (
     one,
     pay,
     payment_moved,
+    pending,
     request_id,
     shell_on,
     trade_of,
@@ -46,29 +43,17 @@ from tests.runtime.world import (
     view_of,
 )
 from trade_svc import wire
-from trade_svc.domain import create_trade
-from trade_svc.model import CreateTrade, PaymentOutcome, TradeState, TradeView
+from trade_svc.domain import close_trade, create_trade
+from trade_svc.model import CloseTrade, CreateTrade, PaymentOutcome, TradeState, TradeView
 from trade_svc.store import TRADES
 
 TradeShell = Shell[TradeView]
 
 
 @pytest.fixture
-def shell(postgres_store: PostgresStore) -> TradeShell:
-    return shell_on(postgres_store)
-
-
-@pytest.fixture
 def other_shell(other_store: PostgresStore) -> TradeShell:
     """The same service in another process: nothing shared but the database."""
     return shell_on(other_store)
-
-
-async def pending(shell: TradeShell, order: str = "first") -> str:
-    """A new trade, ready to be paid."""
-    item = create(order)
-    done(await one(shell, item))
-    return str(item.command.trade_id)
 
 
 class Mixed:
@@ -196,7 +181,7 @@ async def test_64_concurrent_callers_share_few_transactions(
         aggregate=TRADES,
         rules=RULES,
         encode=wire.encode,
-        publisher=Published(),  # type: ignore[arg-type]  # only offer() is asked of it
+        publisher=Published(),
         clock=QuickClock(),
     )
     items = [create(f"order-{n}") for n in range(64)]
@@ -282,6 +267,26 @@ async def test_a_defect_in_a_rule_is_told_to_its_item_only(
     assert verdicts(outcomes) == ["OK", "INTERNAL", "OK"]
     assert database.transactions("trade") == 1
     assert verdicts([await one(shell, odd)]) == ["OK"]
+
+
+async def test_a_change_of_what_must_not_change_is_refused_and_not_lost(
+    shell: TradeShell, database: Database
+) -> None:
+    """An update writes only what may change: anything else is a defect, alone with its item."""
+
+    def forging(state: TradeView, c: CloseTrade, at: datetime, view: View) -> Any:
+        decision = close_trade(state, c, at, view, timing=TIMING)
+        assert state.trade is not None
+        if state.trade.merchant_order_no != "odd":
+            return decision
+        trade = replace(decision.state.trade, amount=Money("CNY", 1))
+        return replace(decision, state=replace(decision.state, trade=trade))
+
+    odd, even = await pending(shell, "odd"), await pending(shell, "even")
+    forger = shell_on(shell.store, rules={CloseTrade: forging})
+    assert verdicts(await forger.process([close(odd), close(even)])) == ["INTERNAL", "OK"]
+    assert (await trade_of(shell.store, odd)).state is TradeState.PENDING
+    assert (await trade_of(shell.store, even)).state is TradeState.CLOSED
 
 
 async def test_a_key_from_outside_that_is_no_id_refuses_its_item_only(shell: TradeShell) -> None:
@@ -382,110 +387,3 @@ async def test_a_lost_race_takes_the_whole_batch_along_once_more(
     assert verdicts(outcomes) == ["OK", "ORDER_EXISTS", "OK"]
     assert races == {"a": 2, "raced": 2, "b": 2}
     assert database.transactions("trade") == 1
-
-
-# Broken connections
-
-
-def killing(database: Database, *, times: int) -> Rule:
-    """A rule during which the connection of its own transaction dies, the first `times` times."""
-    left = [times]
-
-    def rule(state: TradeView, c: CreateTrade, at: datetime, view: View) -> Any:
-        if left[0] > 0:
-            left[0] -= 1
-            database.kill_open_transactions()
-        return create_trade(state, c, at, view)
-
-    return rule
-
-
-async def test_a_connection_that_dies_before_the_commit_is_tried_again(
-    shell: TradeShell, database: Database
-) -> None:
-    rule = killing(database, times=1)
-    fragile = shell_on(shell.store, rules={CreateTrade: rule})
-    outcomes = await fragile.process([create("a"), create("b")])
-    assert verdicts(outcomes) == ["OK", "OK"]
-    assert database.transactions("trade") == 1
-    assert database.count("trade") == database.count("request_answer") == 2
-
-
-async def test_a_database_that_keeps_dying_is_unavailable_and_nothing_is_half(
-    shell: TradeShell, database: Database
-) -> None:
-    """The caller repeats the same request, which then is decided once."""
-    item = create("a")
-    fragile = shell_on(shell.store, rules={CreateTrade: killing(database, times=99)})
-    assert verdicts(await fragile.process([item, create("b")])) == ["UNAVAILABLE"] * 2
-    for table in ("trade", "request_answer", "guard", "outbox", "outbox_due"):
-        assert database.count(table) == 0
-    assert verdicts([await one(shell, item)]) == ["OK"]
-
-
-@pytest.fixture
-async def cutting(postgres: PostgresServer) -> AsyncIterator[CuttingProxy]:
-    proxy = CuttingProxy(postgres.port)
-    await proxy.open()
-    yield proxy
-    await proxy.close()
-
-
-@pytest.fixture
-async def cut_store(database: Database, cutting: CuttingProxy) -> AsyncIterator[PostgresStore]:
-    url = make_url(database.app_url).set(port=cutting.port)
-    engine = create_engine(url.render_as_string(hide_password=False), pool=2)
-    store = PostgresStore(engine)
-    await store.load(TRADES, [])  # a new connection commits something of its own
-    yield store
-    await engine.dispose()
-
-
-@pytest.mark.parametrize(("when", "verdict"), [("after", "AGAIN"), ("before", "OK")])
-async def test_after_an_unknown_commit_the_answer_is_read_and_decided_once(
-    cut_store: PostgresStore,
-    cutting: CuttingProxy,
-    database: Database,
-    when: Literal["before", "after"],
-    verdict: str,
-) -> None:
-    """Whether it was committed or not, the callers get the one answer that is in the database."""
-    cutting.when, cutting.cuts = when, 1
-    items = [create("a"), create("b"), create("a")]
-    outcomes = await shell_on(cut_store).process(items)
-    assert cutting.cuts == 0, "the connection was cut"
-    assert verdicts(outcomes) == [verdict, verdict, "ORDER_EXISTS"]
-    for item, outcome in zip(items[:2], outcomes[:2], strict=True):
-        assert done(outcome).reply.trade.trade_id == item.command.trade_id
-    assert database.count("trade") == 2
-    assert database.count("request_answer") == 3
-    assert database.transactions("request_answer") == 1
-
-
-async def test_a_commit_that_stays_unknown_is_unavailable_and_never_done_twice(
-    cut_store: PostgresStore, cutting: CuttingProxy, shell: TradeShell, database: Database
-) -> None:
-    """Nothing got through: the same request, later, is decided then."""
-    cutting.when, cutting.cuts = "before", 99
-    item = create("a")
-    assert verdicts([await one(shell_on(cut_store), item)]) == ["UNAVAILABLE"]
-    assert database.count("trade") == 0
-    assert verdicts([await one(shell, item), await one(shell, item)]) == ["OK", "AGAIN"]
-
-
-async def test_a_message_counts_once_whatever_happens_to_its_commit(
-    cut_store: PostgresStore, cutting: CuttingProxy, shell: TradeShell, database: Database
-) -> None:
-    """An event whose commit is unknown is seen the second time, and changes nothing again."""
-    trade_id = await pending(shell)
-    payment_id = new_id("pay", bucket=BUCKET)
-    done(await one(shell, pay(trade_id, payment_id=payment_id)))
-    moved = replace(
-        payment_moved(trade_id, payment_id, PaymentOutcome.SUCCEEDED),
-        claim=MessageKey("trade.payments", "evt_1"),
-    )
-    cutting.when, cutting.cuts = "after", 1
-    assert verdicts([await one(shell_on(cut_store), moved)]) == ["AGAIN"]
-    trade = await trade_of(shell.store, trade_id)
-    assert (trade.state, trade.version) == (TradeState.PAID, 3)
-    assert database.count("inbox") == 1

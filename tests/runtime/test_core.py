@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,9 +14,10 @@ from paymesh.clock import SystemClock
 from paymesh.effects import Result
 from paymesh.errors import Code, Unavailable
 from paymesh.items import Done
+from paymesh.loads import Loads
 from paymesh.store.memory import MemoryStore
 from paymesh.store.port import Unreachable
-from tests.runtime.world import Published, create, new_trade_id, shell_on
+from tests.runtime.world import Published, create, new_trade_id, pay, shell_on
 from trade_svc.store import TRADES
 
 
@@ -33,7 +35,7 @@ def core(**does: Any) -> Core[Any]:
         aggregate=TRADES,
         rules={},
         encode=lambda event: b"",
-        publisher=Published(),  # type: ignore[arg-type]
+        publisher=Published(),
         clock=clock,
         **does,
     )
@@ -46,27 +48,57 @@ async def test_a_read_without_the_database_is_unavailable_not_a_defect() -> None
     assert refused.value.code is Code.UNAVAILABLE
 
 
-class TornStore(MemoryStore):
-    """The first read has looked for rows before, and for answers after, somebody's commit."""
+class CountingStore(MemoryStore):
+    """Counts its reads."""
 
-    torn = False
+    reads = 0
+
+    async def load(self, aggregate: Any, keys: Sequence[str]) -> Mapping[str, Any]:
+        self.reads += 1
+        await asyncio.sleep(0.01)
+        return await super().load(aggregate, keys)
+
+
+async def test_readers_of_one_moment_share_a_query_and_each_sees_its_own() -> None:
+    store = CountingStore(SystemClock())
+    shell = shell_on(store)
+    made = await shell.process([create(f"order-{n}") for n in range(20)])
+    ids = [done.state.trade.id for done in made if isinstance(done, Done)]
+    loads = Loads(store, TRADES, clock=SystemClock())
+    wanted = [*ids, ids[0], new_trade_id()]
+    found = await asyncio.gather(*map(loads.load, wanted))
+    assert [view.trade and view.trade.id for view in found] == [*ids, ids[0], None]
+    assert store.reads == 1
+    await loads.close()
+
+
+class TornStore(MemoryStore):
+    """The next read looks for the root before, and for answers after, somebody's commit; for
+    children before or after it."""
+
+    torn: Mapping[str, Sequence[Any]] | None = None
+    """The children that it sees."""
 
     def state(self, aggregate: Any, key: str) -> Any:
-        if self.torn:
-            self.torn = False
-            return aggregate.build(None, {})
+        if self.torn is not None:
+            children, self.torn = self.torn, None
+            return aggregate.build(None, children)
         return super().state(aggregate, key)
 
 
-async def test_a_replay_never_shows_less_than_was_answered() -> None:
+@pytest.mark.parametrize("sees_children", [False, True])
+async def test_a_replay_never_shows_less_than_was_answered(sees_children: bool) -> None:
     """What was created between two reads of a batch is looked for again."""
     store = TornStore(SystemClock())
     shell = shell_on(store)
-    asked = replace(create("order"), shows_state=True)
+    item = create("order")
+    [made] = await shell.process([item])
+    asked = replace(pay(item.command.trade_id), shows_state=True)
     [first] = await shell.process([asked])
-    store.torn = True
-    [again] = await shell.process([asked])
+    assert isinstance(made, Done)
     assert isinstance(first, Done)
+    store.torn = {"attempts": first.state.attempts} if sees_children else {}
+    [again] = await shell.process([asked])
     assert isinstance(again, Done)
     assert again.replayed
     assert again.state == first.state

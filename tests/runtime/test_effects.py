@@ -265,6 +265,28 @@ async def test_what_fails_in_a_sweep_climbs_the_ladder(store: Store) -> None:
     assert await sweep(shell, executor, clock=SystemClock(), limits=SWEEP) == 0, "not yet"
 
 
+async def test_while_calls_go_unheard_a_row_does_not_climb_to_the_high_rungs(store: Store) -> None:
+    """After an outage it is asked again soon, not hours later."""
+    payments = PaymentCore()
+    payments.error = Unavailable("nobody is there")
+    shell, executor = process_on(store, payments)
+    limits = SweepLimits(ladder_s=(0.1, 3600), unheard_rungs=1)
+    item = create("order")
+    await one(shell, item)
+    await one(shell, pay(item.command.trade_id))
+    await executor.close()
+    for _ in range(3):
+        assert await sweep(shell, executor, clock=SystemClock(), limits=limits) == 1
+        await executor.close()
+        assert not executor.heard
+        await asyncio.sleep(0.15)
+    payments.error = None
+    assert await sweep(shell, executor, clock=SystemClock(), limits=limits) == 1
+    await executor.close()
+    assert executor.heard
+    assert (await trade_of(store, item.command.trade_id)).state is TradeState.PAID
+
+
 async def test_a_trade_whose_time_is_over_is_closed_by_the_sweep(store: Store) -> None:
     """What is owed then is a command, and goes straight into the core."""
     now = SystemClock().now()

@@ -274,3 +274,10 @@ def stored_event(of: Trade, *, age_s: float = 0, published: bool = True) -> Stor
         payload=b"payload",
         published=published,
     )
+
+
+async def pending(shell: Shell[TradeView], order: str = "first") -> str:
+    """A new trade, ready to be paid."""
+    item = create(order)
+    done(await one(shell, item))
+    return str(item.command.trade_id)

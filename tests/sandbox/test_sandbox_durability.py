@@ -21,6 +21,8 @@ from paymesh.sandbox.faults import Faults
 from paymesh.sandbox.service import Sandbox
 from paymesh.signing import Verifier, serial_of
 
+pytestmark = pytest.mark.slow
+
 MakeOrder = Callable[..., PrepayOrder]
 
 

@@ -5,17 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from paymesh.launch.mesh import OURS
-from paymesh.launch.rabbitmq import stop_rabbitmq
-from paymesh.launch.servers import stop_servers
 from paymesh.storm.plan import LONG, SHORT, FaultKind, schedule
 
 
@@ -50,21 +46,10 @@ def test_kills_are_spread_over_all_processes() -> None:
     assert max(counts.values()) - min(counts.values()) <= 1
 
 
-@pytest.fixture
-def storm_home() -> Iterator[Path]:
-    """A folder that PostgreSQL's user may enter; whatever is left in it is stopped."""
-    with tempfile.TemporaryDirectory(prefix="paymesh-storm-", dir="/var/tmp") as folder:
-        home = Path(folder)
-        home.chmod(0o755)
-        yield home
-        stop_rabbitmq(home / "storm" / "rabbitmq", kill=True)
-        stop_servers(home / "storm")
-
-
 @pytest.mark.slow
-def test_a_short_storm_loses_nothing(storm_home: Path) -> None:
+def test_a_short_storm_loses_nothing(own_home: Path) -> None:
     """The command itself: exit 0, everything at its end, all invariants, the channel's book."""
-    environment = {**os.environ, "PAYMESH_HOME": str(storm_home)}
+    environment = {**os.environ, "PAYMESH_HOME": str(own_home)}
     for name in ("PAYMESH_DATABASE_URL", "PAYMESH_AMQP_URL"):
         environment.pop(name, None)  # it kills its servers: they must be its own
     done = subprocess.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -24,6 +25,7 @@ from paymesh.bus.rabbitmq.link import Link
 from paymesh.bus.rabbitmq.publisher import Publisher
 from paymesh.bus.topology import Topology
 from paymesh.failpoint import failpoint
+from paymesh.linger import Linger
 
 log = structlog.get_logger()
 
@@ -57,6 +59,7 @@ class RabbitConsumer:
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._failures = 0
+        self._linger = Linger(limits.linger_max_s)
         self._alone = 0
         """How many deliveries are still to be handled one by one; a suspicious one is among them"""
         self._task = asyncio.create_task(self._run(), name=f"consumer of {queue}")
@@ -143,9 +146,14 @@ class RabbitConsumer:
                 self._log.warning("bus.suspicious_delivery", deliveries=self._alone)
                 return
             batch_max = 1 if self._alone else self._options.batch_deliveries_max
+            if pause_s := self._linger.seconds(len(buffer)):
+                await asyncio.sleep(pause_s)
             batch = [buffer.popleft() for _ in range(min(batch_max, len(buffer)))]
             deliveries = [delivery for _tag, delivery in batch]
+            self._linger.began(len(batch))
+            started = time.monotonic()
             verdicts = await handle(self._handler, deliveries, self._options.handler_timeout_s)
+            self._linger.ended(time.monotonic() - started)
             if await self._settle(channel, batch, verdicts) and self._alone:
                 self._alone -= 1
                 if not self._alone:

@@ -29,6 +29,9 @@ class RabbitLimits:
     stable_after_s: float = 10.0
     """A connection that lasted so long starts the next backoff anew."""
 
+    linger_max_s: float = 0.020
+    """How long a consumer waits at most for more deliveries before a batch begins."""
+
     reopen_min_s: float = 0.1
     reopen_max_s: float = 10.0
     """A consumer whose handler failed opens its channel again after so long. With the limit of

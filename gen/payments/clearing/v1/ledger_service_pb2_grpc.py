@@ -70,6 +70,51 @@ class LedgerServiceStub:
                 request_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetAccountRequest.SerializeToString,
                 response_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetAccountResponse.FromString,
                 _registered_method=True)
+        self.CreateAccount = channel.unary_unary(
+                '/payments.clearing.v1.LedgerService/CreateAccount',
+                request_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.CreateAccountRequest.SerializeToString,
+                response_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.CreateAccountResponse.FromString,
+                _registered_method=True)
+        self.SetAccountStatus = channel.unary_unary(
+                '/payments.clearing.v1.LedgerService/SetAccountStatus',
+                request_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.SetAccountStatusRequest.SerializeToString,
+                response_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.SetAccountStatusResponse.FromString,
+                _registered_method=True)
+        self.SetAccountMode = channel.unary_unary(
+                '/payments.clearing.v1.LedgerService/SetAccountMode',
+                request_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.SetAccountModeRequest.SerializeToString,
+                response_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.SetAccountModeResponse.FromString,
+                _registered_method=True)
+        self.GetBalance = channel.unary_unary(
+                '/payments.clearing.v1.LedgerService/GetBalance',
+                request_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetBalanceRequest.SerializeToString,
+                response_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetBalanceResponse.FromString,
+                _registered_method=True)
+        self.ListEntries = channel.unary_unary(
+                '/payments.clearing.v1.LedgerService/ListEntries',
+                request_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.ListEntriesRequest.SerializeToString,
+                response_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.ListEntriesResponse.FromString,
+                _registered_method=True)
+        self.ReverseJournal = channel.unary_unary(
+                '/payments.clearing.v1.LedgerService/ReverseJournal',
+                request_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.ReverseJournalRequest.SerializeToString,
+                response_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.ReverseJournalResponse.FromString,
+                _registered_method=True)
+        self.PostHold = channel.unary_unary(
+                '/payments.clearing.v1.LedgerService/PostHold',
+                request_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.PostHoldRequest.SerializeToString,
+                response_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.PostHoldResponse.FromString,
+                _registered_method=True)
+        self.PostSplitJournal = channel.unary_unary(
+                '/payments.clearing.v1.LedgerService/PostSplitJournal',
+                request_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.PostSplitJournalRequest.SerializeToString,
+                response_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.PostSplitJournalResponse.FromString,
+                _registered_method=True)
+        self.GetSplitJournal = channel.unary_unary(
+                '/payments.clearing.v1.LedgerService/GetSplitJournal',
+                request_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetSplitJournalRequest.SerializeToString,
+                response_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetSplitJournalResponse.FromString,
+                _registered_method=True)
         self.ListJournals = channel.unary_unary(
                 '/payments.clearing.v1.LedgerService/ListJournals',
                 request_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.ListJournalsRequest.SerializeToString,
@@ -130,6 +175,70 @@ class LedgerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateAccount(self, request, context):
+        """Opens an account before its first entry, with limits or a mode of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetAccountStatus(self, request, context):
+        """Freezes, opens again or closes an account. Only an empty one is closed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetAccountMode(self, request, context):
+        """Says how an account's balance is kept. From BUFFERED to DIRECT it passes DRAINING by itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBalance(self, request, context):
+        """Reads a balance as of a day in the books, and as it was known at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListEntries(self, request, context):
+        """Lists the entries of an account in the order of the books.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReverseJournal(self, request, context):
+        """Takes a journal back by another one with its sides exchanged; once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PostHold(self, request, context):
+        """Takes a part or all of what a hold has, by a journal whose other entries are given.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PostSplitJournal(self, request, context):
+        """Books the legs of one journal in short transactions of their own: debits first, then credits;
+        once a credit is booked it only goes forward.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSplitJournal(self, request, context):
+        """Reads a split journal.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListJournals(self, request, context):
         """Lists the journals of a chain, oldest first.
         """
@@ -174,6 +283,51 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.GetAccount,
                     request_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetAccountRequest.FromString,
                     response_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetAccountResponse.SerializeToString,
+            ),
+            'CreateAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateAccount,
+                    request_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.CreateAccountRequest.FromString,
+                    response_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.CreateAccountResponse.SerializeToString,
+            ),
+            'SetAccountStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetAccountStatus,
+                    request_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.SetAccountStatusRequest.FromString,
+                    response_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.SetAccountStatusResponse.SerializeToString,
+            ),
+            'SetAccountMode': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetAccountMode,
+                    request_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.SetAccountModeRequest.FromString,
+                    response_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.SetAccountModeResponse.SerializeToString,
+            ),
+            'GetBalance': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBalance,
+                    request_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetBalanceRequest.FromString,
+                    response_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetBalanceResponse.SerializeToString,
+            ),
+            'ListEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEntries,
+                    request_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.ListEntriesRequest.FromString,
+                    response_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.ListEntriesResponse.SerializeToString,
+            ),
+            'ReverseJournal': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReverseJournal,
+                    request_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.ReverseJournalRequest.FromString,
+                    response_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.ReverseJournalResponse.SerializeToString,
+            ),
+            'PostHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.PostHold,
+                    request_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.PostHoldRequest.FromString,
+                    response_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.PostHoldResponse.SerializeToString,
+            ),
+            'PostSplitJournal': grpc.unary_unary_rpc_method_handler(
+                    servicer.PostSplitJournal,
+                    request_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.PostSplitJournalRequest.FromString,
+                    response_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.PostSplitJournalResponse.SerializeToString,
+            ),
+            'GetSplitJournal': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSplitJournal,
+                    request_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetSplitJournalRequest.FromString,
+                    response_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetSplitJournalResponse.SerializeToString,
             ),
             'ListJournals': grpc.unary_unary_rpc_method_handler(
                     servicer.ListJournals,
@@ -371,6 +525,249 @@ class LedgerService:
             '/payments.clearing.v1.LedgerService/GetAccount',
             payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetAccountRequest.SerializeToString,
             payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payments.clearing.v1.LedgerService/CreateAccount',
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.CreateAccountRequest.SerializeToString,
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.CreateAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetAccountStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payments.clearing.v1.LedgerService/SetAccountStatus',
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.SetAccountStatusRequest.SerializeToString,
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.SetAccountStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetAccountMode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payments.clearing.v1.LedgerService/SetAccountMode',
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.SetAccountModeRequest.SerializeToString,
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.SetAccountModeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBalance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payments.clearing.v1.LedgerService/GetBalance',
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetBalanceRequest.SerializeToString,
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetBalanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payments.clearing.v1.LedgerService/ListEntries',
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.ListEntriesRequest.SerializeToString,
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.ListEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReverseJournal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payments.clearing.v1.LedgerService/ReverseJournal',
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.ReverseJournalRequest.SerializeToString,
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.ReverseJournalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PostHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payments.clearing.v1.LedgerService/PostHold',
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.PostHoldRequest.SerializeToString,
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.PostHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PostSplitJournal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payments.clearing.v1.LedgerService/PostSplitJournal',
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.PostSplitJournalRequest.SerializeToString,
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.PostSplitJournalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSplitJournal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payments.clearing.v1.LedgerService/GetSplitJournal',
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetSplitJournalRequest.SerializeToString,
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetSplitJournalResponse.FromString,
             options,
             channel_credentials,
             insecure,

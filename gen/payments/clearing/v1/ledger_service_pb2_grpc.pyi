@@ -47,6 +47,26 @@ class LedgerServiceStub:
     """Reads a hold."""
     GetAccount: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetAccountRequest, _ledger_service_pb2.GetAccountResponse]
     """Reads an account with its balance."""
+    CreateAccount: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.CreateAccountRequest, _ledger_service_pb2.CreateAccountResponse]
+    """Opens an account before its first entry, with limits or a mode of its own."""
+    SetAccountStatus: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.SetAccountStatusRequest, _ledger_service_pb2.SetAccountStatusResponse]
+    """Freezes, opens again or closes an account. Only an empty one is closed."""
+    SetAccountMode: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.SetAccountModeRequest, _ledger_service_pb2.SetAccountModeResponse]
+    """Says how an account's balance is kept. From BUFFERED to DIRECT it passes DRAINING by itself."""
+    GetBalance: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetBalanceRequest, _ledger_service_pb2.GetBalanceResponse]
+    """Reads a balance as of a day in the books, and as it was known at a time."""
+    ListEntries: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ListEntriesRequest, _ledger_service_pb2.ListEntriesResponse]
+    """Lists the entries of an account in the order of the books."""
+    ReverseJournal: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ReverseJournalRequest, _ledger_service_pb2.ReverseJournalResponse]
+    """Takes a journal back by another one with its sides exchanged; once."""
+    PostHold: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.PostHoldRequest, _ledger_service_pb2.PostHoldResponse]
+    """Takes a part or all of what a hold has, by a journal whose other entries are given."""
+    PostSplitJournal: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.PostSplitJournalRequest, _ledger_service_pb2.PostSplitJournalResponse]
+    """Books the legs of one journal in short transactions of their own: debits first, then credits;
+    once a credit is booked it only goes forward.
+    """
+    GetSplitJournal: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetSplitJournalRequest, _ledger_service_pb2.GetSplitJournalResponse]
+    """Reads a split journal."""
     ListJournals: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ListJournalsRequest, _ledger_service_pb2.ListJournalsResponse]
     """Lists the journals of a chain, oldest first."""
 
@@ -69,6 +89,26 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     """Reads a hold."""
     GetAccount: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.GetAccountRequest, _ledger_service_pb2.GetAccountResponse]  # type: ignore[assignment]
     """Reads an account with its balance."""
+    CreateAccount: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.CreateAccountRequest, _ledger_service_pb2.CreateAccountResponse]  # type: ignore[assignment]
+    """Opens an account before its first entry, with limits or a mode of its own."""
+    SetAccountStatus: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.SetAccountStatusRequest, _ledger_service_pb2.SetAccountStatusResponse]  # type: ignore[assignment]
+    """Freezes, opens again or closes an account. Only an empty one is closed."""
+    SetAccountMode: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.SetAccountModeRequest, _ledger_service_pb2.SetAccountModeResponse]  # type: ignore[assignment]
+    """Says how an account's balance is kept. From BUFFERED to DIRECT it passes DRAINING by itself."""
+    GetBalance: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.GetBalanceRequest, _ledger_service_pb2.GetBalanceResponse]  # type: ignore[assignment]
+    """Reads a balance as of a day in the books, and as it was known at a time."""
+    ListEntries: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ListEntriesRequest, _ledger_service_pb2.ListEntriesResponse]  # type: ignore[assignment]
+    """Lists the entries of an account in the order of the books."""
+    ReverseJournal: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ReverseJournalRequest, _ledger_service_pb2.ReverseJournalResponse]  # type: ignore[assignment]
+    """Takes a journal back by another one with its sides exchanged; once."""
+    PostHold: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.PostHoldRequest, _ledger_service_pb2.PostHoldResponse]  # type: ignore[assignment]
+    """Takes a part or all of what a hold has, by a journal whose other entries are given."""
+    PostSplitJournal: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.PostSplitJournalRequest, _ledger_service_pb2.PostSplitJournalResponse]  # type: ignore[assignment]
+    """Books the legs of one journal in short transactions of their own: debits first, then credits;
+    once a credit is booked it only goes forward.
+    """
+    GetSplitJournal: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.GetSplitJournalRequest, _ledger_service_pb2.GetSplitJournalResponse]  # type: ignore[assignment]
+    """Reads a split journal."""
     ListJournals: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ListJournalsRequest, _ledger_service_pb2.ListJournalsResponse]  # type: ignore[assignment]
     """Lists the journals of a chain, oldest first."""
 
@@ -130,6 +170,80 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.GetAccountResponse, _abc.Awaitable[_ledger_service_pb2.GetAccountResponse]]:
         """Reads an account with its balance."""
+
+    @_abc_1.abstractmethod
+    def CreateAccount(
+        self,
+        request: _ledger_service_pb2.CreateAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.CreateAccountResponse, _abc.Awaitable[_ledger_service_pb2.CreateAccountResponse]]:
+        """Opens an account before its first entry, with limits or a mode of its own."""
+
+    @_abc_1.abstractmethod
+    def SetAccountStatus(
+        self,
+        request: _ledger_service_pb2.SetAccountStatusRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.SetAccountStatusResponse, _abc.Awaitable[_ledger_service_pb2.SetAccountStatusResponse]]:
+        """Freezes, opens again or closes an account. Only an empty one is closed."""
+
+    @_abc_1.abstractmethod
+    def SetAccountMode(
+        self,
+        request: _ledger_service_pb2.SetAccountModeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.SetAccountModeResponse, _abc.Awaitable[_ledger_service_pb2.SetAccountModeResponse]]:
+        """Says how an account's balance is kept. From BUFFERED to DIRECT it passes DRAINING by itself."""
+
+    @_abc_1.abstractmethod
+    def GetBalance(
+        self,
+        request: _ledger_service_pb2.GetBalanceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.GetBalanceResponse, _abc.Awaitable[_ledger_service_pb2.GetBalanceResponse]]:
+        """Reads a balance as of a day in the books, and as it was known at a time."""
+
+    @_abc_1.abstractmethod
+    def ListEntries(
+        self,
+        request: _ledger_service_pb2.ListEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.ListEntriesResponse, _abc.Awaitable[_ledger_service_pb2.ListEntriesResponse]]:
+        """Lists the entries of an account in the order of the books."""
+
+    @_abc_1.abstractmethod
+    def ReverseJournal(
+        self,
+        request: _ledger_service_pb2.ReverseJournalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.ReverseJournalResponse, _abc.Awaitable[_ledger_service_pb2.ReverseJournalResponse]]:
+        """Takes a journal back by another one with its sides exchanged; once."""
+
+    @_abc_1.abstractmethod
+    def PostHold(
+        self,
+        request: _ledger_service_pb2.PostHoldRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.PostHoldResponse, _abc.Awaitable[_ledger_service_pb2.PostHoldResponse]]:
+        """Takes a part or all of what a hold has, by a journal whose other entries are given."""
+
+    @_abc_1.abstractmethod
+    def PostSplitJournal(
+        self,
+        request: _ledger_service_pb2.PostSplitJournalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.PostSplitJournalResponse, _abc.Awaitable[_ledger_service_pb2.PostSplitJournalResponse]]:
+        """Books the legs of one journal in short transactions of their own: debits first, then credits;
+        once a credit is booked it only goes forward.
+        """
+
+    @_abc_1.abstractmethod
+    def GetSplitJournal(
+        self,
+        request: _ledger_service_pb2.GetSplitJournalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.GetSplitJournalResponse, _abc.Awaitable[_ledger_service_pb2.GetSplitJournalResponse]]:
+        """Reads a split journal."""
 
     @_abc_1.abstractmethod
     def ListJournals(

@@ -1,0 +1,206 @@
+"""Accounting days: closed in order, once, and while traffic goes on.
+
+Who posts holds the day open until he has committed (SQL last_closed_day() takes the lock 7301,
+shared). Who closes it takes that lock for himself: he waits for those who are posting, and those
+who come then wait for him, for as long as sealing what is left and one row take. Their journals
+belong to the next day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+import structlog
+
+from clearing_svc.books.balances import Connection, limit, reading, rows
+from clearing_svc.books.chain import seal, seal_block
+from paymesh.clock import Clock
+from paymesh.errors import (
+    Code,
+    FieldViolation,
+    InvalidField,
+    PaymentError,
+    Unavailable,
+)
+from paymesh.store.port import CommitUnknown, Conflict, Unreachable
+from paymesh.store.postgres import PostgresStore
+
+FIELD = "accounting_date"
+LOCK_WAIT_S = 1.0
+"""So long do journals wait, at the worst, for a day that cannot be closed now."""
+LOOK_TIMEOUT_S = 60
+log = structlog.get_logger()
+
+
+class NotNextDay(PaymentError):
+    """Days are closed in order."""
+
+    code, reason = Code.FAILED_PRECONDITION, "INVALID_FIELD"
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """An accounting day."""
+
+    day: date
+    block: int = 0
+    """The last one that can have entries of it; 0: there was none, or the day is open."""
+    closed_at: datetime | None = None
+    """None: it is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """What the books say of days."""
+
+    last_closed: date | None
+    earliest: date | None
+    """The first with journals, while none was ever closed; None: there are none."""
+    at: datetime
+
+    @property
+    def today(self) -> date:
+        return self.at.astimezone(UTC).date()
+
+    @property
+    def first_open(self) -> date | None:
+        """The one to close next; None: any, for the books are empty."""
+        return self.earliest if self.last_closed is None else self.last_closed + timedelta(days=1)
+
+
+def require_next(day: date, calendar: Calendar) -> None:
+    """Refuses by raising: only the first open day is closed, and no day that is to come."""
+    if day > calendar.today:
+        raise InvalidField(FIELD, f"lies in the future: today is {calendar.today} (UTC)")
+    first_open = calendar.first_open
+    if first_open is not None and day != first_open:
+        raise NotNextDay(
+            f"{day} is not the next day to close, {first_open} is: days are closed in order",
+            fields=(FieldViolation(FIELD, "is not the first open day"),),
+            metadata={"first_open_day": str(first_open)},
+        )
+
+
+class Days:
+    """Closes days and lists them. Raises Unavailable where the same request may do it later."""
+
+    def __init__(self, store: PostgresStore) -> None:
+        self._store = store
+
+    async def close(self, day: date) -> Day:
+        """The day as closed, now or before. Raises InvalidField, NotNextDay."""
+        try:
+            return await self._close(day)
+        except Conflict as error:
+            raise Unavailable(
+                f"{day} is not closed: others were posting or sealing for longer than "
+                f"{LOCK_WAIT_S:g} s; ask again"
+            ) from error
+        except (Unreachable, CommitUnknown) as error:
+            raise Unavailable(
+                f"the database does not answer; is {day} closed? ask again"
+            ) from error
+
+    async def _close(self, day: date) -> Day:
+        # First without keeping anybody waiting: what is refused, and what may take long.
+        async with self._store.snapshot() as connection:
+            await limit(connection, "statement_timeout", LOOK_TIMEOUT_S)
+            if before := await _closed(connection, day):
+                return before
+            [(posted,)] = await rows(connection, _POSTING)
+            calendar = await calendar_of(connection)
+            require_next(day, calendar)
+        while await seal_block(self._store):
+            pass
+        async with self._store.writing() as connection:
+            await limit(connection, "lock_timeout", LOCK_WAIT_S)
+            await rows(connection, _LOCK)
+            if before := await _closed(connection, day):
+                return before
+            calendar = await calendar_of(connection, since=posted, earliest=calendar.earliest)
+            require_next(day, calendar)
+            [(own,)] = await rows(connection, _OWN)
+            block = await seal(connection, own)
+            [(closed_at,)] = await rows(connection, _CLOSE, day=day, block=block)
+        log.info("books.day_closed", day=str(day), block=block)
+        return Day(day, block, closed_at)
+
+    async def close_due(self, after: timedelta) -> list[Day]:
+        """Closes all days that ended at least so long ago, first to last; those that it closed."""
+        closed: list[Day] = []
+        while True:
+            calendar = await self.calendar()
+            day = calendar.first_open
+            if day is None or calendar.at < _end_of(day) + after:
+                return closed
+            closed.append(await self.close(day))
+
+    async def calendar(self) -> Calendar:
+        async with reading(self._store) as connection:
+            return await calendar_of(connection)
+
+    async def latest(self, *, before: date | None, days_max: int) -> Sequence[Day]:
+        """At most so many, the latest first, from the one before `before`: open ones, then
+        closed."""
+        calendar = await self.calendar()
+        first_open = calendar.first_open or calendar.today
+        day = max(calendar.today, first_open)
+        if before is not None:
+            day = min(day, before - timedelta(days=1))
+        found: list[Day] = []
+        while day >= first_open and len(found) < days_max:
+            found.append(Day(day))
+            day -= timedelta(days=1)
+        async with reading(self._store) as connection:
+            closed = await rows(connection, _CLOSED, day=day, limit=days_max - len(found))
+        return [*found, *(Day(*row) for row in closed)]
+
+
+def _end_of(day: date) -> datetime:
+    return datetime.combine(day + timedelta(days=1), time.min, UTC)
+
+
+async def _closed(connection: Connection, day: date) -> Day | None:
+    found = await rows(connection, _CLOSED, day=day, limit=1)
+    return Day(*found[0]) if found and found[0][0] == day else None
+
+
+async def calendar_of(
+    connection: Connection, *, since: int = 0, earliest: date | None = None
+) -> Calendar:
+    """`earliest` of the journals posted below `since`, which are not looked at again."""
+    [(last_closed, at)] = await rows(connection, _LAST)
+    if last_closed is None:
+        [(found,)] = await rows(connection, _EARLIEST, since=since)
+        earliest = min((day for day in (found, earliest) if day is not None), default=None)
+    return Calendar(last_closed, earliest, at)
+
+
+async def close_forever(days: Days, *, clock: Clock, after_s: float, idle_s: float) -> None:
+    """Closes each day so long after its end, until cancelled."""
+    after = timedelta(seconds=after_s)
+    while True:
+        try:
+            await days.close_due(after)
+        except Unavailable as error:
+            log.warning("books.close_later", error=error.message)
+        except Exception:  # told whole; the next round may do it
+            log.exception("books.close_defect")
+        await clock.sleep(idle_s)
+
+
+_LOCK = "SELECT pg_advisory_xact_lock(7301)"
+_POSTING = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+_OWN = "SELECT pg_current_xact_id()::text::bigint"
+_LAST = "SELECT (SELECT max(day) FROM accounting_day), clock_timestamp()"
+_EARLIEST = "SELECT min(accounting_date) FROM journal WHERE posting >= %(since)s"
+_CLOSED = """
+    SELECT day, block, closed_at FROM accounting_day WHERE day <= %(day)s
+    ORDER BY day DESC LIMIT %(limit)s
+"""
+_CLOSE = """
+    INSERT INTO accounting_day (day, block, closed_at)
+    VALUES (%(day)s, %(block)s, clock_timestamp()) RETURNING closed_at
+"""

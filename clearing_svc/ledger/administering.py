@@ -1,0 +1,248 @@
+"""Administering accounts: opening them with terms of their own, freezing, closing, their mode.
+
+A BUFFERED account is booked on by many who do not lock it. So whoever changes what may be booked
+on it must first know that they have all seen that it is BUFFERED no more: from BUFFERED to DIRECT
+an account passes DRAINING (see clearing_svc.draining), and only a DIRECT one changes its status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from clearing_svc.ledger.accounts import (
+    Account,
+    AccountMode,
+    AccountStatus,
+    AccountView,
+    opened,
+    subject_for,
+)
+from clearing_svc.ledger.acts import act
+from clearing_svc.ledger.chart import Chart, Subject
+from clearing_svc.ledger.drafts import AccountRef, account_id_of
+from clearing_svc.ledger.holds import States
+from paymesh.context import Context
+from paymesh.core import Decision, View
+from paymesh.errors import Code, IllegalMove, InvalidField, NotFound, PaymentError
+from paymesh.money import MINOR_UNITS_MAX, Money, known_currency
+
+STATUS_MOVES: Mapping[AccountStatus, frozenset[AccountStatus]] = {
+    AccountStatus.OPEN: frozenset(
+        {AccountStatus.FROZEN_IN, AccountStatus.FROZEN_OUT, AccountStatus.CLOSED}
+    ),
+    AccountStatus.FROZEN_IN: frozenset(
+        {AccountStatus.OPEN, AccountStatus.FROZEN_OUT, AccountStatus.CLOSED}
+    ),
+    AccountStatus.FROZEN_OUT: frozenset(
+        {AccountStatus.OPEN, AccountStatus.FROZEN_IN, AccountStatus.CLOSED}
+    ),
+    # Its name allows no second account.
+    AccountStatus.CLOSED: frozenset({AccountStatus.OPEN}),
+}
+
+
+class AccountExists(PaymentError):
+    """The account is there, with other terms."""
+
+    code, reason = Code.ALREADY_EXISTS, "ACCOUNT_EXISTS"
+
+
+# Commands
+
+
+@dataclass(frozen=True, slots=True)
+class CreateAccount:
+    context: Context
+    account: AccountRef
+    currency: str
+    mode: AccountMode = AccountMode.DIRECT
+    minimum_minor: int | None = None
+    """None: as the chart says; so with the maximum."""
+    maximum_minor: int | None = None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return (account_id_of(self.account.subject, self.account.owner, self.currency),)
+
+
+@dataclass(frozen=True, slots=True)
+class SetAccountStatus:
+    context: Context
+    account_id: str
+    status: AccountStatus
+    why: str
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return (self.account_id,)
+
+
+@dataclass(frozen=True, slots=True)
+class SetAccountMode:
+    """DIRECT or BUFFERED."""
+
+    context: Context
+    account_id: str
+    mode: AccountMode
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return (self.account_id,)
+
+
+@dataclass(frozen=True, slots=True)
+class EndDraining:
+    """All transactions that may have taken the account for BUFFERED have ended."""
+
+    account_id: str
+    draining_since: int
+    """Of the draining that ends by it. A later one ends by itself."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return (self.account_id,)
+
+
+# Rules
+
+
+def create_account(
+    state: States, c: CreateAccount, at: datetime, view: View, *, chart: Chart
+) -> Decision[States]:
+    """Opens an account without entries. With the same terms again it is answered as it is."""
+    subject = subject_for(chart, c.account.subject, c.account.owner, field="account")
+    known_currency(c.currency, field="currency_code")
+    if c.mode is AccountMode.DRAINING:
+        raise InvalidField("mode", "must be DIRECT or BUFFERED")
+    minimum, maximum = _limits(subject, c)
+    [key] = c.keys
+    known: Account | None = state[key].account
+    if known is not None:
+        buffered = known.mode is AccountMode.BUFFERED
+        as_asked = buffered == (c.mode is AccountMode.BUFFERED)
+        if (known.minimum_minor, known.maximum_minor) != (minimum, maximum) or not as_asked:
+            raise AccountExists(
+                f"{known.subject} of {known.owner} in {c.currency} is there with other terms: "
+                f"minimum {known.minimum_minor}, maximum {known.maximum_minor}, {known.mode}",
+                metadata={"account_id": known.id},
+            )
+        return Decision(state={}, answer=AccountView(known))
+    account = replace(
+        opened(chart, subject.name, c.account.owner, c.currency, context=c.context, at=at),
+        version=1,
+        mode=c.mode,
+        minimum_minor=minimum,
+        maximum_minor=maximum,
+    )
+    return Decision(state={key: AccountView(account)}, answer=AccountView(account))
+
+
+def _limits(subject: Subject, c: CreateAccount) -> tuple[int | None, int | None]:
+    """Minimum and maximum. They are the chart's or stricter: the chart is the risk that is taken.
+
+    An account begins with nothing, which must lie between them.
+    """
+    low, high = subject.minimum_minor, subject.maximum_minor
+    least = -MINOR_UNITS_MAX if low is None else low
+    greatest = MINOR_UNITS_MAX if high is None else high
+    minimum = low if c.minimum_minor is None else c.minimum_minor
+    maximum = high if c.maximum_minor is None else c.maximum_minor
+    if c.minimum_minor is not None and not least <= c.minimum_minor <= 0:
+        raise InvalidField(
+            "minimum_minor_units", f"must lie between the chart's, {least}, and 0, the beginning"
+        )
+    if c.maximum_minor is not None and not 0 <= c.maximum_minor <= greatest:
+        raise InvalidField(
+            "maximum_minor_units", f"must lie between 0, the beginning, and the chart's, {greatest}"
+        )
+    return minimum, maximum
+
+
+def set_account_status(
+    state: States, c: SetAccountStatus, at: datetime, view: View
+) -> Decision[States]:
+    """An account that has the status already is answered as it is."""
+    account = _there(state, c.account_id)
+    if account.status is c.status:
+        return Decision(state={}, answer=AccountView(account))
+    if c.status not in STATUS_MOVES[account.status]:
+        raise _illegal(account, f"is {account.status} and cannot become {c.status}")
+    if account.mode is not AccountMode.DIRECT:
+        raise _illegal(
+            account,
+            f"is {account.mode}: others book on it without looking at its status; "
+            "set its mode to DIRECT, and ask again once it is",
+        )
+    if c.status is AccountStatus.CLOSED and (account.balance.minor or account.held_minor):
+        held = Money(account.balance.currency, account.held_minor)
+        raise _illegal(
+            account, f"has {account.balance}, and {held} is held: only an empty account is closed"
+        )
+    changed = replace(account, version=account.version + 1, status=c.status)
+    return _kept(changed, str(c.status), c.why, context=c.context, at=at)
+
+
+def set_account_mode(
+    state: States, c: SetAccountMode, at: datetime, view: View
+) -> Decision[States]:
+    """To BUFFERED at once, back through DRAINING. What is so already is answered as it is."""
+    account = _there(state, c.account_id)
+    to = c.mode
+    if to is AccountMode.DIRECT and account.mode is not AccountMode.DIRECT:
+        to = AccountMode.DRAINING
+    if account.mode is to:
+        return Decision(state={}, answer=AccountView(account))
+    if to is AccountMode.BUFFERED and account.status is not AccountStatus.OPEN:
+        raise _illegal(account, f"is {account.status}: only an open account is BUFFERED")
+    version = account.version + 1
+    since = version if to is AccountMode.DRAINING else None
+    changed = replace(account, version=version, mode=to, draining_since=since)
+    return _kept(changed, str(to), "", context=c.context, at=at)
+
+
+def end_draining(state: States, c: EndDraining, at: datetime, view: View) -> Decision[States]:
+    """To DIRECT: what was buffered has been folded as the account was locked. Again: nothing."""
+    account: Account | None = state[c.account_id].account
+    if (
+        account is None
+        or account.mode is not AccountMode.DRAINING
+        or account.draining_since != c.draining_since
+    ):
+        return Decision(state={})
+    changed = replace(
+        account, version=account.version + 1, mode=AccountMode.DIRECT, draining_since=None
+    )
+    return _kept(changed, str(changed.mode), "", context=account.context, at=at)
+
+
+def _there(state: Mapping[str, Any], account_id: str) -> Account:
+    account: Account | None = state[account_id].account
+    if account is None:
+        raise NotFound(f"no account {account_id}", metadata={"field": "account_id"})
+    return account
+
+
+def _illegal(account: Account, why: str) -> IllegalMove:
+    return IllegalMove(
+        f"{account.subject} of {account.owner} {why}",
+        metadata={
+            "account_id": account.id,
+            "status": str(account.status),
+            "mode": str(account.mode),
+        },
+    )
+
+
+def _kept(
+    account: Account, what: str, why: str, *, context: Context, at: datetime
+) -> Decision[States]:
+    """The account as changed, with the act that says so."""
+    view = AccountView(account)
+    return Decision(
+        state={account.id: view},
+        answer=view,
+        facts=(act(account.id, account.version, what, why, context=context, at=at),),
+    )

@@ -1,0 +1,234 @@
+"""Journals by the thousand, as plain functions: the rules of domain.py on columns of plain values.
+
+One object per journal and none per entry: what a batch does to its accounts is kept in integers,
+and whatever is not plainly right is decided, and refused, by the rules in domain.py and accounts.py
+themselves. So there is one set of rules; this module knows only when they have nothing to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import NamedTuple
+
+from clearing_svc.ledger.accounts import (
+    Account,
+    AccountMode,
+    AccountStatus,
+    booked,
+    subject_for,
+)
+from clearing_svc.ledger.chart import Chart, Side, Subject
+from clearing_svc.ledger.domain import booking_day, same_journal
+from clearing_svc.ledger.drafts import JournalDraft, account_id_of
+from paymesh.context import Context
+from paymesh.errors import PaymentError
+from paymesh.ids import shard_of
+from paymesh.money import EXPONENTS, MINOR_UNITS_MAX, Money
+
+
+class Known(NamedTuple):
+    """What follows from an account's name. They sort in the order in which rows are locked."""
+
+    shard: int
+    id: str
+    subject: Subject
+    owner: str
+    currency: str
+    credit_normal: bool
+
+
+def known_as(chart: Chart, subject: str, owner: str, currency: str) -> Known | None:
+    """None for a name that no account can have."""
+    try:
+        of_chart = subject_for(chart, subject, owner, field="")
+    except PaymentError:
+        return None
+    if currency not in EXPONENTS:
+        return None
+    id_ = account_id_of(subject, owner, currency)
+    credit_normal = of_chart.normal_side is Side.CREDIT
+    return Known(shard_of(id_), id_, of_chart, owner, currency, credit_normal)
+
+
+Leg = tuple[Known, bool, int, str]
+"""One entry: account, whether it is a debit, minor units, reference."""
+
+
+class Asked(NamedTuple):
+    """A journal as asked for, checked by itself: it balances, in one currency."""
+
+    id: str
+    shard: int
+    event_type: str
+    business_key: str
+    digest: str
+    legs: Sequence[Leg]
+    context: Sequence[str]
+    """The columns of a Context."""
+    accounting_date: date | None
+    deadline: float
+    """Monotonic seconds."""
+
+
+class Running:
+    """An account while a batch is decided. All amounts are in minor units."""
+
+    __slots__ = (
+        "balance", "buffered", "changes", "context", "delta", "greatest", "held", "is_open",
+        "known", "least", "maximum", "minimum", "status",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        known: Known,
+        balance: int,
+        held: int,
+        minimum: int | None,
+        maximum: int | None,
+        status: str,
+        *,
+        buffered: bool = False,
+        context: Sequence[str] = (),
+    ) -> None:
+        """`buffered`: its row is not locked, what it really has is not known, and others may be
+        booking on it: so where it has a limit, a batch may only lead away from it, and nowhere
+        far. `context`: of the journal that opens it; empty where it is there."""
+        self.known, self.balance, self.held = known, balance, held
+        self.minimum, self.maximum, self.status = minimum, maximum, status
+        self.buffered, self.context = buffered, context
+        self.is_open = status == AccountStatus.OPEN
+        below, above = (held, 0) if known.credit_normal else (0, held)
+        # What the balance may not fall below or rise above without a closer look.
+        if buffered:
+            far = UNLOCKED_NET_MAX if abs(balance) + held <= MINOR_UNITS_MAX // 2 else 0
+            self.least = balance - (far if minimum is None else 0)
+            self.greatest = balance + (far if maximum is None else 0)
+        else:
+            self.least = below + (-MINOR_UNITS_MAX if minimum is None else minimum)
+            self.greatest = (MINOR_UNITS_MAX if maximum is None else maximum) - above
+        self.delta = self.changes = 0
+
+    def settled(self, net: int) -> int:
+        """The balance after so many net debits. Raises PaymentError, or Unlocked."""
+        after = self.balance - net if self.known.credit_normal else self.balance + net
+        if self.is_open and self.least <= after <= self.greatest:
+            return after
+        if self.buffered:
+            raise Unlocked({self.known.id})
+        return booked(self._account(), net).balance.minor
+
+    def _account(self) -> Account:
+        known = self.known
+        return Account(
+            id=known.id,
+            context=Context(business_id=""),
+            version=1,
+            status=AccountStatus(self.status),
+            mode=AccountMode.DIRECT,
+            subject=known.subject.name,
+            owner=known.owner,
+            normal_side=known.subject.normal_side,
+            balance=Money(known.currency, self.balance),
+            held_minor=self.held,
+            minimum_minor=self.minimum,
+            maximum_minor=self.maximum,
+            opened_at=datetime.min,
+        )
+
+
+class Unlocked(Exception):
+    """Some accounts have to be locked and folded first: their ids."""
+
+    def __init__(self, account_ids: Collection[str]) -> None:
+        super().__init__(*account_ids)
+        self.account_ids = account_ids
+
+
+UNLOCKED_NET_MAX = 2**40
+"""Minor units that one batch books on an account without knowing its balance. What is buffered on
+one is folded long before there are a million such rows, so it cannot leave 64 bits unseen."""
+
+
+def opened(of: Known, context: Sequence[str]) -> Running:
+    """An account that is not there yet."""
+    minimum, maximum = of.subject.minimum_minor, of.subject.maximum_minor
+    return Running(of, 0, 0, minimum, maximum, AccountStatus.OPEN, context=context)
+
+
+@dataclass(slots=True)
+class Booking:
+    """What a batch posts: the journals with their days, and the accounts that they change."""
+
+    verdicts: list[PaymentError | str] = field(default_factory=list)
+    """One a journal asked for: "" if posted now, "again" if it was posted before, or a refusal."""
+    posted: list[tuple[Asked, date]] = field(default_factory=list)
+    changed: list[Running] = field(default_factory=list)
+
+
+def book(
+    asked: Sequence[Asked],
+    accounts: dict[str, Running],
+    before: Mapping[str, str],
+    at: datetime,
+    *,
+    last_closed: date | None,
+    now: float,
+    late: PaymentError,
+) -> Booking:
+    """Decides journal by journal, each seeing the balances that the last one left. Raises Unlocked.
+
+    `accounts`: those that are there; others are opened. `before`: the digests of journals that were
+    posted before, by id. `now`: monotonic seconds; what was to be done before it is refused as
+    `late`.
+    """
+    result = Booking()
+    unlocked: set[str] = set()
+    digests = dict(before)
+    today = booking_day(None, at, last_closed=last_closed)
+    for journal in asked:
+        digest = digests.get(journal.id)
+        try:
+            if digest is not None:
+                same_journal(_draft(journal), digest)
+                result.verdicts.append("again")
+                continue
+            if journal.deadline < now:
+                raise late
+            day = today
+            if journal.accounting_date is not None:
+                day = booking_day(journal.accounting_date, at, last_closed=last_closed)
+            _settle(journal, accounts)
+        except PaymentError as refusal:
+            result.verdicts.append(refusal)
+            continue
+        except Unlocked as found:  # all of them in one go, then all is decided again
+            unlocked.update(found.account_ids)
+            continue
+        digests[journal.id] = journal.digest
+        result.verdicts.append("")
+        result.posted.append((journal, day))
+    if unlocked:
+        raise Unlocked(unlocked)
+    result.changed = [account for account in accounts.values() if account.changes]
+    return result
+
+
+def _settle(journal: Asked, accounts: dict[str, Running]) -> None:
+    """Changes the accounts, all or none. Raises PaymentError, or Unlocked."""
+    nets: dict[str, int] = {}
+    for known, debit, minor, _ in journal.legs:
+        id_ = known.id
+        nets[id_] = nets.get(id_, 0) + (minor if debit else -minor)
+        if id_ not in accounts:
+            accounts[id_] = opened(known, journal.context)
+    after = [(account := accounts[id_], account.settled(net)) for id_, net in nets.items()]
+    for account, balance in after:
+        account.delta += balance - account.balance
+        account.balance = balance
+        account.changes += 1
+
+
+def _draft(journal: Asked) -> JournalDraft:
+    return JournalDraft(journal.event_type, journal.business_key, (), journal.digest)

@@ -1,0 +1,440 @@
+"""Split journals: one journal, booked leg by leg, each leg in a short transaction of its own.
+
+A leg is an entry balanced by SPLIT_TRANSIT of the same owner, so that both accounts lie in one
+shard. Debits come first. When all of them are booked, credits follow, and from then on it only goes
+forward: a credit that is refused goes to suspense. If a debit is refused, those that are booked are
+taken back. Per split journal, its transit is even at either end.
+
+A leg is tried by whoever finds it due, perhaps by two processes at once, and one that was refused
+here may be booked there a moment later: money came, or the account was opened again. So a report
+decides nothing. What becomes of a leg is a name that is taken once, in the leg's own transaction
+(its Fate): booked, booked to suspense instead, or barred. Who comes later is told which. Before a
+split journal ends without a leg, the leg is barred: then nobody books it any more, however late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from clearing_svc.ledger.chart import PLATFORM, Chart, Side
+from clearing_svc.ledger.domain import JournalKeyReused, PostJournals, check, post_journals
+from clearing_svc.ledger.drafts import JournalDraft, Line, drafted, journal_id_of
+from clearing_svc.ledger.holds import States
+from paymesh.context import Context
+from paymesh.core import Decision, Guard, Moves, View, history, moved
+from paymesh.errors import InvalidField, NotFound
+from paymesh.ids import body_of
+from paymesh.money import Money
+
+TRANSIT, SUSPENSE = "SPLIT_TRANSIT", "SUSPENSE"
+
+
+class SplitState(StrEnum):
+    DEBITING = "DEBITING"
+    CREDITING = "CREDITING"
+    """All debits are booked; nothing turns back any more."""
+    POSTED = "POSTED"
+    REVERSING = "REVERSING"
+    """A debit was refused: what is booked is being taken back."""
+    REFUSED = "REFUSED"
+
+
+_S = SplitState
+SPLIT_MOVES: Moves = {
+    _S.DEBITING: frozenset({_S.DEBITING, _S.CREDITING, _S.REVERSING}),
+    _S.CREDITING: frozenset({_S.CREDITING, _S.POSTED}),
+    _S.REVERSING: frozenset({_S.REVERSING, _S.REFUSED}),
+    _S.POSTED: frozenset(),
+    _S.REFUSED: frozenset(),
+}
+OVER = frozenset({_S.POSTED, _S.REFUSED})
+
+
+class Fate(StrEnum):
+    """What has become of a leg, or of taking it back: one of these, for ever."""
+
+    BOOKED = "BOOKED"
+    SUSPENDED = "SUSPENDED"
+    """Its account took no money: that lies in suspense, under the split journal's id."""
+    BARRED = "BARRED"
+    """Nothing was booked, and nothing will be."""
+
+
+# Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One entry as asked for, and how far it is."""
+
+    number: int
+    """Its place among the entries, from 1."""
+    subject: str
+    owner: str
+    side: Side
+    minor: int
+    """In minor units of the split journal's currency."""
+    reference: str
+    fate: Fate | None = None
+    back: Fate | None = None
+    """Of taking it back, once it was booked."""
+    refusal: str = ""
+    """Why its account did not take the money, or did not give it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SplitJournal:
+    """The id follows from event_type and business_key, its name."""
+
+    id: str
+    context: Context
+    version: int
+    state: SplitState
+    event_type: str
+    business_key: str
+    digest: str
+    """Of what makes it the same one, when its name comes again."""
+    currency: str
+    legs: tuple[Leg, ...]
+    refusal: str
+    """The reason for which it was refused, or empty."""
+    created_at: datetime
+    next_action_at: datetime | None
+    action_attempts: int = 0
+
+    def journal_id(self, leg: Leg, suffix: str = "") -> str:
+        return journal_id_of(_leg_type(self, leg) + suffix, self.business_key)
+
+    @property
+    def journal_ids(self) -> tuple[str, ...]:
+        """Of what is known to be booked: debits, then credits, then what took debits back."""
+        by_side = sorted(self.legs, key=lambda leg: leg.side is Side.CREDIT)
+        suffixes = [(leg, _FORWARD.get(leg.fate)) for leg in by_side]
+        suffixes += [(leg, _BACK.get(leg.back)) for leg in by_side]
+        return tuple(self.journal_id(leg, s) for leg, s in suffixes if s is not None)
+
+    @property
+    def suspended(self) -> list[tuple[Leg, str]]:
+        """The legs whose money lies in suspense, with the journals that put it there."""
+        legs = [leg for leg in self.legs if Fate.SUSPENDED in {leg.fate, leg.back}]
+        return [(leg, self.journal_id(leg, _BACK[Fate.SUSPENDED])) for leg in legs]
+
+
+@dataclass(frozen=True, slots=True)
+class SplitView:
+    split: SplitJournal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    lease: timedelta = timedelta(seconds=2)
+    """After a commit its own process goes on; after this the sweeper does."""
+
+
+def split_id_of(event_type: str, business_key: str) -> str:
+    """The one split journal of a name."""
+    return f"spl_{body_of(journal_id_of(event_type, business_key))}"
+
+
+# Commands
+
+
+@dataclass(frozen=True, slots=True)
+class PostSplit:
+    context: Context
+    event_type: str
+    business_key: str
+    lines: tuple[Line, ...]
+
+    @property
+    def key(self) -> str:
+        return split_id_of(self.event_type, self.business_key)
+
+
+@dataclass(frozen=True, slots=True)
+class LegSettled:
+    """What a leg's own transaction found or made of it."""
+
+    split_id: str
+    context: Context
+    number: int
+    back: bool
+    """It was to be taken back."""
+    fate: Fate
+
+    @property
+    def key(self) -> str:
+        return self.split_id
+
+
+@dataclass(frozen=True, slots=True)
+class LegRefused:
+    """A leg, or taking it back, was refused for good when it was tried."""
+
+    split_id: str
+    context: Context
+    number: int
+    back: bool
+    reason: str
+
+    @property
+    def key(self) -> str:
+        return self.split_id
+
+
+@dataclass(frozen=True, slots=True)
+class SettleLeg:
+    """A command of the ledger: give what `name` names this fate, and book it, unless it has one."""
+
+    context: Context
+    name: str
+    fate: Fate
+    draft: JournalDraft | None
+    """What is booked; None: nothing."""
+    keys: tuple[str, ...] = field(init=False, compare=False)
+    guards: tuple[Guard, ...] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        fate = Guard("split_leg", self.name, self.fate)
+        draft = self.draft
+        keys = sorted({line.account_id for line in draft.lines}) if draft else ()
+        object.__setattr__(self, "keys", tuple(keys))
+        object.__setattr__(self, "guards", (fate, draft.guard) if draft else (fate,))
+
+
+@dataclass(frozen=True, slots=True)
+class AskLeg:
+    """An effect: settle a leg, and tell the split journal."""
+
+    split_id: str
+    context: Context
+    number: int
+    back: bool
+    command: SettleLeg
+
+
+# Rules of the split journal
+
+
+def post_split(
+    state: SplitView, c: PostSplit, at: datetime, view: View, *, chart: Chart, timing: Timing
+) -> Decision[SplitView]:
+    """Begins it. The same again is answered as it stands."""
+    check(c.lines, chart)
+    for index, line in enumerate(c.lines):
+        if line.subject == TRANSIT:
+            raise InvalidField(f"entries[{index}].subject", "is booked by itself, with each leg")
+    digest = drafted(c.event_type, c.business_key, c.lines).digest
+    if state.split is not None:
+        if state.split.digest != digest:
+            raise JournalKeyReused(
+                f"{c.event_type} of {c.business_key} was posted otherwise, as {c.key}",
+                metadata={"split_journal_id": c.key},
+            )
+        return Decision(state=state, answer=state)
+    split = SplitJournal(
+        id=c.key,
+        context=c.context,
+        version=1,
+        state=SplitState.DEBITING,
+        event_type=c.event_type,
+        business_key=c.business_key,
+        digest=digest,
+        currency=c.lines[0].amount.currency,
+        legs=tuple(
+            Leg(number, line.subject, line.owner, line.side, line.amount.minor, line.reference)
+            for number, line in enumerate(c.lines, start=1)
+        ),
+        refusal="",
+        created_at=at,
+        next_action_at=at + timing.lease,
+    )
+    return _told(split)
+
+
+def leg_settled(
+    state: SplitView, c: LegSettled, at: datetime, view: View, *, timing: Timing
+) -> Decision[SplitView]:
+    split, leg = _leg(state, c)
+    if _fate(leg, back=c.back) is not None:
+        return Decision(state=state, answer=state)
+    # What was refused once and is booked after all was not refused.
+    refusal = "" if c.fate is Fate.BOOKED else leg.refusal
+    fate, back = (leg.fate, c.fate) if c.back else (c.fate, leg.back)
+    legs = _with(split, replace(leg, fate=fate, back=back, refusal=refusal))
+    return _moved(split, _next(split.state, legs), at, timing, legs=legs)
+
+
+def leg_refused(
+    state: SplitView, c: LegRefused, at: datetime, view: View, *, timing: Timing
+) -> Decision[SplitView]:
+    """A refused debit turns all back. A credit, or what is taken back, goes to suspense instead."""
+    split, leg = _leg(state, c)
+    if _fate(leg, back=c.back) is not None or leg.refusal or split.state in OVER:
+        return Decision(state=state, answer=state)
+    legs = _with(split, replace(leg, refusal=c.reason))
+    if split.state is SplitState.DEBITING:
+        to, why = SplitState.REVERSING, c.reason
+        return _moved(split, to, at, timing, legs=legs, refusal=why)
+    return _moved(split, split.state, at, timing, legs=legs)
+
+
+def _leg(state: SplitView, c: LegSettled | LegRefused) -> tuple[SplitJournal, Leg]:
+    if state.split is None:
+        raise NotFound(f"no split journal {c.split_id}")
+    return state.split, state.split.legs[c.number - 1]
+
+
+def _fate(leg: Leg, *, back: bool) -> Fate | None:
+    return leg.back if back else leg.fate
+
+
+def _with(split: SplitJournal, leg: Leg) -> tuple[Leg, ...]:
+    return tuple(leg if old.number == leg.number else old for old in split.legs)
+
+
+def _next(state: SplitState, legs: Sequence[Leg]) -> SplitState:
+    debits = [leg for leg in legs if leg.side is Side.DEBIT]
+    if state is SplitState.DEBITING and all(leg.fate is Fate.BOOKED for leg in debits):
+        return SplitState.CREDITING
+    if state is SplitState.CREDITING and all(leg.fate for leg in legs):
+        return SplitState.POSTED
+    if state is SplitState.REVERSING and all(map(_undone, debits)):
+        return SplitState.REFUSED
+    return state
+
+
+def _undone(leg: Leg) -> bool:
+    return leg.fate is Fate.BARRED or leg.back is not None
+
+
+def _moved(
+    split: SplitJournal, to: SplitState, at: datetime, timing: Timing, **changes: object
+) -> Decision[SplitView]:
+    due = None if to in OVER else at + timing.lease
+    changes |= {"next_action_at": due, "action_attempts": 0}
+    return _told(moved(split, to, SPLIT_MOVES, **changes))
+
+
+def _told(split: SplitJournal) -> Decision[SplitView]:
+    """With the event of its present version: history, for nobody waits for it."""
+    new = SplitView(split)
+    event = history(split, f"clearing.split.{split.state.lower()}")
+    return Decision(state=new, events=(event,), answer=new)
+
+
+# What it owes
+
+
+def owed(state: SplitView, at: datetime) -> list[AskLeg]:
+    """What is to be settled now, each by itself."""
+    split = state.split
+    if split is None or split.state in OVER:
+        return []
+    asked = (_ASK[split.state](split, leg) for leg in split.legs)
+    return [ask for ask in asked if ask is not None]
+
+
+def _ask_debit(split: SplitJournal, leg: Leg) -> AskLeg | None:
+    wanted = leg.side is Side.DEBIT and leg.fate is None
+    return _ask(split, leg, Fate.BOOKED, _booking(split, leg)) if wanted else None
+
+
+def _ask_credit(split: SplitJournal, leg: Leg) -> AskLeg | None:
+    if leg.side is Side.DEBIT or leg.fate is not None:
+        return None
+    if leg.refusal:
+        return _ask(split, leg, Fate.SUSPENDED, _suspense(split, leg))
+    return _ask(split, leg, Fate.BOOKED, _booking(split, leg))
+
+
+def _ask_back(split: SplitJournal, leg: Leg) -> AskLeg | None:
+    if leg.side is Side.CREDIT or leg.back is not None:
+        return None
+    if leg.fate is None:  # booked or not: now it is settled
+        return _ask(split, leg, Fate.BARRED, None)
+    if leg.fate is Fate.BARRED:
+        return None
+    if leg.refusal:
+        return _ask(split, leg, Fate.SUSPENDED, _suspense(split, leg), back=True)
+    return _ask(split, leg, Fate.BOOKED, _taking_back(split, leg), back=True)
+
+
+_ASK: dict[SplitState, Callable[[SplitJournal, Leg], AskLeg | None]] = {
+    SplitState.DEBITING: _ask_debit,
+    SplitState.CREDITING: _ask_credit,
+    SplitState.REVERSING: _ask_back,
+}
+
+
+def _ask(
+    split: SplitJournal, leg: Leg, fate: Fate, draft: JournalDraft | None, *, back: bool = False
+) -> AskLeg:
+    name = split.journal_id(leg, _BACK[Fate.BOOKED] if back else _FORWARD[Fate.BOOKED])
+    command = SettleLeg(split.context, name, fate, draft)
+    return AskLeg(split.id, split.context, leg.number, back, command)
+
+
+# Journals of legs
+
+_FORWARD: dict[Fate | None, str] = {Fate.BOOKED: "", Fate.SUSPENDED: "/suspend"}
+_BACK: dict[Fate | None, str] = {Fate.BOOKED: "/back", Fate.SUSPENDED: "/suspend"}
+"""How the journals of a leg's fates are named. A leg that is taken back is a debit, one that goes
+to suspense by itself is a credit: so /suspend names one journal."""
+_OTHER = {Side.DEBIT: Side.CREDIT, Side.CREDIT: Side.DEBIT}
+
+
+def _leg_type(split: SplitJournal, leg: Leg) -> str:
+    return f"{split.event_type}/leg-{leg.number}"
+
+
+def _booking(split: SplitJournal, leg: Leg) -> JournalDraft:
+    lines = _between(split, leg, leg.side, leg.subject, leg.owner, leg.reference)
+    return drafted(_leg_type(split, leg), split.business_key, lines)
+
+
+def _taking_back(split: SplitJournal, leg: Leg) -> JournalDraft:
+    lines = _between(split, leg, _OTHER[leg.side], leg.subject, leg.owner, leg.reference)
+    return drafted(
+        _leg_type(split, leg) + _BACK[Fate.BOOKED],
+        split.business_key,
+        lines,
+        reverses=split.journal_id(leg),
+    )
+
+
+def _suspense(split: SplitJournal, leg: Leg) -> JournalDraft:
+    """What cannot be credited, or debited no longer: always money for its owner."""
+    lines = _between(split, leg, Side.CREDIT, SUSPENSE, PLATFORM, split.id)
+    return drafted(_leg_type(split, leg) + _BACK[Fate.SUSPENDED], split.business_key, lines)
+
+
+def _between(
+    split: SplitJournal, leg: Leg, side: Side, subject: str, owner: str, reference: str
+) -> tuple[Line, ...]:
+    """An entry, and the one of its leg's transit that balances it."""
+    amount = Money(split.currency, leg.minor)
+    return (
+        Line(subject, owner, side, amount, reference),
+        Line(TRANSIT, leg.owner, _OTHER[side], amount, split.id),
+    )
+
+
+# The rule of the ledger
+
+
+def settle_leg(
+    state: States, c: SettleLeg, at: datetime, view: View, *, chart: Chart
+) -> Decision[States]:
+    """The answer is the fate that it has now. Refuses by raising, and then it has none."""
+    fate = c.guards[0]
+    known = view.taken.get(fate)
+    if known is not None:
+        return Decision(state={}, answer=Fate(known))
+    booked: Decision[States] = Decision(state={})
+    if c.draft is not None:
+        booked = post_journals(state, PostJournals(c.context, (c.draft,)), at, view, chart=chart)
+    return replace(booked, answer=c.fate, guards=(fate, *booked.guards))

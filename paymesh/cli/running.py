@@ -1,0 +1,41 @@
+"""What the commands share: where they print, how they fail, and the mesh that is up here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from paymesh.launch.home import home
+from paymesh.launch.mesh import MeshPlan, prepare
+from paymesh.launch.processes import command_of
+from paymesh.launch.servers import running_servers
+
+PID_FILE = "supervisor.pid"
+# Piped output has no width of its own: take what the tables need.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
+
+
+def fail(message: str) -> typer.Exit:
+    console.print(f"[red]✗[/red] {message}", soft_wrap=True)
+    return typer.Exit(1)
+
+
+def supervisor_pid(folder: Path) -> int | None:
+    """The running supervisor, recognised by its command line."""
+    path = folder / PID_FILE
+    if not path.exists():
+        return None
+    pid = int(path.read_text())
+    return pid if "paymesh.launch.supervisor" in (command_of(pid) or "") else None
+
+
+def plan_of_running() -> MeshPlan:
+    """The plan of the mesh that is up here. Says what to do when there is none."""
+    folder = home()
+    if running_servers(folder).postgres is None and not os.environ.get("PAYMESH_DATABASE_URL"):
+        raise fail("no mesh is up here; `paymesh up` starts it")
+    return prepare(folder, amqp=False, running=supervisor_pid(folder) is not None)

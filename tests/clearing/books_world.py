@@ -1,0 +1,176 @@
+"""What the tests of the books are made of: journals on days, days that are closed, clients."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import psycopg
+from google.type.date_pb2 import Date  # type: ignore[import-untyped]
+from payments.clearing.v1 import (
+    books_service_pb2,
+    books_service_pb2_grpc,
+    ledger_service_pb2,
+    ledger_service_pb2_grpc,
+)
+from payments.type.v1 import account_pb2
+
+from clearing_svc.books.balances import Connection
+from clearing_svc.books.snapshots import SnapshotLimits, Snapshots
+from clearing_svc.books.statements import Holder, statement
+from clearing_svc.ledger.drafts import JournalDraft, account_id_of
+from paymesh.db.engine import create_engine
+from paymesh.server import CONTEXT_METADATA
+from paymesh.store.postgres import PostgresStore
+from tests.clearing.ledger_messages import asked, call_context
+from tests.clearing.ledger_world import CONFIG, top_up, transfer
+
+if TYPE_CHECKING:
+    from tests.clearing.conftest import Database
+
+TODAY = datetime.now(UTC).date()
+
+
+def ago(days: int) -> date:
+    return TODAY - timedelta(days=days)
+
+
+def to_date(day: date) -> Date:
+    return Date(year=day.year, month=day.month, day=day.day)
+
+
+@dataclass
+class Books:
+    """Clearing with clients, and what the tests do to it."""
+
+    database: Database
+    store: PostgresStore
+    port: int
+    ledger: Any
+    books: Any
+    _keys: Any
+
+    async def post(self, *drafts: JournalDraft, day: date | None = None) -> list[str]:
+        """Posts all of them; their ids."""
+        items = [asked(draft) for draft in drafts]
+        for item in items:
+            if day is not None:
+                item.request.accounting_date.CopyFrom(to_date(day))
+        request = ledger_service_pb2.PostJournalsRequest(items=items)
+        results = (await self.ledger.PostJournals(request, timeout=10)).results
+        assert [r.WhichOneof("result") for r in results] == ["journal"] * len(items), results
+        return [r.journal.journal_id for r in results]
+
+    async def gives(self, user: str, minor: int, day: date | None = None, cur: str = "CNY") -> str:
+        [id_] = await self.post(top_up(user, minor, key=f"k{next(self._keys)}", cur=cur), day=day)
+        return id_
+
+    async def sends(self, payer: str, payee: str, minor: int, day: date | None = None) -> str:
+        [id_] = await self.post(transfer(payer, payee, minor, key=f"k{next(self._keys)}"), day=day)
+        return id_
+
+    async def close(self, day: date) -> Any:
+        context = call_context().context.SerializeToString()
+        request = books_service_pb2.CloseDayRequest(accounting_date=to_date(day))
+        metadata = ((CONTEXT_METADATA, context),)
+        return (await self.books.CloseDay(request, timeout=10, metadata=metadata)).day
+
+    async def snapshots(self, **limits: int) -> int:
+        return await Snapshots(self.store, limits=SnapshotLimits(**limits)).run()
+
+    async def balance(
+        self,
+        owner: str,
+        subject: str = "USER_BALANCE",
+        *,
+        day: date | None = None,
+        known: datetime | None = None,
+        cur: str = "CNY",
+    ) -> int:
+        return int(
+            (await self.told(owner, subject, day=day, known=known, cur=cur)).balance.minor_units
+        )
+
+    async def told(
+        self,
+        owner: str,
+        subject: str = "USER_BALANCE",
+        *,
+        day: date | None = None,
+        known: datetime | None = None,
+        cur: str = "CNY",
+    ) -> Any:
+        request = ledger_service_pb2.GetBalanceRequest(
+            account=account_pb2.AccountRef(subject=subject, owner=owner), currency_code=cur
+        )
+        if day is not None:
+            request.accounting_date.CopyFrom(to_date(day))
+        if known is not None:
+            request.known_time.FromDatetime(known)
+        return await self.ledger.GetBalance(request, timeout=10)
+
+    async def trial_balance(self, day: date | None = None) -> Any:
+        request = books_service_pb2.GetTrialBalanceRequest()
+        if day is not None:
+            request.accounting_date.CopyFrom(to_date(day))
+        return await self.books.GetTrialBalance(request, timeout=10)
+
+    async def entries(self, owner: str, **fields: Any) -> list[Any]:
+        """All pages."""
+        found: list[Any] = []
+        request = ledger_service_pb2.ListEntriesRequest(
+            account=account_pb2.AccountRef(subject="USER_BALANCE", owner=owner),
+            currency_code="CNY",
+            **fields,
+        )
+        while True:
+            page = await self.ledger.ListEntries(request, timeout=10)
+            found += page.entries
+            if not page.next_page_token:
+                return found
+            request.page_token = page.next_page_token
+
+    async def statement(self, owner: str, first: date, last: date) -> str:
+        holder = Holder(
+            account_id_of("USER_BALANCE", owner, "CNY"),
+            "USER_BALANCE",
+            owner,
+            "CNY",
+            CONFIG.chart["USER_BALANCE"].normal_side,
+        )
+        async with self.reader() as connection:
+            return "".join([line async for line in statement(connection, holder, first, last)])
+
+    @asynccontextmanager
+    async def reader(self) -> AsyncIterator[Connection]:
+        async with await psycopg.AsyncConnection.connect(self.database.admin_url) as connection:
+            await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
+            yield connection
+
+    async def now(self) -> datetime:
+        """The database's; whatever is sealed later is sealed after it."""
+        [(at,)] = self.database.query("SELECT clock_timestamp()")
+        await asyncio.sleep(0.01)
+        assert isinstance(at, datetime)
+        return at
+
+
+@asynccontextmanager
+async def books_of(port: int, database: Database) -> AsyncIterator[Books]:
+    engine = create_engine(database.app_url, pool=3)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield Books(
+            database,
+            PostgresStore(engine),
+            port,
+            ledger_service_pb2_grpc.LedgerServiceStub(channel),
+            books_service_pb2_grpc.BooksServiceStub(channel),
+            count(1),
+        )
+    await engine.dispose()

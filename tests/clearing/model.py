@@ -1,0 +1,544 @@
+"""The ledger in a few dictionaries, told anew: what test_ledger_stateful compares the real one to.
+
+It shares no code with the rules under test. Commands go in, one call at a time; each has a verdict:
+"OK", "AGAIN" (a journal that was posted before) or the reason of a refusal. Where the contract
+leaves open which of several reasons is told, any of them is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+
+GREATEST = 2**63 - 1
+UNDECIDED = {"INVALID_FIELD", "NOT_FOUND", "REQUEST_ID_REUSED"}
+"""Refusals that are not kept under their request_id: the same request may succeed later."""
+TOO_LARGE = "TOO_LARGE"
+"""Told as INVALID_FIELD, but kept."""
+FAULTS = {
+    "unbalanced": "UNBALANCED",
+    "two currencies": "CURRENCY_MISMATCH",
+    "zero": "INVALID_FIELD",
+    "negative": "INVALID_FIELD",
+    "unknown subject": "INVALID_FIELD",
+    "unknown currency": "INVALID_FIELD",
+    "no reference": "INVALID_FIELD",
+    "one entry": "INVALID_FIELD",
+}
+"""What can be wrong with a journal by itself, and what is said of it, before anything else."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    grows_by_credit: bool
+    minimum: int | None
+    maximum: int | None
+    referenced: bool
+    """Every entry needs a reference, and nothing is held."""
+
+
+CHART = {
+    "USER_BALANCE": Subject(True, 0, None, False),
+    "MERCHANT_PENDING": Subject(True, 0, None, False),
+    "MERCHANT_RECEIVABLE": Subject(False, 0, 100_000, False),
+    "CHANNEL_RECEIVABLE": Subject(False, None, None, False),
+    "PAYOUT_TRANSIT": Subject(True, None, None, True),
+    "ESCROW": Subject(True, 0, None, True),
+}
+
+Name = tuple[str, str, str]
+"""An account: subject, owner, currency."""
+Line = tuple[Name, str, int]
+"""An entry: account, "DEBIT" or "CREDIT", minor units."""
+
+
+# Commands
+
+
+@dataclass(frozen=True)
+class Post:
+    """One journal of a PostJournals message."""
+
+    event_type: str
+    key: str
+    lines: tuple[Line, ...]
+    request_id: str = ""
+    day: date | None = None
+    fault: str = ""
+    """What the sender does wrong to the lines before it sends them: one of FAULTS."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """A PostJournals request."""
+
+    posts: tuple[Post, ...]
+
+
+@dataclass(frozen=True)
+class Place:
+    hold_id: str
+    minor: int
+    sources: tuple[Name, ...]
+    request_id: str
+
+
+@dataclass(frozen=True)
+class Take:
+    hold_id: str
+    minor: int
+    sources: tuple[Name, ...]
+    to: Name
+    key: str
+    request_id: str
+
+
+@dataclass(frozen=True)
+class Release:
+    hold_id: str
+    sources: tuple[Name, ...]
+    request_id: str
+
+
+@dataclass(frozen=True)
+class Reverse:
+    event_type: str
+    key: str
+    """Of the journal that is to be taken back."""
+    why: str
+    request_id: str
+    day: date | None = None
+
+
+@dataclass(frozen=True)
+class Create:
+    account: Name
+    mode: str
+    minimum: int | None
+    maximum: int | None
+    request_id: str
+
+
+@dataclass(frozen=True)
+class SetStatus:
+    account: Name
+    status: str
+    request_id: str
+
+
+@dataclass(frozen=True)
+class SetMode:
+    account: Name
+    mode: str
+    request_id: str
+
+
+@dataclass(frozen=True)
+class CloseDay:
+    day: date
+
+
+Command = Message | Place | Take | Release | Reverse | Create | SetStatus | SetMode | CloseDay
+
+
+# What there is
+
+
+@dataclass
+class Account:
+    minimum: int | None
+    maximum: int | None
+    balance: int = 0
+    held: int = 0
+    status: str = "OPEN"
+    mode: str = "DIRECT"
+
+
+@dataclass
+class Part:
+    account: Name
+    held: int
+    posted: int = 0
+    released: int = 0
+
+    @property
+    def left(self) -> int:
+        return self.held - self.posted - self.released
+
+
+@dataclass
+class Hold:
+    asked: tuple[int, tuple[Name, ...]]
+    """How much, and from where."""
+    parts: list[Part]
+    state: str = "HELD"
+
+    @property
+    def left(self) -> int:
+        return sum(part.left for part in self.parts)
+
+
+@dataclass(frozen=True)
+class Journal:
+    asked: object
+    """What makes it the same one, when its name comes again."""
+    lines: tuple[Line, ...]
+    day: date | None
+    """None: none was named."""
+    is_reversal: bool = False
+
+
+@dataclass
+class Model:
+    today: date
+    last_closed: date
+    accounts: dict[Name, Account] = field(default_factory=dict)
+    journals: dict[tuple[str, str], Journal] = field(default_factory=dict)
+    holds: dict[str, Hold] = field(default_factory=dict)
+    answers: dict[tuple[str, str], tuple[object, str]] = field(default_factory=dict)
+    """By kind of command and request_id: what was asked, and the verdict."""
+
+    def copy(self) -> Model:
+        """What never changes is shared."""
+        return Model(
+            self.today,
+            self.last_closed,
+            {name: replace(account) for name, account in self.accounts.items()},
+            dict(self.journals),
+            {
+                id_: Hold(hold.asked, [replace(part) for part in hold.parts], hold.state)
+                for id_, hold in self.holds.items()
+            },
+            dict(self.answers),
+        )
+
+    def does(self, command: Command, heard: Sequence[str] | None) -> bool:
+        """Carries the command out; whether the verdicts heard are right.
+
+        None: nobody heard any. Then of several right ones the most likely is taken.
+        """
+        if isinstance(command, Message):
+            heard = heard or [""] * len(command.posts)
+            verdicts = zip(command.posts, heard, strict=True)
+            return all(self._posts(post, told) for post, told in verdicts)
+        [told] = heard or [""]
+        if isinstance(command, CloseDay):
+            return told in {"", self._closes(command.day)}
+        asked = (type(command).__name__, command.request_id)
+        if asked in self.answers:
+            return self._answered_before(asked, command, told)
+        reasons = self._decided(command, told)
+        return self._tells(asked, command, reasons, told)
+
+    # Verdicts
+
+    def _posts(self, post: Post, told: str) -> bool:
+        if post.fault:
+            return told in {"", FAULTS[post.fault]}
+        asked = ("Message", post.request_id)
+        if post.request_id and asked in self.answers:
+            return self._answered_before(asked, post, told)
+        reasons = self._refusals(post)
+        if not reasons:
+            known = (post.event_type, post.key) in self.journals
+            reasons = ["AGAIN" if known else "OK"]
+            if not known:
+                self._book(post.event_type, post.key, Journal(_body(post), post.lines, post.day))
+        return self._tells(asked if post.request_id else None, post, reasons, told)
+
+    def _answered_before(self, asked: tuple[str, str], command: object, told: str) -> bool:
+        body, verdict = self.answers[asked]
+        if body != command:
+            return told in {"", "REQUEST_ID_REUSED"}
+        return told in {"", "AGAIN" if verdict == "OK" and asked[0] == "Message" else verdict}
+
+    def _tells(
+        self, asked: tuple[str, str] | None, command: object, reasons: list[str], told: str
+    ) -> bool:
+        """Keeps the verdict under the request_id, if it is one to keep."""
+        right = [reason for reason in reasons if told in {"", _told(reason)}]
+        if not right:
+            return False
+        if asked is not None and right[0] not in UNDECIDED:
+            self.answers[asked] = command, _told(right[0])
+        return True
+
+    def _decided(self, command: Command, told: str) -> list[str]:
+        """Carries it out, or says why not."""
+        match command:
+            case Place():
+                return self._places(command)
+            case Take():
+                return self._takes(command)
+            case Release():
+                return self._releases(command)
+            case Reverse():
+                return self._reverses(command)
+            case Create():
+                return self._creates(command)
+            case SetStatus():
+                return self._sets_status(command, told)
+            case SetMode():
+                return self._sets_mode(command)
+        raise TypeError(command)
+
+    # Journals
+
+    def _refusals(self, post: Post) -> list[str]:
+        """Why not; what is looked at first comes first."""
+        before = self.journals.get((post.event_type, post.key))
+        if before is not None:
+            return ["JOURNAL_KEY_REUSED"] if before.asked != _body(post) else []
+        return self._refusals_of_day(post.day) or self._refusals_of(post.lines, {})
+
+    def _refusals_of_day(self, day: date | None) -> list[str]:
+        if day is None:
+            return []
+        if day <= self.last_closed:
+            return ["DAY_CLOSED"]
+        return ["INVALID_FIELD"] if day > self.today else []
+
+    def _refusals_of(self, lines: Sequence[Line], drawn: dict[Name, int]) -> list[str]:
+        """Why the accounts do not take it; `drawn`: what of the debits holds had reserved."""
+        reasons = []
+        for name, debits in _net(lines).items():
+            account = self.accounts.get(name) or _new(name)
+            reason = _refusal(name, account, debits, drawn.get(name, 0))
+            if reason:
+                reasons.append(reason)
+        return reasons
+
+    def _book(
+        self, event_type: str, key: str, journal: Journal, drawn: dict[Name, int] | None = None
+    ) -> None:
+        for name, debits in _net(journal.lines).items():
+            account = self.accounts.setdefault(name, _new(name))
+            account.balance += -debits if CHART[name[0]].grows_by_credit else debits
+            account.held -= (drawn or {}).get(name, 0)
+        self.journals[event_type, key] = journal
+
+    def _reverses(self, command: Reverse) -> list[str]:
+        original = self.journals.get((command.event_type, command.key))
+        if original is None:
+            return ["NOT_FOUND"]
+        if original.is_reversal:
+            return ["ILLEGAL_MOVE"]
+        name = ("ledger.reversal", f"{command.event_type} {command.key}")
+        asked = (command.why, command.day)
+        if name in self.journals:
+            return ["OK"] if self.journals[name].asked == asked else ["ALREADY_REVERSED"]
+        other = {"DEBIT": "CREDIT", "CREDIT": "DEBIT"}
+        lines = tuple((account, other[side], minor) for account, side, minor in original.lines)
+        reasons = self._refusals_of_day(command.day)
+        if command.day is not None and command.day < (original.day or self.today):
+            reasons.append("INVALID_FIELD")
+        reasons += self._refusals_of(lines, {})
+        if not reasons:
+            self._book(*name, Journal(asked, lines, command.day, is_reversal=True))
+        return reasons or ["OK"]
+
+    # Holds
+
+    def _places(self, command: Place) -> list[str]:
+        asked = (command.minor, command.sources)
+        if any(CHART[subject].referenced for subject, _, _ in command.sources):
+            return ["INVALID_FIELD"]
+        if command.hold_id in self.holds:
+            return ["OK"] if self.holds[command.hold_id].asked == asked else ["REQUEST_ID_KEPT"]
+        missing, parts = command.minor, []
+        for name in command.sources:
+            account = self.accounts.get(name) or _new(name)
+            room = available(name, account)
+            minor = missing if room is None else min(missing, room)
+            if minor:
+                parts.append(Part(name, minor))
+                missing -= minor
+                if not _fits(name, replace(account, held=account.held + minor)):
+                    return [TOO_LARGE]
+        if missing:
+            return ["INSUFFICIENT_FUNDS"]
+        for part in parts:
+            self.accounts.setdefault(part.account, _new(part.account)).held += part.held
+        self.holds[command.hold_id] = Hold(asked, parts)
+        return ["OK"]
+
+    def _takes(self, command: Take) -> list[str]:
+        body = (command.hold_id, command.minor, command.to)
+        name = ("test/take", command.key)
+        if name in self.journals:
+            return ["OK"] if self.journals[name].asked == body else ["JOURNAL_KEY_REUSED"]
+        hold = self.holds.get(command.hold_id)
+        if hold is None:
+            return ["NOT_FOUND"]
+        if hold.state != "HELD" or command.minor > hold.left:
+            return ["HOLD_ENDED"]
+        missing, drawn = command.minor, dict[Name, int]()
+        for part in hold.parts:
+            if minor := min(missing, part.left):
+                drawn[part.account] = minor
+                missing -= minor
+        lines = tuple((account, "DEBIT", minor) for account, minor in drawn.items())
+        lines += ((command.to, "CREDIT", command.minor),)
+        if reasons := self._refusals_of(lines, drawn):
+            return reasons
+        self._book(*name, Journal(body, lines, None), drawn)
+        for part in hold.parts:
+            part.posted += drawn.get(part.account, 0)
+        hold.state = "HELD" if hold.left else "POSTED"
+        return ["OK"]
+
+    def _releases(self, command: Release) -> list[str]:
+        hold = self.holds.get(command.hold_id)
+        if hold is None:
+            return ["NOT_FOUND"]
+        if hold.state == "HELD":
+            for part in hold.parts:
+                self.accounts[part.account].held -= part.left
+                part.released += part.left
+            hold.state = "RELEASED"
+        return ["OK"]
+
+    # Accounts and days
+
+    def _creates(self, command: Create) -> list[str]:
+        chart = CHART[command.account[0]]
+        least = -GREATEST if chart.minimum is None else chart.minimum
+        greatest = GREATEST if chart.maximum is None else chart.maximum
+        minimum, maximum = chart.minimum, chart.maximum
+        if command.minimum is not None:
+            minimum = command.minimum
+            if not least <= minimum <= 0:
+                return ["INVALID_FIELD"]
+        if command.maximum is not None:
+            maximum = command.maximum
+            if not 0 <= maximum <= greatest:
+                return ["INVALID_FIELD"]
+        there = self.accounts.get(command.account)
+        if there is None:
+            self.accounts[command.account] = Account(minimum, maximum, mode=command.mode)
+            return ["OK"]
+        same = (there.minimum, there.maximum) == (minimum, maximum)
+        buffered = there.mode == "BUFFERED"
+        return ["OK"] if same and buffered == (command.mode == "BUFFERED") else ["ACCOUNT_EXISTS"]
+
+    def _sets_status(self, command: SetStatus, told: str) -> list[str]:
+        account = self.accounts.get(command.account)
+        if account is None:
+            return ["NOT_FOUND"]
+        if account.status == command.status:
+            return ["OK"]
+        if account.status == "CLOSED" and command.status != "OPEN":
+            return ["ILLEGAL_MOVE"]
+        if account.mode == "DRAINING" and told == "OK":  # that has ended meanwhile
+            account.mode = "DIRECT"
+        if account.mode != "DIRECT":
+            return ["ILLEGAL_MOVE"]
+        if command.status == "CLOSED" and (account.balance or account.held):
+            return ["ILLEGAL_MOVE"]
+        account.status = command.status
+        return ["OK"]
+
+    def _sets_mode(self, command: SetMode) -> list[str]:
+        account = self.accounts.get(command.account)
+        if account is None:
+            return ["NOT_FOUND"]
+        if command.mode == "DIRECT":
+            account.mode = "DIRECT" if account.mode == "DIRECT" else "DRAINING"
+        elif account.mode != "BUFFERED":
+            if account.status != "OPEN":
+                return ["ILLEGAL_MOVE"]
+            account.mode = "BUFFERED"
+        return ["OK"]
+
+    def _closes(self, day: date) -> str:
+        """Days are closed in order, and none that is to come."""
+        if day <= self.last_closed:
+            return "OK"
+        if day > self.today or (day - self.last_closed).days != 1:
+            return "INVALID_FIELD"
+        self.last_closed = day
+        return "OK"
+
+
+def possible(
+    models: Sequence[Model], command: Command, heard: Sequence[str], lost: int
+) -> list[Model]:
+    """What there may be after verdicts were heard, if the command was carried out up to `lost`
+    times before of which nobody heard."""
+    found: list[Model] = []
+    for model in models:
+        before = model
+        for _ in range(lost + 1):
+            after = before.copy()
+            if after.does(command, heard) and after not in found:
+                found.append(after)
+            before = before.copy()
+            before.does(command, None)
+    return found
+
+
+def available(name: Name, account: Account) -> int | None:
+    """How much can still be debited; None: without limit."""
+    by_credit = CHART[name[0]].grows_by_credit
+    if account.status in {"CLOSED", "FROZEN_OUT" if by_credit else "FROZEN_IN"}:
+        return 0
+    if by_credit:
+        if account.minimum is None:
+            return None
+        return max(0, account.balance - account.held - account.minimum)
+    if account.maximum is None:
+        return None
+    return max(0, account.maximum - account.balance - account.held)
+
+
+def _body(post: Post) -> object:
+    return post.lines, post.day
+
+
+def _told(reason: str) -> str:
+    return {TOO_LARGE: "INVALID_FIELD", "REQUEST_ID_KEPT": "REQUEST_ID_REUSED"}.get(reason, reason)
+
+
+def _new(name: Name) -> Account:
+    chart = CHART[name[0]]
+    return Account(chart.minimum, chart.maximum)
+
+
+def _net(lines: Sequence[Line]) -> dict[Name, int]:
+    """Debits less credits, by account."""
+    net: dict[Name, int] = {}
+    for name, side, minor in lines:
+        net[name] = net.get(name, 0) + (minor if side == "DEBIT" else -minor)
+    return net
+
+
+def _refusal(name: Name, account: Account, debits: int, drawn: int) -> str:
+    """Why the account does not take so many net debits; empty: it does."""
+    growth = -debits if CHART[name[0]].grows_by_credit else debits
+    reserved = 0 < debits <= drawn
+    if account.status == "CLOSED":
+        return "ACCOUNT_NOT_OPEN"
+    if account.status == "FROZEN_IN" and growth > 0 and not reserved:
+        return "ACCOUNT_NOT_OPEN"
+    if account.status == "FROZEN_OUT" and growth < 0 and not reserved:
+        return "ACCOUNT_NOT_OPEN"
+    after = replace(account, balance=account.balance + growth, held=account.held - drawn)
+    least, greatest = _span(name, after)
+    if account.minimum is not None and least < account.minimum:
+        return "INSUFFICIENT_FUNDS"
+    if account.maximum is not None and greatest > account.maximum:
+        return "INSUFFICIENT_FUNDS"
+    return "" if _fits(name, after) else TOO_LARGE
+
+
+def _span(name: Name, account: Account) -> tuple[int, int]:
+    """The least and the greatest that it comes to as its holds are taken."""
+    if CHART[name[0]].grows_by_credit:
+        return account.balance - account.held, account.balance
+    return account.balance, account.balance + account.held
+
+
+def _fits(name: Name, account: Account) -> bool:
+    least, greatest = _span(name, account)
+    return least >= -GREATEST and greatest <= GREATEST
