@@ -1,8 +1,10 @@
-"""PostJournals by the thousand: one transaction a batch, two round trips, a column an array.
+"""PostJournals by the thousand: one transaction a batch, a column an array.
 
 Requests without a request_id come here: the journal's name is what makes it one journal. Callers
-that come together share a transaction. What is booked, and what is refused, is decided in
-clearing_svc.ledger.bulk; here is the I/O, once for all.
+that come together share a transaction. A batch of which nothing can be refused is written in one
+round trip, and PostgreSQL vouches for that; any other is read, decided journal by journal, and
+written. What is booked, and what is refused, is decided in clearing_svc.ledger.bulk; here is the
+I/O, once for all.
 """
 
 from __future__ import annotations
@@ -15,13 +17,12 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.date_pb2 import Date  # type: ignore[import-untyped]
 from payments.clearing.v1 import ledger_pb2, ledger_service_pb2
 
 from clearing_svc.ledger import bulk
 from clearing_svc.ledger.accounts import AccountMode
-from clearing_svc.ledger.bulk import Asked, Booking, Known, Leg, Running, Unlocked
+from clearing_svc.ledger.bulk import Asked, Booking, Known, Leg, Running, Swing, Unlocked
 from clearing_svc.ledger.chart import Chart
 from clearing_svc.ledger.domain import ENTRIES_MAX, check
 from clearing_svc.ledger.drafts import journal_id_of, lines_digest
@@ -33,9 +34,11 @@ from paymesh.clock import Clock
 from paymesh.context import Call, Traffic
 from paymesh.errors import DeadlinePassed, Internal, PaymentError
 from paymesh.ids import shard_of
+from paymesh.money import MINOR_UNITS_MAX
 from paymesh.rpc import CALL_LIMIT_S, current_call, item_call, require_one_traffic
 from paymesh.shell import settled
 from paymesh.status import to_status
+from paymesh.store.port import Conflict, Rejected
 from paymesh.store.postgres import PostgresStore
 from paymesh.telemetry import batch_span
 from paymesh.wire import TRAFFIC_BACK
@@ -49,6 +52,8 @@ Result = ledger_service_pb2.PostJournalsResult
 AGAIN = Result(journal=ledger_pb2.Journal(), replayed=True)
 """What became of a journal that had been posted before."""
 FOLD_AHEAD_S = 1.0
+CAREFUL_S = 0.25
+"""So long after a batch could not be written at once, none is tried so."""
 LATE = DeadlinePassed("the deadline passed before the work began; nothing was written")
 
 
@@ -75,6 +80,7 @@ class Posting:
         self._to_fold: dict[str, float] = {}
         """Accounts that had to be locked although they are buffered, and until when (monotonic
         seconds) they are locked at once: somebody is debiting them."""
+        self._careful_until = 0.0
         limits = BatchLimits(items_max=journals_max, queue_items_max=20 * journals_max)
         self._batcher: Batcher[Sequence[Asked], Sequence[PaymentError | Result]] = Batcher(
             self._post, clock=clock, limits=limits, size=len
@@ -213,6 +219,13 @@ class Posting:
 
     async def _attempt(self, asked: Sequence[Asked]) -> Sequence[PaymentError | Result]:
         """One try at one transaction."""
+        now = self._clock.monotonic()
+        swings = bulk.swings(asked, now=now) if now >= self._careful_until else None
+        if swings is not None:
+            try:
+                return await self._at_once(asked, swings)
+            except (Conflict, Rejected):
+                self._careful_until = now + CAREFUL_S
         while True:
             try:
                 return await self._transaction(asked)
@@ -220,6 +233,34 @@ class Posting:
                 now = self._clock.monotonic()
                 self._to_fold = {id_: at for id_, at in self._to_fold.items() if at > now}
                 self._to_fold |= dict.fromkeys(buffered.account_ids, now + FOLD_AHEAD_S)
+
+    async def _at_once(
+        self, asked: Sequence[Asked], swings: Sequence[Swing]
+    ) -> Sequence[PaymentError | Result]:
+        """All of it or nothing. Raises Conflict or Rejected where that can't be: for an account
+        that is not there, is not open, is not DIRECT or would be beyond its limits, for a journal
+        that was posted before, and while the day changes."""
+        today = self._clock.now().date()
+        columns = [
+            [swing.known.shard for swing in swings],
+            [swing.known.id for swing in swings],
+            [swing.delta for swing in swings],
+            [swing.changes for swing in swings],
+            [swing.lowest for swing in swings],
+            [swing.highest for swing in swings],
+        ]
+        posted = [(one, today) for one in asked]
+        async with self._store.transaction() as transaction:
+            at, *_ = await transaction.save_at_once(
+                (_BEGUN_AT_ONCE, (today, today)),
+                [
+                    (_SWING_ACCOUNTS, [*columns, len(swings)]),
+                    (_INSERT_JOURNALS, [*_journals(posted), None]),
+                    (_INSERT_ENTRIES, _entries(posted)),
+                ],
+            )
+        metrics.BATCH_ITEMS.labels(NAME).observe(len(asked))
+        return [_posted(today, at)] * len(asked)
 
     async def _transaction(self, asked: Sequence[Asked]) -> Sequence[PaymentError | Result]:
         names = {account.id: account for one in asked for account, *_ in one.legs}
@@ -253,9 +294,7 @@ class Posting:
             if booking.posted:
                 await transaction.save(_statements(booking, at))
         metrics.BATCH_ITEMS.labels(NAME).observe(len(asked))
-        stamp = Timestamp()
-        stamp.FromDatetime(at)
-        posted = {day: _posted(day, stamp) for day in {day for _, day in booking.posted}}
+        posted = {day: _posted(day, at) for day in {day for _, day in booking.posted}}
         days = iter(booking.posted)
         return [
             verdict
@@ -267,7 +306,7 @@ class Posting:
         ]
 
 
-def _posted(day: date, at: Timestamp) -> Result:
+def _posted(day: date, at: datetime) -> Result:
     journal = ledger_pb2.Journal(
         accounting_date=Date(year=day.year, month=day.month, day=day.day), post_time=at
     )
@@ -310,6 +349,11 @@ _BEGUN = (
     "SELECT last_closed_day(), clock_timestamp(), pg_current_xact_id(), "
     "set_config('plan_cache_mode', 'force_generic_plan', true)"
 )
+_BEGUN_AT_ONCE = (
+    "SELECT now(), 1 / (coalesce(last_closed_day() < %s::date, true) "
+    "AND (now() AT TIME ZONE 'UTC')::date = %s::date)::int, pg_current_xact_id(), "
+    "set_config('plan_cache_mode', 'force_generic_plan', true)"
+)
 _LOCKED = (
     f"SELECT {_NEEDED} FROM account t "
     "JOIN unnest(%s::smallint[], %s::text[]) AS k(shard_key, id) "
@@ -328,18 +372,23 @@ _BEFORE = (
 )
 _CONTEXT = "business_id, merchant_id, order_type, sub_type, pay_org_no, traffic, parent_business_id"
 _SEVEN_TEXTS = ", ".join(["%s::text[]"] * 7)
+
+
+def _rows(*types: str) -> str:
+    """Columns from arrays, one each. In a list of what is selected they are taken in step, row by
+    row; behind FROM each would be written into a store of its own first."""
+    return ", ".join(f"unnest(%s::{type_}[])" for type_ in types)
+
+
 _INSERT_JOURNALS = (
     f"INSERT INTO journal (shard_key, id, {_CONTEXT}, event_type, business_key, digest, "
     "accounting_date, reverses, template_version, posted_at) "
-    "SELECT v.*, '', 0, %s::timestamptz "
-    f"FROM unnest(%s::smallint[], %s::text[], {_SEVEN_TEXTS}, %s::text[], %s::text[], "
-    "%s::text[], %s::date[]) AS v"
+    f"SELECT {_rows('smallint', *['text'] * 11, 'date')}, '', 0, coalesce(%s::timestamptz, now())"
 )
 _INSERT_ENTRIES = (
     "INSERT INTO entry (shard_key, journal_id, line, account_id, side, amount_minor, "
     "amount_currency, reference) "
-    "SELECT * FROM unnest(%s::smallint[], %s::text[], %s::bigint[], %s::text[], %s::text[], "
-    "%s::bigint[], %s::text[], %s::text[])"
+    f"SELECT {_rows('smallint', 'text', 'bigint', 'text', 'text', 'bigint', 'text', 'text')}"
 )
 _CHANGE_ACCOUNTS = (
     "WITH u AS (UPDATE account t SET balance_minor = t.balance_minor + v.delta, "
@@ -349,6 +398,20 @@ _CHANGE_ACCOUNTS = (
     "WHERE t.shard_key = v.shard_key AND t.id = v.id RETURNING 1) "
     "SELECT 1 / (count(*) = %s)::int FROM u"
 )
+_SWING_ACCOUNTS = (
+    "WITH u AS (UPDATE account t SET balance_minor = t.balance_minor + v.delta, "
+    "version = t.version + v.changes "
+    "FROM unnest(%s::smallint[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], "
+    "%s::bigint[]) AS v(shard_key, id, delta, changes, lowest, highest) "
+    "WHERE t.shard_key = v.shard_key AND t.id = v.id AND t.mode = 'DIRECT' AND t.status = 'OPEN' "
+    f"AND t.balance_minor + v.lowest >= coalesce(t.minimum_minor, -{MINOR_UNITS_MAX}) "
+    "+ CASE t.normal_side WHEN 'CREDIT' THEN t.held_minor ELSE 0 END "
+    f"AND t.balance_minor + v.highest <= coalesce(t.maximum_minor, {MINOR_UNITS_MAX}) "
+    "- CASE t.normal_side WHEN 'DEBIT' THEN t.held_minor ELSE 0 END RETURNING 1) "
+    "SELECT 1 / (count(*) = %s)::int FROM u"
+)
+"""Row by row in the order of the arrays, as everybody locks them; one that another transaction has
+changed meanwhile is looked at again as it is then."""
 _OPEN_ACCOUNTS = (
     f"INSERT INTO account (shard_key, id, {_CONTEXT}, version, status, mode, subject, owner, "
     "normal_side, balance_minor, balance_currency, held_minor, minimum_minor, maximum_minor, "
@@ -380,8 +443,8 @@ def _statements(booking: Booking, at: datetime) -> list[tuple[str, Sequence[Any]
         result.append((_OPEN_ACCOUNTS, [at, *_new_accounts(new)]))
     if buffered:
         result.append((_ADD_DELTAS, _changes(buffered)[:3]))
-    result.append((_INSERT_JOURNALS, [at, *_journals(booking)]))
-    result.append((_INSERT_ENTRIES, _entries(booking)))
+    result.append((_INSERT_JOURNALS, [*_journals(booking.posted), at]))
+    result.append((_INSERT_ENTRIES, _entries(booking.posted)))
     return result
 
 
@@ -406,21 +469,21 @@ def _new_accounts(accounts: Sequence[Running]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def _journals(booking: Booking) -> list[list[Any]]:
+def _journals(posted: Sequence[tuple[Asked, date]]) -> list[list[Any]]:
     rows = [
         (one.shard, one.id, *one.context, one.event_type, one.business_key, one.digest, day)
-        for one, day in sorted(booking.posted, key=lambda posted: posted[0].id)
+        for one, day in sorted(posted, key=lambda one: one[0].id)
     ]
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def _entries(booking: Booking) -> list[list[Any]]:
+def _entries(posted: Sequence[tuple[Asked, date]]) -> list[list[Any]]:
     rows = [
         (
             account.shard, one.id, line, account.id, _SIDE[debit], minor, account.currency,
             reference,
         )
-        for one, _ in booking.posted
+        for one, _ in posted
         for line, (account, debit, minor, reference) in enumerate(one.legs, start=1)
     ]  # fmt: skip
     return [list(column) for column in zip(*rows, strict=True)]

@@ -18,7 +18,7 @@ class ClearingSettings(ServiceSettings):
     ledger_config: Path | None = None
     """A folder with chart.yaml, fees.yaml, templates.yaml and finance.yaml; None:
     clearing_svc/ledger."""
-    ledger_batch_items_max: int = 1000
+    ledger_batch_items_max: int = 500
     """Journals in one transaction."""
     ledger_close_day_after_s: float | None = None
     """So long after midnight UTC the day before is closed by itself; None: never by itself."""

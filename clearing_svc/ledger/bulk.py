@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from operator import attrgetter
 from typing import NamedTuple
 
 from clearing_svc.ledger.accounts import (
@@ -70,6 +71,50 @@ class Asked(NamedTuple):
     accounting_date: date | None
     deadline: float
     """Monotonic seconds."""
+
+
+class Swing:
+    """What a batch does to an account if all of it is posted, in minor units of its balance."""
+
+    __slots__ = ("changes", "delta", "highest", "known", "lowest")
+
+    def __init__(self, known: Known, delta: int) -> None:
+        self.known, self.changes = known, 1
+        self.delta = self.lowest = self.highest = delta
+        """In all; and the lowest and the highest that it comes to between two journals."""
+
+    def add(self, delta: int) -> None:
+        """One more journal."""
+        self.changes += 1
+        self.delta = after = self.delta + delta
+        if after < self.lowest:
+            self.lowest = after
+        elif after > self.highest:
+            self.highest = after
+
+
+def swings(asked: Sequence[Asked], *, now: float) -> list[Swing] | None:
+    """What a batch does if nothing in it is refused, in the order in which rows are locked.
+
+    An account that bears the lowest and the highest of its swing bears each journal of the batch:
+    so where all accounts do, the batch is posted as a whole, as `book` would post it. None where
+    that can't be told so: for a journal that is there twice, that names its day, or that is late
+    (`now`: monotonic seconds).
+    """
+    found: dict[str, Swing] = {}
+    for journal in asked:
+        if journal.accounting_date is not None or journal.deadline < now:
+            return None
+        for known, net in _nets(journal).values():
+            delta = -net if known.credit_normal else net
+            swing = found.get(known.id)
+            if swing is None:
+                found[known.id] = Swing(known, delta)
+            else:
+                swing.add(delta)
+    if len({journal.id for journal in asked}) < len(asked):
+        return None
+    return sorted(found.values(), key=attrgetter("known"))
 
 
 class Running:
@@ -217,17 +262,25 @@ def book(
 
 def _settle(journal: Asked, accounts: dict[str, Running]) -> None:
     """Changes the accounts, all or none. Raises PaymentError, or Unlocked."""
-    nets: dict[str, int] = {}
-    for known, debit, minor, _ in journal.legs:
-        id_ = known.id
-        nets[id_] = nets.get(id_, 0) + (minor if debit else -minor)
-        if id_ not in accounts:
-            accounts[id_] = opened(known, journal.context)
-    after = [(account := accounts[id_], account.settled(net)) for id_, net in nets.items()]
+    after = []
+    for known, net in _nets(journal).values():
+        account = accounts.get(known.id) or opened(known, journal.context)
+        after.append((account, account.settled(net)))
     for account, balance in after:
+        accounts[account.known.id] = account
         account.delta += balance - account.balance
         account.balance = balance
         account.changes += 1
+
+
+def _nets(journal: Asked) -> dict[str, tuple[Known, int]]:
+    """Debits less credits of each account, by its id."""
+    nets: dict[str, tuple[Known, int]] = {}
+    for known, debit, minor, _ in journal.legs:
+        net = minor if debit else -minor
+        before = nets.get(known.id)
+        nets[known.id] = (known, net if before is None else before[1] + net)
+    return nets
 
 
 def _draft(journal: Asked) -> JournalDraft:

@@ -13,8 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from paymesh.db.arrays import ArrayDumper
 
 CONNECT_OPTIONS = (
-    "-c statement_timeout=5000 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000"
+    "-c statement_timeout=5000 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000 "
+    "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
 )
+"""What is asked by key is found by an index, also while the planner takes the tables for empty; see
+docs/adr/0020. Who reads much begins with ANY_PLAN."""
+ANY_PLAN = (
+    "SELECT set_config('enable_seqscan', 'on', true), set_config('enable_hashjoin', 'on', true), "
+    "set_config('enable_mergejoin', 'on', true)"
+)
+"""For the rest of a transaction."""
 
 
 def create_engine(url: str, *, pool: int) -> AsyncEngine:

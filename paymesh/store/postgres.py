@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from paymesh.context import Context, Traffic
 from paymesh.core import Guard
+from paymesh.db.engine import ANY_PLAN
 from paymesh.db.flight import flight
 from paymesh.failpoint import failpoint
 from paymesh.ids import bucket_of, shard_of
@@ -125,16 +126,38 @@ class PostgresTransaction:
 
     async def save(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> None:
         """Runs the statements and commits. Raises as commit does."""
+        await self._saved(None, statements)
+
+    async def save_at_once(
+        self, first: tuple[str, Sequence[Any]], statements: Sequence[tuple[str, Sequence[Any]]]
+    ) -> tuple[Any, ...]:
+        """Begins, runs the statements and commits in one round trip; the row that the first one
+        gives. Raises as commit does."""
+        row = await self._saved(first, statements)
+        assert row is not None, "the first statement gives a row"
+        return row
+
+    async def _saved(
+        self,
+        first: tuple[str, Sequence[Any]] | None,
+        statements: Sequence[tuple[str, Sequence[Any]]],
+    ) -> tuple[Any, ...] | None:
         failpoint("shell.before_commit")
         run = self._connection.execute
+        row = None
         try:
             async with flight(self._connection) as pipeline:
+                if first is not None:
+                    await run("BEGIN")
+                    cursor = await run(*first)
                 for statement, parameters in statements:
                     await run(statement, parameters)
                 # In the same flight: after an error the server skips everything up to the sync,
                 # COMMIT too.
                 done = await run("COMMIT")
                 await pipeline.sync()
+                if first is not None:
+                    row = await cursor.fetchone()
         except psycopg.Error as error:
             translated = _translated(error)
             if isinstance(translated, Unreachable):  # COMMIT may have arrived
@@ -143,6 +166,7 @@ class PostgresTransaction:
         if done.statusmessage != "COMMIT":
             raise Conflict(f"the commit answered {done.statusmessage}")
         failpoint("shell.after_commit")
+        return row
 
 
 class PostgresStore:
@@ -175,10 +199,11 @@ class PostgresStore:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Connection]:
-        """A connection that reads one snapshot. For who writes his SQL himself."""
+        """A connection that reads one snapshot, maybe much. For who writes his SQL himself."""
         try:
             async with self._connection() as connection:
                 await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                await connection.execute(ANY_PLAN)
                 yield connection
         except psycopg.Error as error:
             raise _translated(error) from error
@@ -190,6 +215,7 @@ class PostgresStore:
         try:
             async with self._connection() as connection:
                 await connection.execute("BEGIN")
+                await connection.execute(ANY_PLAN)
                 yield connection
                 failpoint("shell.before_commit")
                 try:

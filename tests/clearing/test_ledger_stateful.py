@@ -566,6 +566,8 @@ def test_the_ledger_is_as_its_model_says(
     """
     # So that accounts are soon booked on without their lock again.
     monkeypatch.setattr(posting, "FOLD_AHEAD_S", 0.01)
+    # So that each batch is tried in one round trip first, also after one that could not be.
+    monkeypatch.setattr(posting, "CAREFUL_S", 0.0)
     limits = settings(
         max_examples=RUNS,
         stateful_step_count=STEPS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,9 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from paymesh.db.engine import create_engine
 from paymesh.db.flight import flight
+from paymesh.shell import Shell
+from paymesh.store import sql
+from paymesh.store.kinds import Kind
 from paymesh.store.port import Unreachable
 from paymesh.store.postgres import PostgresStore
-from tests.runtime.world import Database
+from tests.runtime.world import Database, create
+from trade_svc.model import TradeView
+from trade_svc.store import TRADES
 
 POOL = 4
 
@@ -73,6 +79,36 @@ async def test_a_server_that_hangs_up_at_once_is_away(
         await PostgresStore(engine).keep_outbox(days_ahead=1, days_kept=1)
     sa.event.remove(engine.sync_engine, "connect", hang_up)
     assert len(await backends(engine)) == POOL
+
+
+@pytest.mark.parametrize("kind", [TRADES.root, *TRADES.children.values()], ids=lambda kind: kind.table)
+async def test_what_is_asked_by_key_is_found_by_its_index(
+    engine: AsyncEngine, shell: Shell[TradeView], kind: Kind[Any]
+) -> None:
+    """Also while there is little, of which the planner knows nothing yet: who prepares a statement
+    then would read all of the table, each time, however much it grows."""
+    await shell.process([create(f"order {n}") for n in range(200)])
+    statement = sql.load_children(kind) if kind.parent else sql.load(kind, lock=True)
+    numbered = statement.replace("%s", "$1", 1).replace("%s", "$2")
+    async with engine.connect() as connection:
+        raw = (await connection.get_raw_connection()).driver_connection
+        assert raw is not None
+        await raw.execute("BEGIN")
+        await raw.execute("SET LOCAL plan_cache_mode = 'force_generic_plan'")
+        await raw.execute(f"PREPARE asked AS {numbered}")
+        cursor = await raw.execute("EXPLAIN EXECUTE asked ('{1,2}', '{a,b}')")
+        plan = "\n".join(row[0] for row in await cursor.fetchall())
+        await raw.execute("ROLLBACK")
+    assert "Index" in plan
+    assert not re.search("Seq Scan|Hash|Merge", plan), plan
+
+
+async def test_who_reads_much_is_left_to_the_planner(engine: AsyncEngine) -> None:
+    async with PostgresStore(engine).snapshot() as connection:
+        cursor = await connection.execute("SHOW enable_seqscan")
+        assert await cursor.fetchone() == ("on",)
+    async with engine.connect() as again:
+        assert (await again.execute(sa.text("SHOW enable_seqscan"))).scalar_one() == "off"
 
 
 async def test_statements_of_a_flight_leave_together(engine: AsyncEngine) -> None:
