@@ -81,7 +81,9 @@ async def test_a_server_that_hangs_up_at_once_is_away(
     assert len(await backends(engine)) == POOL
 
 
-@pytest.mark.parametrize("kind", [TRADES.root, *TRADES.children.values()], ids=lambda kind: kind.table)
+@pytest.mark.parametrize(
+    "kind", [TRADES.root, *TRADES.children.values()], ids=lambda kind: kind.table
+)
 async def test_what_is_asked_by_key_is_found_by_its_index(
     engine: AsyncEngine, shell: Shell[TradeView], kind: Kind[Any]
 ) -> None:
