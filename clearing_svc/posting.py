@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, NoReturn
 
 from google.type.date_pb2 import Date  # type: ignore[import-untyped]
 from payments.clearing.v1 import ledger_pb2, ledger_service_pb2
@@ -63,10 +63,17 @@ def _plain_event_type(text: str) -> bool:
 
 
 @lru_cache(maxsize=10_000)
-def _plain_names(names: Sequence[str], traffic: int, deadline_class: int) -> bool:
-    """Callers and business codes are few, so this is seldom asked twice."""
-    plain = all(re.fullmatch(r"[A-Za-z0-9_.-]{0,32}", name) for name in names)
-    return plain and 0 <= traffic <= 2 and 0 <= deadline_class <= 2
+def _plain_middle(
+    merchant_id: str, order_type: str, sub_type: str, pay_org_no: str, caller: str, traffic: Any,
+    deadline_class: int,
+) -> Sequence[str] | None:  # fmt: skip
+    """The middle columns of a Context; None for what is not plain. Callers and business codes are
+    few, so this is seldom asked twice."""
+    names = (merchant_id, order_type, sub_type, pay_org_no)
+    plain = all(re.fullmatch(r"[A-Za-z0-9_.-]{0,32}", name) for name in (*names, caller))
+    if not plain or not (0 <= traffic <= 2 and 0 <= deadline_class <= 2):
+        return None
+    return (*names, TRAFFIC_BACK.get(traffic, Traffic.LIVE).value)
 
 
 class Posting:
@@ -81,7 +88,10 @@ class Posting:
         """Accounts that had to be locked although they are buffered, and until when (monotonic
         seconds) they are locked at once: somebody is debiting them."""
         self._careful_until = 0.0
-        limits = BatchLimits(items_max=journals_max, queue_items_max=20 * journals_max)
+        # Large as they are: while one is in PostgreSQL, Python reads and writes the other.
+        limits = BatchLimits(
+            items_max=journals_max, queue_items_max=20 * journals_max, beside_after_s=0
+        )
         self._batcher: Batcher[Sequence[Asked], Sequence[PaymentError | Result]] = Batcher(
             self._post, clock=clock, limits=limits, size=len
         )
@@ -138,7 +148,23 @@ class Posting:
         body: list[str | int] = ["", ""]
         debits = credits = 0
         first = entries[0].amount.currency_code if entries else ""
-        plain = 2 <= len(entries) <= ENTRIES_MAX and _plainly_valid(request, call, context)
+        business_id, parent = context.business_id, context.parent_business_id
+        event_type, business_key = request.event_type, request.business_key
+        middle = _plain_middle(
+            context.merchant_id, context.order_type, context.sub_type, context.pay_org_no,
+            context.caller, context.traffic, context.deadline_class,
+        )  # fmt: skip
+        plain = (
+            2 <= len(entries) <= ENTRIES_MAX
+            and middle is not None
+            and _PLAIN_ID(business_id) is not None
+            and _PLAIN_KEY(business_key) is not None
+            and _plain_event_type(event_type)
+            and (not parent or _PLAIN_ID(parent) is not None)
+            and len(call.traceparent) <= 64
+            and len(call.origin) <= 64
+            and call.remaining_ms >= 0
+        )
         for entry in entries if plain else ():
             amount, side, reference = entry.amount, entry.side, entry.reference
             subject, owner, currency = entry.subject, entry.owner, amount.currency_code
@@ -163,33 +189,26 @@ class Posting:
                 break
             legs.append((account, side == _DEBIT, minor, reference))
             body += subject, owner, side, currency, minor, reference
-        if not plain or debits != credits:
+        if not plain or middle is None or debits != credits:
             self._refuse(item, outer)
         day = day_of(request)
-        body[0] = str(day or "")
-        journal_id = journal_id_of(request.event_type, request.business_key)
+        if day is not None:
+            body[0] = str(day)
+        journal_id = journal_id_of(event_type, business_key)
         remaining = call.remaining_ms / 1000 if call.remaining_ms else CALL_LIMIT_S
         return Asked(
             journal_id,
             shard_of(journal_id),
-            request.event_type,
-            request.business_key,
+            event_type,
+            business_key,
             lines_digest(body),
             legs,
-            (
-                context.business_id,
-                context.merchant_id,
-                context.order_type,
-                context.sub_type,
-                context.pay_org_no,
-                TRAFFIC_BACK.get(context.traffic, Traffic.LIVE).value,
-                context.parent_business_id,
-            ),
+            (business_id, *middle, parent),
             day,
             now + min(remaining, CALL_LIMIT_S),
         )
 
-    def _refuse(self, item: Any, outer: Call) -> None:
+    def _refuse(self, item: Any, outer: Call) -> NoReturn:
         """Raises what the rules say of an item that is not plainly right."""
         item_call(item, outer, edge=False)
         day_of(item.request)
@@ -313,28 +332,6 @@ def _posted(day: date, at: datetime) -> Result:
     return Result(journal=journal)
 
 
-def _plainly_valid(request: Any, call: Any, context: Any) -> bool:
-    """Whether the contract's rules have nothing to say; what is not plain, they judge."""
-    names = (
-        context.merchant_id,
-        context.order_type,
-        context.sub_type,
-        context.pay_org_no,
-        context.caller,
-    )
-    parent = context.parent_business_id
-    return (
-        _PLAIN_ID(context.business_id) is not None
-        and _PLAIN_KEY(request.business_key) is not None
-        and _plain_event_type(request.event_type)
-        and _plain_names(names, context.traffic, context.deadline_class)
-        and (not parent or _PLAIN_ID(parent) is not None)
-        and len(call.traceparent) <= 64
-        and len(call.origin) <= 64
-        and call.remaining_ms >= 0
-    )
-
-
 def _about(asked: Asked) -> Mapping[str, str]:
     return {"command": "PostJournals", "business_id": asked.context[0], "journal_id": asked.id}
 
@@ -382,8 +379,9 @@ def _rows(*types: str) -> str:
 
 _INSERT_JOURNALS = (
     f"INSERT INTO journal (shard_key, id, {_CONTEXT}, event_type, business_key, digest, "
-    "accounting_date, reverses, template_version, posted_at) "
-    f"SELECT {_rows('smallint', *['text'] * 11, 'date')}, '', 0, coalesce(%s::timestamptz, now())"
+    "accounting_date, reverses, template_version, posted_at, posting) "
+    f"SELECT {_rows('smallint', *['text'] * 11, 'date')}, '', 0, coalesce(%s::timestamptz, now()), "
+    "(SELECT pg_current_xact_id()::text::bigint)"  # once, not for each row
 )
 _INSERT_ENTRIES = (
     "INSERT INTO entry (shard_key, journal_id, line, account_id, side, amount_minor, "

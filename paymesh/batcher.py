@@ -1,6 +1,7 @@
 """The batcher: concurrent callers share one transaction (group commit).
 
-A lone caller pays no waiting; under load a batch lingers for company. At most two are in flight.
+A lone caller pays no waiting; under load a batch lingers for company. A second one sets out beside
+the first only if that takes long: what waits meanwhile makes it larger, and cheaper for each.
 The batcher's own task owns the transaction; a caller that goes away while queued takes its item
 along, later its item runs unheard.
 """
@@ -29,6 +30,8 @@ class BatchLimits:
     """Beyond it, submit raises Overloaded: nothing was written."""
     linger_max_s: float = 0.020
     in_flight_max: int = 2
+    beside_after_s: float = 0.050
+    """So long a batch waits for the one before to end; then it sets out beside it."""
 
 
 class Batcher(Generic[I, O]):
@@ -103,7 +106,9 @@ class Batcher(Generic[I, O]):
         while True:
             await self._arrived.wait()
             await self._slots.acquire()
-            if pause_s := self._linger.seconds(self._waiting):
+            if self._batches and self._limits.beside_after_s:
+                await asyncio.wait(self._batches, timeout=self._limits.beside_after_s)
+            elif pause_s := self._linger.seconds(self._waiting):
                 await self._clock.sleep(pause_s)
             batch = self._take()
             if not batch:

@@ -105,7 +105,7 @@ def swings(asked: Sequence[Asked], *, now: float) -> list[Swing] | None:
     for journal in asked:
         if journal.accounting_date is not None or journal.deadline < now:
             return None
-        for known, net in _nets(journal).values():
+        for known, net in _nets(journal):
             delta = -net if known.credit_normal else net
             swing = found.get(known.id)
             if swing is None:
@@ -263,7 +263,7 @@ def book(
 def _settle(journal: Asked, accounts: dict[str, Running]) -> None:
     """Changes the accounts, all or none. Raises PaymentError, or Unlocked."""
     after = []
-    for known, net in _nets(journal).values():
+    for known, net in _nets(journal):
         account = accounts.get(known.id) or opened(known, journal.context)
         after.append((account, account.settled(net)))
     for account, balance in after:
@@ -273,14 +273,15 @@ def _settle(journal: Asked, accounts: dict[str, Running]) -> None:
         account.changes += 1
 
 
-def _nets(journal: Asked) -> dict[str, tuple[Known, int]]:
-    """Debits less credits of each account, by its id."""
-    nets: dict[str, tuple[Known, int]] = {}
-    for known, debit, minor, _ in journal.legs:
-        net = minor if debit else -minor
-        before = nets.get(known.id)
-        nets[known.id] = (known, net if before is None else before[1] + net)
-    return nets
+def _nets(journal: Asked) -> Sequence[tuple[Known, int]]:
+    """Debits less credits, of each account once."""
+    each = [(known, minor if debit else -minor) for known, debit, minor, _ in journal.legs]
+    if len(each) == 2 and each[0][0].id != each[1][0].id:  # nearly always
+        return each
+    nets: dict[Known, int] = {}
+    for known, net in each:
+        nets[known] = nets.get(known, 0) + net
+    return list(nets.items())
 
 
 def _draft(journal: Asked) -> JournalDraft:

@@ -21,7 +21,7 @@ from paymesh.ids import bucket_of, new_id
 
 METHOD = "/payments.clearing.v1.LedgerService/PostJournals"
 MESSAGE_JOURNALS = 200
-CALLERS = 4
+CALLERS = 8
 PACED_JOURNALS = 50
 PACED_A_SECOND = 40
 """Messages of so many journals, so many a second: 2,000 journals a second."""

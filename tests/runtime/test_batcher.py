@@ -123,7 +123,7 @@ async def test_after_a_batch_of_many_it_lingers_as_long_as_that_took_up_to_a_lim
 async def test_a_batch_has_at_most_so_many_items_and_so_many_are_in_flight() -> None:
     doubler = Doubler()
     doubler.gate.clear()
-    limits = BatchLimits(items_max=3, in_flight_max=2, linger_max_s=0)
+    limits = BatchLimits(items_max=3, in_flight_max=2, linger_max_s=0, beside_after_s=0)
     batcher = Batcher(doubler, clock=SystemClock(), limits=limits)
     callers = asyncio.gather(*map(batcher.submit, range(10)))
     await turns()
@@ -132,6 +132,26 @@ async def test_a_batch_has_at_most_so_many_items_and_so_many_are_in_flight() -> 
     assert await callers == [2 * n for n in range(10)]
     assert [len(batch) for batch in doubler.batches] == [3, 3, 3, 1]
     assert doubler.most_running == 2
+    await batcher.close()
+
+
+async def test_what_comes_meanwhile_goes_together_and_beside_a_batch_only_if_that_is_slow() -> None:
+    doubler = Doubler()
+    doubler.gate.clear()
+    limits = BatchLimits(linger_max_s=0, beside_after_s=0.05)
+    batcher = Batcher(doubler, clock=SystemClock(), limits=limits)
+    callers = [asyncio.create_task(batcher.submit(0))]
+    await turns()
+    for n in (1, 2):
+        callers.append(asyncio.create_task(batcher.submit(n)))
+        await turns()
+    assert doubler.batches == [[0]]
+    async with asyncio.timeout(5):
+        while len(doubler.batches) < 2:
+            await asyncio.sleep(0.01)
+    assert doubler.batches == [[0], [1, 2]]
+    doubler.gate.set()
+    assert await asyncio.gather(*callers) == [0, 2, 4]
     await batcher.close()
 
 
