@@ -20,6 +20,8 @@ from paymesh.bus.port import (
 from paymesh.bus.topology import TopologyError
 from tests.bus.contract import DELIVERY_LIMIT, Harness, Seen, dead_letters, eventually, message
 
+pytestmark = pytest.mark.slow
+
 QUEUE = "trade.payments"
 SETTLE_S = 0.3
 """Long enough for something that should not come to have come."""

@@ -28,6 +28,8 @@ from tests.clearing.accounts_world import Process, acc, process
 from tests.clearing.conftest import Database
 from tests.clearing.ledger_world import place, post, release, top_up, transfer
 
+pytestmark = pytest.mark.slow
+
 ANN, BANK = "USER_BALANCE:ann", "BANK:platform"
 
 

@@ -17,6 +17,8 @@ from tests.clearing.accounts_world import Client, acc, field_of, refusal, uid
 from tests.clearing.conftest import Database, Stub
 from tests.clearing.ledger_world import OWED_MAX, PAYEE, earned, line, top_up, transfer
 
+pytestmark = pytest.mark.slow
+
 ANN, BANK, OWED = "USER_BALANCE:ann", "BANK:platform", "MERCHANT_RECEIVABLE:mer_1"
 CODE = grpc.StatusCode
 BOTH = pytest.mark.parametrize("with_id", [True, False], ids=["core", "bulk"])

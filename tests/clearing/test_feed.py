@@ -23,6 +23,8 @@ from tests.clearing.conftest import Database, Stub
 from tests.clearing.ledger_messages import asked, fields_of
 from tests.clearing.ledger_world import earned, top_up
 
+pytestmark = pytest.mark.slow
+
 Watch = Callable[..., AsyncIterator[Any]]
 Key = tuple[str, int]
 

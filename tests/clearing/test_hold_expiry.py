@@ -56,6 +56,8 @@ from tests.clearing.test_holds_rpc import placing
 from tests.pay.drive import Drive
 from tests.pay.test_pay_random import FORMS, HISTORIES, act, drain
 
+pytestmark = pytest.mark.slow
+
 PAYMENT = derived_id("pay", bucket=7, key="p")
 PAST = timedelta(seconds=-1)
 

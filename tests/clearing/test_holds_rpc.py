@@ -28,6 +28,8 @@ from tests.clearing.ledger_world import (
     transfer,
 )
 
+pytestmark = pytest.mark.slow
+
 BALANCE = ("USER_BALANCE:ann",)
 CONTEXT = [("payments-context-bin", call_context().context.SerializeToString())]
 CODE = grpc.StatusCode

@@ -24,6 +24,8 @@ from tests.clearing.ledger_world import post as posting
 from tests.clearing.split_child import FLOWS, clearing, post
 from tests.clearing.split_world import all_is_well, balances, journals
 
+pytestmark = pytest.mark.slow
+
 POINTS = ["shell.before_commit", "shell.after_commit", "effect.before_call", "effect.after_call"]
 ENDS = {"posted": "POSTED", "refused": "REFUSED", "suspended": "POSTED"}
 

@@ -36,6 +36,8 @@ from tests.clearing.split_world import (
     state_of,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 async def money(core: Core[Any]) -> None:

@@ -34,6 +34,8 @@ from tests.clearing.conftest import Database, Stub
 from tests.clearing.ledger_messages import reason_of
 from tests.clearing.ledger_world import place, post, release, spend, top_up, transfer
 
+pytestmark = pytest.mark.slow
+
 ANN, BOB = "USER_BALANCE:ann", "USER_BALANCE:bob"
 BEGIN = {"ann": 1_000, "bob": 300}
 TURNS = 12

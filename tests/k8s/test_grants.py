@@ -17,6 +17,8 @@ from sqlalchemy import make_url
 from paymesh.db import provision
 from paymesh.db.migrate import ROOT, migrate
 
+pytestmark = pytest.mark.slow
+
 SERVICE = "gateway"
 OWNER, APP = f"paymesh_{SERVICE}_owner", f"paymesh_{SERVICE}_app"
 

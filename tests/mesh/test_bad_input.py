@@ -28,6 +28,8 @@ from paymesh.launch.mesh import MeshPlan
 from paymesh.signing import Signer
 from paymesh.wire import call_context_of
 
+pytestmark = pytest.mark.slow
+
 EUR = money_pb2.Money(currency_code="EUR", minor_units=1234)
 
 

@@ -23,6 +23,8 @@ from tests.trade.deal import Deal, balance, channel
 from trade_svc.kinds import AttemptState, RefundState, TradeState
 from trade_svc.model import PaymentOutcome
 
+pytestmark = pytest.mark.slow
+
 A, O, R, T = AttemptState, PaymentOutcome, RefundState, TradeState  # noqa: E741
 OUTCOMES = st.sampled_from(PaymentOutcome)
 
