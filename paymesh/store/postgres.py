@@ -17,6 +17,7 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.util import greenlet_spawn
 
 from paymesh.context import Context, Traffic
 from paymesh.core import Guard
@@ -177,20 +178,24 @@ class PostgresStore:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
+        """One of the pool's, without SQLAlchemy's own connection around it: that takes as long as a
+        statement does. Raises Unreachable."""
         try:
-            async with self._engine.connect() as checked_out:
-                proxy = await checked_out.get_raw_connection()
-                raw = cast(Connection, proxy.driver_connection)
-                if raw.info.transaction_status != TransactionStatus.IDLE:
-                    raise Unreachable("the pool gave a connection with an open transaction")
-                failed = True
-                try:
-                    yield raw
-                    failed = False
-                finally:
-                    await _settle(raw, failed=failed)
-        except (DBAPIError, PoolTimeout) as error:
+            pooled = await self._engine.raw_connection()
+        except (psycopg.OperationalError, DBAPIError, PoolTimeout) as error:
             raise Unreachable(str(error)) from error
+        try:
+            raw = cast(Connection, pooled.driver_connection)
+            if raw.info.transaction_status != TransactionStatus.IDLE:
+                raise Unreachable("the pool gave a connection with an open transaction")
+            failed = True
+            try:
+                yield raw
+                failed = False
+            finally:
+                await _settle(raw, failed=failed)
+        finally:
+            await greenlet_spawn(pooled.close)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PostgresTransaction]:
