@@ -27,7 +27,7 @@ check: setup ## check all invariants of the books
 test: broker lint ## everything: lint and all tests, on real servers
 	$(bin)/pytest $(parallel)
 
-test-fast: broker lint ## lint and the quick tests, under 2 minutes
+test-fast: broker lint ## lint and the quick tests, about 2 minutes
 	$(bin)/pytest $(parallel) -m "not slow"
 
 sabotage: broker ## take guards away one by one; the tests must notice each
