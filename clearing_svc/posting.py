@@ -147,6 +147,7 @@ class Posting:
         known, legs = self._known, list[Leg]()
         body: list[str | int] = ["", ""]
         debits = credits = 0
+        exchanging = False
         first = entries[0].amount.currency_code if entries else ""
         business_id, parent = context.business_id, context.parent_business_id
         event_type, business_key = request.event_type, request.business_key
@@ -174,10 +175,11 @@ class Posting:
                 debits += minor
             else:
                 credits += minor
+            if currency != first:
+                exchanging = True
             plain = (
                 account is not None
                 and minor > 0
-                and currency == first
                 and 1 <= side <= 2
                 and (
                     _PLAIN_KEY(reference) is not None
@@ -194,6 +196,8 @@ class Posting:
         day = day_of(request)
         if day is not None:
             body[0] = str(day)
+        if exchanging:
+            check(lines_of(entries), self._chart)
         journal_id = journal_id_of(event_type, business_key)
         remaining = call.remaining_ms / 1000 if call.remaining_ms else CALL_LIMIT_S
         return Asked(

@@ -55,6 +55,9 @@ Assets and expenses grow by debits, liabilities and revenue by credits. Limits a
 any currency. Where a reference is needed, each entry says what it is for, and per reference the
 account comes out even.
 
+A journal has one currency, and its debits are its credits. Only an exchange has several: it is even
+in each of them, and takes each through `EXCHANGE_POSITION`. So no currency ever pays for another.
+
 """
 
 READING = """

@@ -58,7 +58,7 @@ Leg = tuple[Known, bool, int, str]
 
 
 class Asked(NamedTuple):
-    """A journal as asked for, checked by itself: it balances, in one currency."""
+    """A journal as asked for, checked by itself: it balances, in each currency."""
 
     id: str
     shard: int

@@ -49,6 +49,8 @@ class Subject:
     """What a balance may not rise above, in minor units; None: as far as it likes."""
     needs_reference: bool
     """Whether each entry must say what it is for, so that its reference can come out even."""
+    exchanges: bool = False
+    """Whether it is an exchange position, by which a journal crosses from currency to currency."""
 
     @property
     def normal_side(self) -> Side:

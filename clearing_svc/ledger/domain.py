@@ -207,13 +207,23 @@ def check(lines: Sequence[Line], chart: Chart) -> None:
     if not 2 <= len(lines) <= ENTRIES_MAX:
         raise InvalidField("entries", f"a journal has 2 to {ENTRIES_MAX} entries")
     check_lines(lines, chart)
-    sums = {Side.DEBIT: 0, Side.CREDIT: 0}
+    sums: dict[str, dict[Side, int]] = {}
     for line in lines:
-        if line.amount.currency != lines[0].amount.currency:
-            raise CurrencyMismatch("a journal has one currency")
-        sums[line.side] += line.amount.minor
-    if sums[Side.DEBIT] != sums[Side.CREDIT]:
-        raise Unbalanced(f"debits are {sums[Side.DEBIT]}, credits {sums[Side.CREDIT]} minor units")
+        of_currency = sums.setdefault(line.amount.currency, {Side.DEBIT: 0, Side.CREDIT: 0})
+        of_currency[line.side] += line.amount.minor
+    exchanged = {line.amount.currency for line in lines if chart[line.subject].exchanges}
+    if len(sums) > 1 and (lacking := sorted(sums.keys() - exchanged)):
+        positions = " or ".join(name for name, subject in chart.items() if subject.exchanges)
+        raise CurrencyMismatch(
+            f"a journal has one currency; to exchange, book {' and '.join(lacking)} "
+            f"against {positions or 'an exchange position, which the chart does not have'}"
+        )
+    for currency, of_currency in sums.items():
+        if of_currency[Side.DEBIT] != of_currency[Side.CREDIT]:
+            raise Unbalanced(
+                f"debits are {of_currency[Side.DEBIT]}, credits {of_currency[Side.CREDIT]} "
+                f"minor units of {currency}"
+            )
 
 
 def check_lines(lines: Sequence[Line], chart: Chart) -> None:

@@ -60,6 +60,7 @@ class _Subject(_Strict):
     minimum: Annotated[int | None, Field(strict=True)]
     maximum: Annotated[int | None, Field(strict=True)] = None
     reference: Annotated[bool, Field(strict=True)]
+    exchange: Annotated[bool, Field(strict=True)] = False
     purpose: str = Field(alias="for", min_length=1)
 
     @model_validator(mode="after")
@@ -127,6 +128,7 @@ def load_chart(path: Path) -> Chart:
             minimum_minor=subject.minimum,
             maximum_minor=subject.maximum,
             needs_reference=subject.reference,
+            exchanges=subject.exchange,
         )
         for name, subject in _read(path, _CHART).items()
     }

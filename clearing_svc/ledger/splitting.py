@@ -25,7 +25,7 @@ from clearing_svc.ledger.drafts import JournalDraft, Line, drafted, journal_id_o
 from clearing_svc.ledger.holds import States
 from paymesh.context import Context
 from paymesh.core import Decision, Guard, Moves, View, history, moved
-from paymesh.errors import InvalidField, NotFound
+from paymesh.errors import CurrencyMismatch, InvalidField, NotFound
 from paymesh.ids import body_of
 from paymesh.money import Money
 
@@ -227,6 +227,8 @@ def post_split(
     for index, line in enumerate(c.lines):
         if line.subject == TRANSIT:
             raise InvalidField(f"entries[{index}].subject", "is booked by itself, with each leg")
+        if line.amount.currency != c.lines[0].amount.currency:
+            raise CurrencyMismatch("a split journal has one currency: exchange in one of its own")
     digest = drafted(c.event_type, c.business_key, c.lines).digest
     if state.split is not None:
         if state.split.digest != digest:

@@ -222,13 +222,22 @@ def world(bus: InProcessBus) -> World:
 
 
 @pytest.fixture
-async def app(database: Database, bus: InProcessBus) -> AsyncIterator[App]:
-    """Clearing in both roles, put together by its own bootstrap."""
+def roles() -> set[str]:
+    """Chores pass failpoints, too: where one is armed, `@pytest.mark.parametrize(*SERVE_ONLY)`."""
+    return {"serve", "work"}
+
+
+SERVE_ONLY: tuple[Any, ...] = ("roles", [{"serve"}])
+
+
+@pytest.fixture
+async def app(database: Database, bus: InProcessBus, roles: set[str]) -> AsyncIterator[App]:
+    """Clearing in these roles, put together by its own bootstrap."""
     settings = ClearingSettings(
         clearing_database_url=database.app_url, drain_wait_s=0, listen="127.0.0.1:0"
     )
     app = build(settings, bus=bus, clock=SystemClock())
-    await app.start({"serve", "work"})
+    await app.start(roles)
     yield app
     await app.stop()
 

@@ -68,6 +68,17 @@ def transfer(payer: str, payee: str, minor: int, *, key: str, cur: str = "CNY") 
     return drafted("test/transfer", key, lines)
 
 
+def exchange(user: str, gives: Money, gets: Money, *, key: str) -> JournalDraft:
+    """A journal by which a user changes money into another currency."""
+    lines = (
+        Line("USER_BALANCE", user, Side.DEBIT, gives),
+        Line("EXCHANGE_POSITION", "platform", Side.CREDIT, gives),
+        Line("EXCHANGE_POSITION", "platform", Side.DEBIT, gets),
+        Line("USER_BALANCE", user, Side.CREDIT, gets),
+    )
+    return drafted("test/exchange", key, lines)
+
+
 def earned(pending: int, available: int = 0, *, key: str = "earned") -> JournalDraft:
     """A journal that gives the merchant money."""
     lines = [line("DEBIT", "BANK", "platform", pending + available)]

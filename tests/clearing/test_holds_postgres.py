@@ -17,7 +17,7 @@ from paymesh.bus.port import HANDLED
 from paymesh.clock import SystemClock
 from paymesh.consumer import Consumer
 from paymesh.failpoint import InjectedFault, arm
-from tests.clearing.conftest import Database
+from tests.clearing.conftest import SERVE_ONLY, Database
 from tests.clearing.ledger_messages import delivery, held, instruction, message, paid
 from tests.clearing.ledger_world import (
     CONFIG,
@@ -205,6 +205,7 @@ async def _taken(deliveries: Any) -> Any:
     return [HANDLED for _ in deliveries]
 
 
+@pytest.mark.parametrize(*SERVE_ONLY)
 @pytest.mark.parametrize("point", ["shell.before_commit", "shell.after_commit"])
 async def test_an_event_whose_consumer_dies_around_its_commit_is_booked_once(
     core: Core[Any], database: Database, point: str

@@ -19,12 +19,12 @@ from clearing_svc.ledger.accounts import (
     UnknownSubject,
 )
 from clearing_svc.ledger.chart import Side
-from clearing_svc.ledger.domain import Entry, Journal, JournalKeyReused, Unbalanced
-from clearing_svc.ledger.drafts import JournalDraft, account_id_of, drafted
+from clearing_svc.ledger.domain import Entry, Journal, JournalKeyReused, Unbalanced, check
+from clearing_svc.ledger.drafts import JournalDraft, Line, account_id_of, drafted
 from paymesh.errors import CurrencyMismatch, InvalidField, PaymentError
 from paymesh.ids import bucket_of, shard_of
-from paymesh.money import MINOR_UNITS_MAX
-from tests.clearing.ledger_world import AT, Book, line, top_up, transfer
+from paymesh.money import MINOR_UNITS_MAX, Money
+from tests.clearing.ledger_world import AT, CONFIG, Book, exchange, line, top_up, transfer
 
 PLATFORM = "platform"
 
@@ -121,6 +121,61 @@ def test_an_entry_that_no_journal_can_have_is_refused(
     assert book.accounts == []
 
 
+def test_money_is_exchanged_through_a_position_in_each_currency() -> None:
+    """The customer gives 8.00 CNY for 160 JPY; what we have over and what we lack is to be seen."""
+    book = Book()
+    book.post(top_up("ann", 800, key="1"))
+    book.post(exchange("ann", Money("CNY", 800), Money("JPY", 160), key="1"))
+    balances = {(a.subject, a.balance.currency): a.balance.minor for a in book.accounts}
+    assert balances == {
+        ("BANK", "CNY"): 800,
+        ("USER_BALANCE", "CNY"): 0,
+        ("EXCHANGE_POSITION", "CNY"): 800,
+        ("EXCHANGE_POSITION", "JPY"): -160,
+        ("USER_BALANCE", "JPY"): 160,
+    }
+
+
+CNY_IN = [line("DEBIT", "BANK", PLATFORM, 5), line("CREDIT", "EXCHANGE_POSITION", PLATFORM, 5)]
+JPY_OUT = [
+    line("DEBIT", "EXCHANGE_POSITION", PLATFORM, 100, cur="JPY"),
+    line("CREDIT", "USER_BALANCE", "ann", 100, cur="JPY"),
+]
+
+
+@pytest.mark.parametrize(
+    ("lines", "error"),
+    [
+        # Even in each currency, but one pays for the other.
+        ([*CNY_IN, JPY_OUT[0]._replace(subject="BANK"), JPY_OUT[1]], CurrencyMismatch),
+        ([CNY_IN[1]._replace(subject="SUSPENSE", reference="x"), CNY_IN[0], *JPY_OUT],
+         CurrencyMismatch),
+        # Even in all, in no currency by itself.
+        ([CNY_IN[0], JPY_OUT[1], CNY_IN[1], JPY_OUT[0]._replace(amount=Money("JPY", 99)),
+          line("DEBIT", "EXCHANGE_POSITION", PLATFORM, 1)], Unbalanced),
+        ([CNY_IN[0], JPY_OUT[1]._replace(amount=Money("JPY", 5))], CurrencyMismatch),
+        # A third currency without a position of its own.
+        ([*CNY_IN, *JPY_OUT, line("DEBIT", "BANK", PLATFORM, 1, cur="EUR"),
+          line("CREDIT", "USER_BALANCE", "ann", 1, cur="EUR")], CurrencyMismatch),
+    ],
+)  # fmt: skip
+def test_one_currency_does_not_pay_for_another(
+    lines: list[Line], error: type[PaymentError]
+) -> None:
+    book = Book()
+    with pytest.raises(error):
+        book.post(drafted("t", "1", lines))
+    assert book.accounts == []
+    book.post(drafted("t", "1", [*CNY_IN, *JPY_OUT]))
+
+
+def test_a_chart_without_an_exchange_position_says_so() -> None:
+    chart = {name: s for name, s in CONFIG.chart.items() if not s.exchanges}
+    lines = [line("DEBIT", "BANK", PLATFORM, 5), line("CREDIT", "BANK", PLATFORM, 5, cur="JPY")]
+    with pytest.raises(CurrencyMismatch, match="which the chart does not have"):
+        check(lines, chart)
+
+
 def test_a_journal_of_one_entry_is_refused() -> None:
     with pytest.raises(InvalidField):
         Book().post(drafted("t", "1", [line("DEBIT", "BANK", PLATFORM, 5)]))
@@ -188,6 +243,13 @@ KEYS = st.integers(1, 8).map(str)
 DRAFTS = st.one_of(
     st.builds(top_up, NAMES, AMOUNTS, key=KEYS, cur=CURRENCIES),
     st.builds(transfer, NAMES, NAMES, AMOUNTS, key=KEYS, cur=CURRENCIES),
+    st.builds(
+        exchange,
+        NAMES,
+        st.builds(Money, st.just("CNY"), AMOUNTS),
+        st.builds(Money, st.just("JPY"), AMOUNTS),
+        key=KEYS,
+    ),
 )
 
 

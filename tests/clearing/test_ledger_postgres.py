@@ -23,9 +23,19 @@ from paymesh.core import Decision, View
 from paymesh.db.migrate import differences
 from paymesh.items import Done
 from paymesh.money import Money
+from tests.clearing.accounts_world import METADATA
 from tests.clearing.conftest import Database, Stub
 from tests.clearing.ledger_messages import asked, call_context, fields_of, reason_of
-from tests.clearing.ledger_world import CONFIG, item, line, post, reasons, top_up, transfer
+from tests.clearing.ledger_world import (
+    CONFIG,
+    exchange,
+    item,
+    line,
+    post,
+    reasons,
+    top_up,
+    transfer,
+)
 
 Item = ledger_service_pb2.PostJournalsItem
 
@@ -129,6 +139,42 @@ async def test_each_item_has_its_own_verdict_and_good_neighbours_post(
         ["entries[1].amount.currency_code"],
     ]
     assert await balance(stub, "USER_BALANCE", "bob") == 500
+    assert database.books_are_true()
+
+
+async def test_only_an_exchange_crosses_currencies_and_is_taken_back_as_a_whole(
+    stub: Stub, database: Database
+) -> None:
+    crossing = asked(exchange("ann", Money("CNY", 5), Money("JPY", 100), key="2"))
+    for entry in crossing.request.entries:
+        entry.subject = entry.subject.replace("EXCHANGE_POSITION", "BANK")
+    results = await send(
+        stub,
+        asked(top_up("ann", 500, key="1")),
+        asked(exchange("ann", Money("CNY", 500), Money("JPY", 10_000), key="1")),
+        crossing,
+        asked(transfer("ann", "bob", 4_000, key="3", cur="JPY")),
+    )
+    assert verdicts(results) == ["OK", "OK", "CURRENCY_MISMATCH", "OK"]
+    assert "book CNY and JPY against EXCHANGE_POSITION" in results[2].error.message
+    [again] = await send(
+        stub, asked(exchange("ann", Money("CNY", 500), Money("JPY", 10_000), key="1"))
+    )
+    assert (again.replayed, again.journal) == (True, results[1].journal)
+    assert database.books_are_true()
+
+    reverse = ledger_service_pb2.ReverseJournalRequest(
+        request_id=str(uuid.uuid4()), journal_id=results[1].journal.journal_id, why="wrong-rate"
+    )
+    with pytest.raises(grpc.aio.AioRpcError) as refused:  # bob has some of the yen
+        await stub.ReverseJournal(reverse, timeout=5, metadata=METADATA)
+    assert "INSUFFICIENT_FUNDS" in str(rpc_status.from_call(refused.value))
+    await send(stub, asked(transfer("bob", "ann", 4_000, key="4", cur="JPY")))
+    reverse.request_id = str(uuid.uuid4())
+    await stub.ReverseJournal(reverse, timeout=5, metadata=METADATA)
+    assert await balance(stub, "USER_BALANCE", "ann") == 500
+    for currency in ("CNY", "JPY"):
+        assert await balance(stub, "EXCHANGE_POSITION", "platform", currency) == 0
     assert database.books_are_true()
 
 

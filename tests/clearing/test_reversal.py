@@ -17,7 +17,7 @@ from clearing_svc.ledger.reversing import ReverseJournal
 from paymesh.failpoint import InjectedFault, arm
 from paymesh.ids import derived_id
 from tests.clearing.accounts_world import Client, field_of, process, refusal, uid
-from tests.clearing.conftest import Database, Stub
+from tests.clearing.conftest import SERVE_ONLY, Database, Stub
 from tests.clearing.ledger_world import CONTEXT, line, top_up, transfer
 
 CODE = grpc.StatusCode
@@ -222,6 +222,7 @@ async def test_the_database_itself_lets_a_journal_be_taken_back_once(
         database.query(copy)
 
 
+@pytest.mark.parametrize(*SERVE_ONLY)
 @pytest.mark.parametrize("point", ["shell.before_commit", "shell.after_commit"])
 async def test_a_reversal_whose_writer_dies_around_its_commit_is_posted_once(
     client: Client, database: Database, point: str

@@ -33,8 +33,9 @@ from clearing_svc.ledger.splitting import (
     post_split,
 )
 from paymesh.core import View
-from paymesh.errors import NotFound, PaymentError
-from tests.clearing.ledger_world import AT, CONFIG, CONTEXT, Book, line, top_up
+from paymesh.errors import CurrencyMismatch, NotFound, PaymentError
+from paymesh.money import Money
+from tests.clearing.ledger_world import AT, CONFIG, CONTEXT, Book, exchange, line, top_up
 from tests.clearing.split_world import NAME, PAYROLL, credit, debit
 
 TIMING = Timing()
@@ -284,6 +285,13 @@ def test_another_currency_or_reference_is_another_body() -> None:
     other = [debit("ann", 30, ref="x"), *PAYROLL[1:]]
     with pytest.raises(JournalKeyReused):
         world.post(other)
+
+
+def test_a_split_journal_does_not_exchange() -> None:
+    """Its transit comes out even in one currency, or nobody sees that it does not."""
+    legs = exchange("ann", Money("CNY", 5), Money("JPY", 100), key="1").lines
+    with pytest.raises(CurrencyMismatch, match="exchange in one of its own"):
+        SplitWorld().post(legs)
 
 
 def test_names_of_legs_fit_into_the_contract() -> None:
