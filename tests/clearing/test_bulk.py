@@ -149,7 +149,28 @@ def entries(draw: Any) -> list[ledger_pb2.Entry]:
             found[0].side = ledger_pb2.ENTRY_SIDE_UNSPECIFIED
         case 3:
             found.pop()
+        case 4 | 5:
+            found += exchanged(found, draw(MINORS))
     return found
+
+
+def exchanged(entries: Sequence[ledger_pb2.Entry], minor: int) -> list[ledger_pb2.Entry]:
+    """Entries that take so much of their currency, and as many yen, through the position."""
+    currency = entries[0].amount.currency_code
+    return [
+        ledger_pb2.Entry(
+            subject=subject,
+            owner="platform",
+            side=f"ENTRY_SIDE_{side}",
+            amount=money(minor, of),
+        )
+        for subject, side, of in (
+            ("BANK", "DEBIT", currency),
+            ("EXCHANGE_POSITION", "CREDIT", currency),
+            ("EXCHANGE_POSITION", "DEBIT", "JPY"),
+            ("BANK", "CREDIT", "JPY"),
+        )
+    ]
 
 
 DAYS = st.sampled_from(
