@@ -105,6 +105,10 @@ def build(settings: ClearingSettings, *, bus: Bus, clock: Clock) -> App:
         store, found, config.chart, clock=clock, journals_max=settings.ledger_batch_items_max
     )
     days, feed = Days(store), Feed(store, clock)
+    bookings = consumers.bookings(config.templates)
+    ledger = LedgerServicer(
+        books, found, posting, config.chart, Splits(splits, clock=clock), store, bookings
+    )
     descriptor = ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"]
     return App(
         name="clearing",
@@ -117,9 +121,7 @@ def build(settings: ClearingSettings, *, bus: Bus, clock: Clock) -> App:
             Service(
                 descriptor,
                 ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server,
-                LedgerServicer(
-                    books, found, posting, config.chart, Splits(splits, clock=clock), store
-                ),
+                ledger,
             ),
             Service(
                 books_service_pb2.DESCRIPTOR.services_by_name["BooksService"],
@@ -131,7 +133,7 @@ def build(settings: ClearingSettings, *, bus: Bus, clock: Clock) -> App:
         queues=[
             (
                 consumers.LEDGER,
-                consumers.ledger(books, config.templates, clock).handle,
+                consumers.ledger(books, bookings, clock).handle,
                 ConsumerOptions(),
             )
         ],

@@ -7,14 +7,11 @@ from payments.pay.v1 import payment_pb2, payment_service_pb2, payment_service_pb
 from payments.type.v1 import instruction_pb2
 
 from clearing_svc.ledger.holds import AskOwner
-from paymesh import telemetry
 from paymesh.clock import Clock
-from paymesh.coalescer import Coalescer
-from paymesh.context import Call, DeadlineClass
+from paymesh.coalescer import Coalescer, call_for
+from paymesh.context import DeadlineClass
 from paymesh.effects import Result
 from paymesh.errors import Refused
-
-CALL_TIMEOUT_S = 5.0
 
 OVER = frozenset(
     {
@@ -67,12 +64,8 @@ class Owners:
 
         Raises Unavailable and the like where nobody answers: the hold stays.
         """
-        call = Call(
-            context=effect.context,
-            deadline=self._clock.monotonic() + CALL_TIMEOUT_S,
-            traceparent=telemetry.traceparent(),
-            deadline_class=DeadlineClass.BACKGROUND,
-        )
+        background = DeadlineClass.BACKGROUND
+        call = call_for(effect.context, self._clock, deadline_class=background)
         request = payment_service_pb2.GetPaymentRequest(payment_id=effect.payment_id)
         try:
             payment = (await self._get.call(call, request)).payment

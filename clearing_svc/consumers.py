@@ -8,7 +8,7 @@ business key (paymesh.consumer counts event ids; the ledger's guards know a fact
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from payments.pay.v1 import payment_events_pb2, payment_pb2
@@ -77,7 +77,7 @@ def trade_paid(event: Event) -> BusinessEvent:
         kind="",
         product=paid.product_code,
         business_key=paid.trade_id,
-        occurred_at=time_of(event.occurred_time),
+        occurred_at=time_of(paid.pay_time),
         amounts={"amount": money_of(paid.amount)},
         names={
             PLATFORM: PLATFORM,
@@ -89,7 +89,9 @@ def trade_paid(event: Event) -> BusinessEvent:
     )
 
 
-def ledger(core: Core[Any], templates: Templates, clock: Clock) -> Consumer:
+def bookings(templates: Templates) -> Mapping[str, Translate]:
+    """What to post for an event, by its type. Raises DecodeError and NotBookable."""
+
     def booking(facts_of: Callable[[Event], BusinessEvent]) -> Translate:
         def command(event: Event) -> PostJournals:
             context = context_of(event.call_context.context)
@@ -97,10 +99,13 @@ def ledger(core: Core[Any], templates: Templates, clock: Clock) -> Consumer:
 
         return command
 
-    commands = {
+    return {
         "pay.instruction.succeeded": booking(instruction_moved),
         "pay.instruction.suspended": booking(instruction_moved),
         "pay.instruction.bounced": booking(instruction_moved),
         "trade.trade.paid": booking(trade_paid),
     }
+
+
+def ledger(core: Core[Any], commands: Mapping[str, Translate], clock: Clock) -> Consumer:
     return Consumer(LEDGER, commands, core.shell.process, clock)

@@ -9,7 +9,9 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from google.protobuf.message import DecodeError
 from payments.clearing.v1 import ledger_pb2, ledger_service_pb2, ledger_service_pb2_grpc
+from payments.type.v1.event_pb2 import Event
 
 from clearing_svc.books.rpc import balance_of, entries_of
 from clearing_svc.ledger.accounts import Account, AccountView, UnknownSubject
@@ -37,17 +39,24 @@ from clearing_svc.wire import (
     split_to,
 )
 from paymesh.app import Core
+from paymesh.consumer import Translate
 from paymesh.context import Call
-from paymesh.errors import InvalidField, NotFound, PaymentError
+from paymesh.errors import Code, InvalidField, NotFound, PaymentError
 from paymesh.items import Item, Outcome
 from paymesh.rpc import batch, claim, current_call, outcomes_of, run
 from paymesh.status import to_status
 from paymesh.store.postgres import PostgresStore
-from paymesh.wire import money_of, time_of
+from paymesh.wire import call_context_of, money_of, time_of
 
 PAGE_DEFAULT = 100
 PAGE_ENTRIES_MAX = 10_000
 """Journals may be long: so much fits into one message."""
+
+
+class NotBookable(PaymentError):
+    """Follows from templates that a person may mend, so it is not kept."""
+
+    code, reason, decided = Code.FAILED_PRECONDITION, "NOT_BOOKABLE", False
 
 
 class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
@@ -59,9 +68,11 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         chart: Chart,
         splits: Splits,
         store: PostgresStore,
+        bookings: Mapping[str, Translate],
     ) -> None:
+        """`bookings`: what to post for an event, by its type."""
         self._books, self._journals, self._posting, self._chart = books, journals, posting, chart
-        self._splits, self._store = splits, store
+        self._splits, self._store, self._bookings = splits, store, bookings
 
     async def PostJournals(self, request: Any, context: Any) -> Any:
         if not any(item.request.request_id for item in request.items):
@@ -73,6 +84,14 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         return ledger_service_pb2.PostJournalsResponse(
             results=[_result(outcome, before) for outcome in outcomes]
         )
+
+    async def BookEvent(self, request: Any, context: Any) -> Any:
+        return await self._book(current_call.get(), request)
+
+    async def BatchBookEvents(self, request: Any, context: Any) -> Any:
+        result = ledger_service_pb2.BatchBookEventsResult
+        results = await batch(request.items, self._book, result)
+        return ledger_service_pb2.BatchBookEventsResponse(results=results)
 
     async def PlaceHold(self, request: Any, context: Any) -> Any:
         return await self._place(current_call.get(), request)
@@ -226,6 +245,32 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
             return journal_to(*done.answer.journals[0])
         journal_id = done.reply.journal.journal_id
         return journal_to(*(await self._journals.by_ids([journal_id]))[journal_id])
+
+    async def _book(self, call: Call, request: Any) -> Any:
+        event = Event(
+            type=request.event_type,
+            occurred_time=request.occurred_time,
+            call_context=call_context_of(call.context),
+            payload=request.payload,
+        )
+        if event.type not in self._bookings:
+            raise InvalidField("event_type", f"{event.type} has no templates")
+        try:
+            command = self._bookings[event.type](event)
+        except DecodeError as error:
+            raise InvalidField("payload", f"is not the message of {event.type}") from error
+        except ValueError as error:
+            raise NotBookable(str(error)) from error
+        response = ledger_service_pb2.BookEventResponse
+        done = await run(
+            self._books.submit,
+            command,
+            call,
+            claim("BookEvent", call.context.merchant_id, request, request.request_id),
+            lambda posted: response(journal_ids=posted.journal_ids),
+            response,
+        )
+        return done.reply
 
     async def _place(self, call: Call, request: Any) -> Any:
         after = request.after

@@ -15,10 +15,10 @@ from google.protobuf.message import Message
 from paymesh.batcher import Batcher, BatchLimits
 from paymesh.channel import invoke
 from paymesh.clock import Clock
-from paymesh.context import Call, DeadlineClass, Traffic
+from paymesh.context import Call, Context, DeadlineClass, Traffic
 from paymesh.errors import DeadlinePassed, PaymentError
 from paymesh.status import from_status
-from paymesh.telemetry import batch_span
+from paymesh.telemetry import batch_span, traceparent
 from paymesh.wire import call_to
 
 Outcome = Message | PaymentError
@@ -26,6 +26,21 @@ Outcome = Message | PaymentError
 ITEMS_MAX = 200
 """Every field is bounded by the contract, an item to about 4 KiB: a full message stays far below
 the 4 MiB that a server takes."""
+
+
+EFFECT_CALL_S = 5.0
+
+
+def call_for(
+    context: Context, clock: Clock, *, deadline_class: DeadlineClass = DeadlineClass.INTERACTIVE
+) -> Call:
+    """A call that nobody asked us for: an effect's."""
+    return Call(
+        context=context,
+        deadline=clock.monotonic() + EFFECT_CALL_S,
+        traceparent=traceparent(),
+        deadline_class=deadline_class,
+    )
 
 
 class Coalescer:

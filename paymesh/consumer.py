@@ -6,7 +6,7 @@ core refuses for good is parked with the reason; what could not be done now clim
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +37,7 @@ class Consumer:
     """What one queue's events mean: `commands` by event type, `process` as the shell does it."""
 
     queue: str
-    commands: dict[str, Translate]
+    commands: Mapping[str, Translate]
     process: Callable[[Sequence[Item]], Awaitable[Sequence[Outcome]]]
     clock: Clock
     mode: Mode = Mode.FACT

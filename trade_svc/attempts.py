@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 
 from paymesh.core import Event, event, history, moved
-from trade_svc.kinds import ATTEMPT_MOVES, UNPAID, AttemptState, TradeState
+from trade_svc.kinds import ATTEMPT_MOVES, UNPAID, AttemptState, TradeState, TradeType
 from trade_svc.model import (
     Attempt,
     PaymentMoved,
     PaymentOutcome,
+    Trade,
+    TradeBooked,
     TradePaid,
     TradeReturned,
     TradeView,
@@ -21,9 +23,51 @@ UNDER_WAY = frozenset({AttemptState.PROCESSING, AttemptState.CLOSING})
 Outcome = tuple[TradeView, list[Event]]
 
 
-def attempt_moved(state: TradeView, attempt: Attempt, c: PaymentMoved, at: datetime) -> Outcome:
-    """The state after what the payment core reports of an attempt; the same state if it knew."""
-    return _OUTCOMES[c.outcome](state, attempt, c, at)
+def attempt_moved(
+    state: TradeView,
+    attempt: Attempt,
+    c: PaymentMoved,
+    at: datetime,
+    *,
+    at_once: Collection[TradeType],
+) -> Outcome:
+    """The state after what the payment core reports of an attempt; the same state if it knew.
+
+    `at_once`: the types that are booked before they are said to be paid.
+    """
+    match c.outcome:
+        case PaymentOutcome.SUCCEEDED:
+            to = TradeState.BOOKING if state.existing("").type in at_once else TradeState.PAID
+            return _succeeded(state, attempt, c, at, to=to)
+        case PaymentOutcome.RETURNED:
+            return _returned(state, attempt, c, at)
+    return _without_money(state, attempt, c, AttemptState(c.outcome.value))
+
+
+def booked(state: TradeView, c: TradeBooked) -> Outcome:
+    """The trade is paid now; or its money goes back, and the trade waits for other money."""
+    trade = state.existing(c.trade_id)
+    if (trade.state, trade.paid_payment_id) != (TradeState.BOOKING, c.payment_id):
+        return state, []  # known already
+    if not c.refusal:
+        trade = moved(trade, TradeState.PAID, trade.kind.moves)
+        return replace(state, trade=trade), [paid(trade)]
+    attempt = moved(
+        state.attempt(c.payment_id),
+        AttemptState.RETURNING,
+        ATTEMPT_MOVES,
+        failure_reason=c.refusal,
+    )
+    trade = moved(trade, TradeState.PENDING, trade.kind.moves, paid_at=None, paid_payment_id="")
+    return replace(state.with_attempt(attempt), trade=trade), [
+        history(attempt, "trade.attempt.returning"),
+        history(trade, "trade.trade.pending"),
+    ]
+
+
+def paid(trade: Trade) -> Event:
+    """What is booked, and told to the merchant."""
+    return event(trade, "trade.trade.paid", TradePaid(trade))
 
 
 def taken_back(state: TradeView) -> Outcome:
@@ -37,7 +81,9 @@ def taken_back(state: TradeView) -> Outcome:
     return replace(state, attempts=tuple(attempts)), events
 
 
-def _succeeded(state: TradeView, attempt: Attempt, c: PaymentMoved, at: datetime) -> Outcome:
+def _succeeded(
+    state: TradeView, attempt: Attempt, c: PaymentMoved, at: datetime, *, to: TradeState
+) -> Outcome:
     """The first success pays the trade; every other one is returned.
 
     That holds for a payout to a trade that was closed, too: it stays RETURNING, and is asked back,
@@ -50,23 +96,21 @@ def _succeeded(state: TradeView, attempt: Attempt, c: PaymentMoved, at: datetime
         attempt = moved(attempt, AttemptState.RETURNING, ATTEMPT_MOVES, failure_reason="")
         return state.with_attempt(attempt), [history(attempt, "trade.attempt.returning")]
     attempt = moved(attempt, AttemptState.SUCCEEDED, ATTEMPT_MOVES, failure_reason="")
-    trade = moved(trade, TradeState.PAID, trade.kind.moves, paid_at=at, paid_payment_id=attempt.id)
+    trade = moved(trade, to, trade.kind.moves, paid_at=at, paid_payment_id=attempt.id)
     state, closing = taken_back(replace(state.with_attempt(attempt), trade=trade))
-    paid = event(trade, "trade.trade.paid", TradePaid(trade))
-    return state, [history(attempt, "trade.attempt.succeeded"), paid, *closing]
+    told = paid(trade) if to is TradeState.PAID else history(trade, "trade.trade.booking")
+    return state, [history(attempt, "trade.attempt.succeeded"), told, *closing]
 
 
-def _without_money(to: AttemptState) -> Callable[..., Outcome]:
+def _without_money(
+    state: TradeView, attempt: Attempt, c: PaymentMoved, to: AttemptState
+) -> Outcome:
     """An attempt ended without money: the trade waits for another, unless one is under way."""
-
-    def handle(state: TradeView, attempt: Attempt, c: PaymentMoved, at: datetime) -> Outcome:
-        if attempt.state not in UNDER_WAY:
-            return state, []
-        attempt = moved(attempt, to, ATTEMPT_MOVES, failure_reason=c.failure_reason)
-        state, events = _payable_again(state.with_attempt(attempt), c)
-        return state, [history(attempt, f"trade.attempt.{to.lower()}"), *events]
-
-    return handle
+    if attempt.state not in UNDER_WAY:
+        return state, []
+    attempt = moved(attempt, to, ATTEMPT_MOVES, failure_reason=c.failure_reason)
+    state, events = _payable_again(state.with_attempt(attempt), c)
+    return state, [history(attempt, f"trade.attempt.{to.lower()}"), *events]
 
 
 def _returned(state: TradeView, attempt: Attempt, c: PaymentMoved, at: datetime) -> Outcome:
@@ -79,7 +123,7 @@ def _returned(state: TradeView, attempt: Attempt, c: PaymentMoved, at: datetime)
         return state, []
     events: list[Event] = []
     if state.existing(c.trade_id).kind.may_come_back:
-        state, events = _succeeded(state, attempt, c, at)
+        state, events = _succeeded(state, attempt, c, at, to=TradeState.PAID)
         attempt = state.attempt(attempt.id)
     if attempt.state is AttemptState.SUCCEEDED:
         trade = state.existing(c.trade_id)
@@ -102,11 +146,3 @@ def _payable_again(state: TradeView, c: PaymentMoved) -> Outcome:
         return state, []
     trade = moved(trade, TradeState.PENDING, trade.kind.moves)
     return replace(state, trade=trade), [history(trade, "trade.trade.pending")]
-
-
-_OUTCOMES: dict[PaymentOutcome, Callable[..., Outcome]] = {
-    PaymentOutcome.SUCCEEDED: _succeeded,
-    PaymentOutcome.FAILED: _without_money(AttemptState.FAILED),
-    PaymentOutcome.CLOSED: _without_money(AttemptState.CLOSED),
-    PaymentOutcome.RETURNED: _returned,
-}

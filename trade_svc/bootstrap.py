@@ -25,7 +25,7 @@ from paymesh.secretbox import SecretBox
 from paymesh.server import Service
 from paymesh.store.postgres import PostgresStore
 from trade_svc import business_codes, consumers, domain, merchants, model, notifications, wire
-from trade_svc.clients import PaymentCore
+from trade_svc.clients import Ledger, PaymentCore
 from trade_svc.delivery import Delivery
 from trade_svc.merchant_rpc import MerchantServicer
 from trade_svc.queries import RegisteredCodes
@@ -41,6 +41,8 @@ def build(settings: TradeSettings, *, bus: Bus, clock: Clock) -> App:
     publisher = Publisher(store, bus)
     channel = open_channel(settings.pay_target)
     payment_core = PaymentCore(channel, clock=clock)
+    ledger_channel = open_channel(settings.clearing_target)
+    ledger = Ledger(ledger_channel, clock=clock)
     box = SecretBox.from_file(settings.secret_key_file)
     sweep = SweepLimits(
         ladder_s=settings.ladder(5, 30, 120, 600, 3600, 21600), idle_s=0.5 * settings.time_scale
@@ -48,7 +50,7 @@ def build(settings: TradeSettings, *, bus: Bus, clock: Clock) -> App:
     core: Callable[..., Core[Any]] = partial(
         Core, store=store, encode=wire.encode, publisher=publisher, clock=clock
     )
-    trades = core(aggregate=TRADES, sweep=sweep, **_trade_rules(settings, payment_core))
+    trades = core(aggregate=TRADES, sweep=sweep, **_trade_rules(settings, payment_core, ledger))
     merchant_core = core(
         aggregate=MERCHANTS,
         rules={
@@ -96,11 +98,20 @@ def build(settings: TradeSettings, *, bus: Bus, clock: Clock) -> App:
             ),
         ],
         openers=[delivery.open],
-        closers=[payment_core.close, channel.close, delivery.close, engine.dispose],
+        closers=[
+            payment_core.close,
+            ledger.close,
+            channel.close,
+            ledger_channel.close,
+            delivery.close,
+            engine.dispose,
+        ],
     )
 
 
-def _trade_rules(settings: TradeSettings, payment_core: PaymentCore) -> dict[str, Any]:
+def _trade_rules(
+    settings: TradeSettings, payment_core: PaymentCore, ledger: Ledger
+) -> dict[str, Any]:
     """What may happen to trades, what they owe, and who does it."""
     timing = model.Timing(
         effect_lease=timedelta(seconds=5 * settings.time_scale),
@@ -112,12 +123,16 @@ def _trade_rules(settings: TradeSettings, payment_core: PaymentCore) -> dict[str
             model.PayTrade: partial(domain.pay_trade, timing=timing),
             model.CloseTrade: partial(domain.close_trade, timing=timing),
             model.RefundTrade: partial(domain.refund_trade, timing=timing),
-            model.PaymentMoved: partial(domain.payment_moved, timing=timing),
+            model.PaymentMoved: partial(
+                domain.payment_moved, timing=timing, at_once=settings.booked_at_once
+            ),
+            model.TradeBooked: partial(domain.trade_booked, timing=timing),
         },
         "owed": partial(domain.owed, timing=timing),
         "does": {
             model.StartPayment: payment_core.start_payment,
             model.CancelPayment: payment_core.cancel_payment,
+            model.BookTrade: ledger.book,
         },
     }
 

@@ -1,21 +1,27 @@
-"""What the trade core asks of the payment core."""
+"""What the trade core asks of the payment core, and of the ledger."""
 
 from __future__ import annotations
 
 import grpc
+from payments.clearing.v1 import ledger_service_pb2, ledger_service_pb2_grpc
 from payments.pay.v1 import payment_pb2, payment_service_pb2, payment_service_pb2_grpc
 
-from paymesh import telemetry
 from paymesh.clock import Clock
-from paymesh.coalescer import Coalescer
-from paymesh.context import Call, Context
+from paymesh.coalescer import Coalescer, call_for
 from paymesh.effects import Result
 from paymesh.errors import Refused
 from paymesh.ids import request_id_for
 from paymesh.wire import money_to, time_to, tools_to
-from trade_svc.model import CancelPayment, PaymentMoved, PaymentOutcome, StartPayment
-
-CALL_TIMEOUT_S = 5.0
+from trade_svc.attempts import paid
+from trade_svc.model import (
+    BookTrade,
+    CancelPayment,
+    PaymentMoved,
+    PaymentOutcome,
+    StartPayment,
+    TradeBooked,
+)
+from trade_svc.wire import encode
 
 _OUTCOMES = {
     payment_pb2.PAYMENT_STATE_SUCCEEDED: PaymentOutcome.SUCCEEDED,
@@ -24,6 +30,11 @@ _OUTCOMES = {
     payment_pb2.PAYMENT_STATE_RETURNED: PaymentOutcome.RETURNED,
 }
 """The payment states that mean something to a trade; the others mean: wait."""
+
+
+NOT_TAKEN = frozenset({"ACCOUNT_NOT_OPEN", "INSUFFICIENT_FUNDS"})
+"""Verdicts of the ledger's on accounts, which it keeps. Anything else is for a person: the trade
+waits, and the ledger is asked again."""
 
 
 def outcome_of(state: payment_pb2.PaymentState) -> PaymentOutcome | None:
@@ -68,7 +79,7 @@ class PaymentCore:
             original_payment_id=effect.original_payment_id,
         )
         try:
-            response = await self._create.call(self._call(effect.context), request)
+            response = await self._create.call(call_for(effect.context, self._clock), request)
         except Refused as refusal:
             if not refusal.final:
                 raise
@@ -86,23 +97,55 @@ class PaymentCore:
             reason="the trade does not take it",
         )
         try:
-            response = await self._cancel.call(self._call(effect.context), request)
+            response = await self._cancel.call(call_for(effect.context, self._clock), request)
         except Refused as refusal:
             if refusal.reason == "NOT_FOUND" and effect.unknown_means_closed:
                 return Result(_moved(effect, PaymentOutcome.CLOSED))
             raise
         return Result(_told(effect, response.payment))
 
-    def _call(self, context: Context) -> Call:
-        return Call(
-            context=context,
-            deadline=self._clock.monotonic() + CALL_TIMEOUT_S,
-            traceparent=telemetry.traceparent(),
-        )
-
     async def close(self) -> None:
         await self._create.close()
         await self._cancel.close()
+
+
+class Ledger:
+    """Carries out the effect BookTrade."""
+
+    def __init__(self, channel: grpc.aio.Channel, *, clock: Clock) -> None:
+        stub = ledger_service_pb2_grpc.LedgerServiceStub(channel)
+        self._clock = clock
+        self._book = Coalescer(
+            stub.BatchBookEvents,
+            ledger_service_pb2.BatchBookEventsRequest,
+            caller="trade",
+            clock=clock,
+        )
+
+    async def book(self, effect: BookTrade) -> Result:
+        """BookEvent with what everybody hears once it is booked: then the ledger knows it.
+
+        Where an account does not take it, nothing is booked, however often this request comes.
+        """
+        trade = effect.trade
+        event = paid(trade)
+        request = ledger_service_pb2.BookEventRequest(
+            request_id=request_id_for(effect.payment_id, act="book"),
+            event_type=event.type,
+            occurred_time=time_to(trade.paid_at),
+            payload=encode(event),
+        )
+        refusal = ""
+        try:
+            await self._book.call(call_for(trade.context, self._clock), request)
+        except Refused as refused:
+            if refused.reason not in NOT_TAKEN:
+                raise
+            refusal = refused.reason
+        return Result(TradeBooked(trade.id, effect.payment_id, trade.context, refusal))
+
+    async def close(self) -> None:
+        await self._book.close()
 
 
 def _told(

@@ -6,6 +6,7 @@ its events; they refuse by raising. They do no I/O and know neither clock nor ch
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -13,7 +14,7 @@ from paymesh.core import Decision, Event, View, event, history, moved
 from paymesh.errors import FieldViolation, IllegalMove, InvalidField, InvalidFields
 from paymesh.tools import Tool, ToolKind, require_sum
 from trade_svc import refunds
-from trade_svc.attempts import attempt_moved, taken_back
+from trade_svc.attempts import attempt_moved, booked, taken_back
 from trade_svc.kinds import (
     OPEN_ATTEMPTS,
     TRADE_KINDS,
@@ -22,9 +23,11 @@ from trade_svc.kinds import (
     Purpose,
     RefundState,
     TradeState,
+    TradeType,
 )
 from trade_svc.model import (
     Attempt,
+    BookTrade,
     CancelPayment,
     CloseReason,
     CloseTrade,
@@ -36,6 +39,7 @@ from trade_svc.model import (
     StartPayment,
     Timing,
     Trade,
+    TradeBooked,
     TradeClosed,
     TradeView,
 )
@@ -176,17 +180,37 @@ def refund_trade(
 
 
 def payment_moved(
-    state: TradeView, c: PaymentMoved, at: datetime, view: View, *, timing: Timing
+    state: TradeView,
+    c: PaymentMoved,
+    at: datetime,
+    view: View,
+    *,
+    timing: Timing,
+    at_once: Collection[TradeType] = (),
 ) -> D:
-    """What the payment core reports, in any order and any number of times."""
+    """What the payment core reports, in any order and any number of times.
+
+    `at_once`: the types that are booked before they are said to be paid.
+    """
     state.existing(c.trade_id)
     refund = state.refund_by(c.payment_id)
     events: list[Event]
     if refund is not None:
         new, events = refunds.refund_moved(state, refund, c, at)
     else:
-        new, events = attempt_moved(state, state.attempt(c.payment_id), c, at)
+        attempt = state.attempt(c.payment_id)
+        new, events = attempt_moved(state, attempt, c, at, at_once=at_once)
     if new is not state:  # what was known already must not shorten the ladder
+        new = _scheduled(new, at, timing)
+    return Decision(state=new, events=tuple(events), answer=new)
+
+
+def trade_booked(
+    state: TradeView, c: TradeBooked, at: datetime, view: View, *, timing: Timing
+) -> D:
+    """What the ledger answers, any number of times."""
+    new, events = booked(state, c)
+    if new is not state:
         new = _scheduled(new, at, timing)
     return Decision(state=new, events=tuple(events), answer=new)
 
@@ -199,6 +223,8 @@ def owed(state: TradeView, at: datetime, *, timing: Timing) -> list[object]:
     result: list[object] = []
     if trade.state in trade.kind.closable and at >= trade.expires_at:
         return [CloseTrade(trade.id, CloseReason.EXPIRED, trade.context)]
+    if trade.state is TradeState.BOOKING:
+        result.append(BookTrade(trade.paid_payment_id, trade))
     for attempt in state.attempts:
         if attempt.state is AttemptState.PROCESSING:
             result.append(start_payment(trade, attempt))
@@ -257,8 +283,10 @@ def _scheduled(state: TradeView, at: datetime, timing: Timing) -> TradeView:
     """Sets when somebody has to look at the trade again; never for one that is done."""
     trade = state.existing("")
     times = []
-    if any(attempt.state in OPEN_ATTEMPTS for attempt in state.attempts) or any(
-        refund.state is RefundState.PROCESSING for refund in state.refunds
+    if (
+        trade.state is TradeState.BOOKING
+        or any(attempt.state in OPEN_ATTEMPTS for attempt in state.attempts)
+        or any(refund.state is RefundState.PROCESSING for refund in state.refunds)
     ):
         times.append(at + timing.effect_lease)
     if trade.state in trade.kind.closable:

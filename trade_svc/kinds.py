@@ -25,6 +25,8 @@ class TradeType(StrEnum):
 class TradeState(StrEnum):
     PENDING = "PENDING"
     PAYING = "PAYING"
+    BOOKING = "BOOKING"
+    """The money is here; PAID once the ledger has booked it, where a product wants that."""
     PAID = "PAID"
     CLOSED = "CLOSED"
     RETURNED = "RETURNED"
@@ -77,7 +79,8 @@ ATTEMPT_MOVES = _moves(
     {
         _A.PROCESSING: {_A.SUCCEEDED, _A.FAILED, _A.CLOSED, _A.CLOSING, _A.RETURNING},
         _A.CLOSING: {_A.SUCCEEDED, _A.FAILED, _A.CLOSED, _A.RETURNING},
-        _A.SUCCEEDED: {_A.RETURNED},  # a payout that came back
+        # A payout that came back; a success that the ledger would not book.
+        _A.SUCCEEDED: {_A.RETURNED, _A.RETURNING},
         # Late success: the money came after all. It pays the trade or is returned, never dropped.
         _A.FAILED: {_A.SUCCEEDED, _A.RETURNING},
         _A.CLOSED: {_A.SUCCEEDED, _A.RETURNING},
@@ -127,15 +130,21 @@ class TradeKind:
         return _T.PAID in self.moves[_T.PAID]
 
     @property
+    def may_book_at_once(self) -> bool:
+        """Whether there is something to book before a trade is said to be paid."""
+        return _T.BOOKING in self.moves
+
+    @property
     def may_come_back(self) -> bool:
         """Whether the money of a paid one may come back by itself."""
         return _T.RETURNED in self.moves[_T.PAID]
 
 
 _COLLECTED: Mapping[StrEnum, set[StrEnum]] = {
-    _T.PENDING: {_T.PAYING, _T.PAID, _T.CLOSED},  # PAID: a late success
+    _T.PENDING: {_T.PAYING, _T.BOOKING, _T.PAID, _T.CLOSED},  # BOOKING, PAID: a late success
     # PAYING → PAYING: the payer starts anew with another tool.
-    _T.PAYING: {_T.PAYING, _T.PENDING, _T.PAID, _T.CLOSED},
+    _T.PAYING: {_T.PAYING, _T.PENDING, _T.BOOKING, _T.PAID, _T.CLOSED},
+    _T.BOOKING: {_T.PAID, _T.PENDING},  # PENDING: the ledger would not; the money goes back
     _T.PAID: set(),
     _T.CLOSED: set(),
 }

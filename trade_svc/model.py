@@ -5,7 +5,7 @@ Plain Python without I/O. What kinds there are is in kinds.py, what may happen i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -242,6 +242,22 @@ class PaymentMoved:
         return self.trade_id
 
 
+@dataclass(frozen=True, slots=True)
+class TradeBooked:
+    """What the ledger says of a trade that it was asked to book."""
+
+    trade_id: str
+    payment_id: str
+    """The payment that pays it."""
+    context: Context
+    refusal: str = ""
+    """Why nothing was booked, and never will be for this payment; empty: it is booked."""
+
+    @property
+    def key(self) -> str:
+        return self.trade_id
+
+
 # Effects
 
 
@@ -276,6 +292,14 @@ class CancelPayment:
     """False while the trade would still take its money: a success must not be undone then."""
     unknown_means_closed: bool
     """The payment core had time enough: if it knows nothing of it, nothing happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class BookTrade:
+    """Ask the ledger to book that a trade is paid (idempotent by payment_id)."""
+
+    payment_id: str
+    trade: Trade = field(compare=False)
 
 
 # Payloads of published events

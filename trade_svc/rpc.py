@@ -18,6 +18,7 @@ from paymesh.wire import money_of, time_of, tools_of
 from trade_svc.domain import start_payment
 from trade_svc.kinds import TRADE_KINDS, AttemptState
 from trade_svc.model import (
+    BookTrade,
     CloseReason,
     CloseTrade,
     CreateTrade,
@@ -154,7 +155,7 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
         reply.credential_id = await self._credential(done.state, reply.payment_id, call)
         if any(tool.kind is ToolKind.BALANCE for tool in command.tools):
             # A balance has answered by now, in most cases: the payer learns what it said.
-            reply.trade.CopyFrom(trade_to(await self._trades.load(request.trade_id)))
+            reply.trade.CopyFrom(trade_to(await self._booked(request.trade_id, call)))
         return reply
 
     async def _credential(self, view: TradeView, payment_id: str, call: Call) -> str:
@@ -167,6 +168,17 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
         effect = start_payment(view.trade, attempt)
         [credential_id] = await self._trades.executor.settle([effect], timeout_s=wait_s)
         return credential_id or ""
+
+    async def _booked(self, trade_id: str, call: Call) -> TradeView:
+        """The trade as it is once it is booked, or when there is no more time to wait for that."""
+        view = await self._trades.load(trade_id)
+        owed = self._trades.shell.owed(view, self._trades.clock.now())
+        booking = [effect for effect in owed if isinstance(effect, BookTrade)]
+        if not booking:
+            return view
+        wait_s = min(START_WAIT_S, 0.8 * (call.deadline - time.monotonic()))
+        await self._trades.executor.settle(booking, timeout_s=wait_s)
+        return await self._trades.load(trade_id)
 
 
 def _expire_time(request: Any) -> Any:

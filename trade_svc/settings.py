@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import field_validator
+from pydantic_settings import NoDecode
+
 from paymesh.settings import ServiceSettings
+from trade_svc.kinds import TRADE_KINDS, TradeType
 
 
 class TradeSettings(ServiceSettings):
@@ -11,5 +17,28 @@ class TradeSettings(ServiceSettings):
     trade_owner_url: str = ""
     pay_target: str = "127.0.0.1:7002"
     """Where the payment core answers gRPC: host:port or dns:///name:port."""
+    clearing_target: str = "127.0.0.1:7004"
+    """Where the ledger answers gRPC, likewise."""
+    booked_at_once: Annotated[frozenset[TradeType], NoDecode] = frozenset({TradeType.TRANSFER})
+    """Trade types that are PAID only once the ledger has booked it, such as "TRANSFER,TOP_UP"; the
+    others are booked from their events. Empty: all are."""
     notify_allow_private: bool = False
     """Whether notifications may go to plain http and private addresses: only for development."""
+
+    @field_validator("booked_at_once", mode="before")
+    @classmethod
+    def listed(cls, value: object) -> object:
+        if isinstance(value, str):
+            return [name.strip() for name in value.split(",") if name.strip()]
+        return value
+
+    @field_validator("booked_at_once")
+    @classmethod
+    def can_be(cls, types: frozenset[TradeType]) -> frozenset[TradeType]:
+        offered = {type_ for type_, kind in TRADE_KINDS.items() if kind.may_book_at_once}
+        if wrong := sorted(types - offered):
+            raise ValueError(
+                f"{', '.join(wrong)} cannot be booked before it is paid; "
+                f"{', '.join(sorted(offered))} can"
+            )
+        return types

@@ -85,7 +85,7 @@ TRADE.sa_table(
     sa.CheckConstraint("version > 0", name="trade_version_positive"),
     # Paid means: exactly one payment is attributed to it. It stays so if the money comes back.
     sa.CheckConstraint(
-        "(state IN ('PAID', 'RETURNED')) = (paid_payment_id <> '')",
+        "(state IN ('BOOKING', 'PAID', 'RETURNED')) = (paid_payment_id <> '')",
         name="trade_paid_has_its_payment",
     ),
     sa.CheckConstraint(

@@ -11,10 +11,10 @@ from payments.gateway.v1 import channel_pb2, channel_service_pb2, channel_servic
 
 from pay_svc.asking import AskClose, AskPayout, AskPrepay, AskRefund
 from pay_svc.beneficiaries import BeneficiaryView
-from pay_svc.clients.calls import call_for, verdict_of
+from pay_svc.clients.calls import verdict_of
 from pay_svc.model import ChannelMoved, ChannelOutcome
 from paymesh.clock import Clock
-from paymesh.coalescer import Coalescer
+from paymesh.coalescer import Coalescer, call_for
 from paymesh.context import Context
 from paymesh.effects import Result
 from paymesh.errors import Refused

@@ -9,10 +9,10 @@ from payments.clearing.v1 import ledger_pb2, ledger_service_pb2, ledger_service_
 from payments.type.v1 import account_pb2
 
 from pay_svc.asking import AskHold, AskRelease
-from pay_svc.clients.calls import call_for, verdict_of
+from pay_svc.clients.calls import verdict_of
 from pay_svc.model import AccountRef, HoldMoved, HoldOutcome
 from paymesh.clock import Clock
-from paymesh.coalescer import Coalescer
+from paymesh.coalescer import Coalescer, call_for
 from paymesh.effects import Result
 from paymesh.errors import Refused
 from paymesh.ids import request_id_for

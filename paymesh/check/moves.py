@@ -106,7 +106,7 @@ _UNOWNED = {
     "trade": (
         """
         SELECT t.id, t.state, t.business_id FROM trade t
-        WHERE t.next_action_at IS NULL AND (t.state = ANY(%(closable)s) OR EXISTS (
+        WHERE t.next_action_at IS NULL AND (t.state = ANY(%(unpaid)s) OR EXISTS (
             SELECT FROM attempt a WHERE a.shard_key = t.shard_key AND a.trade_id = t.id
                 AND a.state IN ('PROCESSING', 'CLOSING', 'RETURNING')))
         ORDER BY 1 LIMIT 200
@@ -188,12 +188,13 @@ async def versions_are_told(s: Snapshots, o: Options) -> Findings:
 
 async def everything_has_an_owner(s: Snapshots, o: Options) -> Findings:
     """18: what is not at its end has a next action or a named owner."""
-    closable = sorted({str(state) for kind in TRADE_KINDS.values() for state in kind.closable})
+    closable = {str(state) for kind in TRADE_KINDS.values() for state in kind.closable}
+    unpaid = sorted({"BOOKING", *closable})
     ends = [str(state) for state in ENDS]
     what = "Nobody will ever look at it: set next_action_at = now(), its sweeper does the rest."
     for service, queries in _UNOWNED.items():
         for sql in queries:
-            rows = await s.rows(service, sql, closable=closable, ends=ends)
+            rows = await s.rows(service, sql, unpaid=unpaid, ends=ends)
             yield each(18, f"nobody looks after a row of {service}", rows, what)
 
 

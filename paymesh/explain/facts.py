@@ -116,7 +116,7 @@ def _by_trade(line: Line, journal: Row, trade: Row | None) -> Verdict:
     if trade is None:
         return Verdict(False, "trade has no such trade")
     said = f"trade says {trade['state']}"
-    if trade["state"] not in {"PAID", "RETURNED"}:
+    if trade["state"] not in {"BOOKING", "PAID", "RETURNED"}:
         return Verdict(False, said)
     if journal["payment"] not in {None, trade["paid_payment_id"]}:
         return Verdict(False, "trade says: by another payment")

@@ -10,7 +10,7 @@ from paymesh.check.snapshots import SERVICES, snapshots
 
 _UNDER_WAY: dict[str, dict[str, str]] = {
     "trade": {
-        "trades": "SELECT count(*) FROM trade WHERE state IN ('PENDING', 'PAYING')",
+        "trades": "SELECT count(*) FROM trade WHERE state IN ('PENDING', 'PAYING', 'BOOKING')",
         "refunds": "SELECT count(*) FROM refund WHERE state = 'PROCESSING'",
         "notifications": "SELECT count(*) FROM notification WHERE state = 'PENDING'",
     },

@@ -112,7 +112,8 @@ def plant(w: World) -> None:
         payment(w, top_up)
         attribution(w, top_up, user("u1"))
     _bought_and_refunded(w)
-    transfer = Form(TRANSFER, "TRANSFER", "TRANSFER", balance=250, payer="u1", payee="u2")
+    transfer = Form(TRANSFER, "TRANSFER", "TRANSFER", balance=250, payer="u1", payee="u2",
+                    states=("PENDING", "PAYING", "BOOKING", "PAID"))  # fmt: skip
     with w.of(TRANSFER):
         trade(w, transfer)
         held(w, payment_of(TRANSFER), part(*user("u1"), held=250, posted=250))

@@ -20,11 +20,13 @@ from tests.check.check_chains import (  # fmt: skip
     SECOND,
     STREAM,
     TRADE,
+    TRANSFER,
     TRANSIT,
     book,
     number_of,
     order_of,
     step,
+    trade_of,
 )
 from tests.check.check_world import Ago, World, an_id, between, check, on
 
@@ -115,6 +117,11 @@ CORRUPTIONS: dict[str, tuple[int, list[Sql]]] = {
     "refund not booked": (14, [("clearing", "DELETE FROM journal WHERE event_type LIKE '%refund'"
                                 )]),
     "trade unowned": (18, [("trade", "UPDATE trade SET state = 'PAYING'")]),
+    "booking unowned": (18, [("trade", f"UPDATE trade SET state = 'BOOKING' WHERE id = '{TRADE}'"
+                              )]),
+    "booking unpaid": (6, [("trade", "UPDATE attempt SET state = 'RETURNING' WHERE trade_id = "
+                            f"'{TRADE}'"),
+                           ("trade", f"UPDATE trade SET state = 'BOOKING' WHERE id = '{TRADE}'")]),
     "attempt unowned": (18, [("trade", "UPDATE attempt SET state = 'RETURNING'")]),
     "stream unowned": (18, [("trade", "UPDATE notification SET state = 'PENDING'")]),
     "payment unowned": (18, [("pay", "UPDATE payment SET state = 'SUSPENDED'")]),
@@ -237,6 +244,20 @@ async def test_what_has_just_moved_is_let_be(world: World, impatient: None) -> N
     world.run("pay", "UPDATE outbox SET occurred_at = now() WHERE type = 'pay.payment.processing'")
     assert await check(world.urls) == []
     assert {f.invariant for f in await check(world.urls, grace_s=0)} == {5, 13, 14}
+
+
+async def test_a_trade_whose_booking_is_not_answered_yet_is_let_be(
+    world: World, impatient: None
+) -> None:
+    """The ledger has booked it; nobody has told the trade."""
+    trade_id = trade_of(TRANSFER)
+    world.run("trade", "UPDATE trade SET state = 'BOOKING', version = 3, next_action_at = now() "
+              "WHERE id = %s", trade_id)  # fmt: skip
+    world.run("trade", "DELETE FROM outbox WHERE aggregate_id = %s AND sequence = 4", trade_id)
+    paid = an_id("evt", f"{trade_id}:trade.trade.paid:4")
+    for service in ("clearing", "trade"):
+        world.run(service, "DELETE FROM inbox WHERE message_id = %s", paid)
+    assert await check(world.urls) == []
 
 
 async def test_a_chain_under_way_is_let_be(world: World, impatient: None) -> None:

@@ -14,6 +14,7 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 from payments.clearing.v1 import ledger_pb2, ledger_service_pb2
 from payments.type.v1 import account_pb2
+from payments.type.v1.event_pb2 import Event
 
 from clearing_svc.draining import Draining, DrainLimits
 from clearing_svc.ledger.accounts import Account, AccountMode
@@ -98,6 +99,15 @@ class Client:
     async def reverse(self, journal_id: str, /, **changes: Any) -> Any:
         values = {"journal_id": journal_id, "why": "wrong"}
         return (await self._call("ReverseJournal", values, changes)).journal
+
+    async def book(self, event: Event, /, **changes: Any) -> list[str]:
+        """The ids of the journals that book it."""
+        values = {
+            "event_type": event.type,
+            "occurred_time": event.occurred_time,
+            "payload": event.payload,
+        }
+        return list((await self._call("BookEvent", values, changes)).journal_ids)
 
     async def place(self, name: str, minor: int, /, *accounts: str, **changes: Any) -> Any:
         values = {

@@ -38,7 +38,16 @@ from paymesh.store.kinds import Kind
 from paymesh.store.memory import MemoryStore
 from tests.clearing.books_world import Books, books_of
 from tests.clearing.ledger_messages import delivery
-from tests.clearing.ledger_world import CONFIG, OWNERS, RULES, Book, hold_id, item, reasons, top_up
+from tests.clearing.ledger_world import (
+    BOOKINGS,
+    OWNERS,
+    RULES,
+    Book,
+    hold_id,
+    item,
+    reasons,
+    top_up,
+)
 
 TEMPLATE = "clearing_template"
 PASSWORD = "unused"  # the server trusts its own host, and nobody else reaches it
@@ -166,7 +175,7 @@ class World:
             publisher=Publisher(self.store, bus),
             clock=clock,
         )
-        self.consumer: Consumer = consumers.ledger(self.core, CONFIG.templates, clock)
+        self.consumer: Consumer = consumers.ledger(self.core, BOOKINGS, clock)
 
     async def hears(self, *events: event_pb2.Event) -> Verdict:
         [verdict] = await self.consumer.handle([delivery(*events)])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from clearing_svc import bootstrap
+from clearing_svc import bootstrap, consumers
 from clearing_svc.ledger import loading
 from clearing_svc.ledger.accounts import Account, AccountView
 from clearing_svc.ledger.chart import Side
@@ -33,6 +33,7 @@ AT = datetime(2026, 11, 22, 23, 59, tzinfo=UTC)
 CONTEXT = Context(business_id="biz_1", merchant_id="mer_1", pay_org_no="2088")
 CONFIG = loading.load()
 RULES = bootstrap.rules(CONFIG.chart)
+BOOKINGS = consumers.bookings(CONFIG.templates)
 CHANNEL = "sandbox:2088"
 OWNERS = {
     "CHANNEL_RECEIVABLE": CHANNEL,

@@ -20,7 +20,7 @@ from paymesh.failpoint import InjectedFault, arm
 from tests.clearing.conftest import SERVE_ONLY, Database
 from tests.clearing.ledger_messages import delivery, held, instruction, message, paid
 from tests.clearing.ledger_world import (
-    CONFIG,
+    BOOKINGS,
     PAYEE,
     earned,
     item,
@@ -211,7 +211,7 @@ async def test_an_event_whose_consumer_dies_around_its_commit_is_booked_once(
     core: Core[Any], database: Database, point: str
 ) -> None:
     await core.shell.process([item(post(top_up("ann", 500, key="1"))), item(place("h", 300))])
-    consumer: Consumer = consumers.ledger(core, CONFIG.templates, SystemClock())
+    consumer: Consumer = consumers.ledger(core, BOOKINGS, SystemClock())
     events = [paid_out("succeeded", "evt_s"), paid(300, product="WITHDRAWAL", event_id="evt_w")]
     arm(f"{point}:1:error")
     try:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import yaml
+from payments.trade.v1 import trade_events_pb2
 from payments.type.v1 import event_pb2
 
 from clearing_svc import consumers
-from clearing_svc.ledger.facts import BusinessEvent, NotBookable
+from clearing_svc.ledger.facts import NotBookable
 from clearing_svc.ledger.loading import HERE
 from tests.clearing.ledger_messages import held, instruction, money, paid
 from tests.clearing.ledger_world import (
@@ -199,13 +199,20 @@ def test_an_event_without_a_name_that_is_needed_is_never_booked_on_nobody(
         booked(event)
 
 
-@pytest.mark.parametrize(
-    ("event", "understood"),
-    [(paid(5), consumers.trade_paid), (instruction("succeeded", 5), consumers.instruction_moved)],
-)
-def test_an_event_keeps_the_time_at_which_it_occurred(
-    event: event_pb2.Event, understood: Callable[[event_pb2.Event], BusinessEvent]
-) -> None:
+def test_an_event_keeps_the_time_at_which_it_occurred() -> None:
     """Not the time at which it is heard: so it is booked by the same version whenever it comes."""
+    event = instruction("succeeded", 5)
     event.occurred_time.FromJsonString("2027-05-01T00:00:00.000001Z")
-    assert understood(event).occurred_at == datetime(2027, 5, 1, microsecond=1, tzinfo=UTC)
+    understood = consumers.instruction_moved(event)
+    assert understood.occurred_at == datetime(2027, 5, 1, microsecond=1, tzinfo=UTC)
+
+
+def test_a_trade_is_booked_as_of_the_time_at_which_it_was_paid() -> None:
+    """It may have been told later, if it was booked before: that is one journal by one version."""
+    event = paid(5)
+    told = trade_events_pb2.TradePaid.FromString(event.payload)
+    told.pay_time.FromJsonString("2027-05-01T00:00:00.000001Z")
+    event.payload = told.SerializeToString()
+    event.occurred_time.FromJsonString("2027-05-01T00:00:05Z")
+    understood = consumers.trade_paid(event)
+    assert understood.occurred_at == datetime(2027, 5, 1, microsecond=1, tzinfo=UTC)

@@ -102,7 +102,10 @@ async def test_an_event_that_comes_again_is_handled_and_not_booked(world: World)
 async def test_a_fee_that_changed_since_books_nothing_more(world: World) -> None:
     """Booked without a fee, told again under a new id when there is one: it stays as it was."""
     free = load_templates(HERE / "templates.yaml", CONFIG.chart, Fees({"INSTANT": Decimal(0)}))
-    of_today, world.consumer = world.consumer, consumers.ledger(world.core, free, SystemClock())
+    of_today, world.consumer = (
+        world.consumer,
+        consumers.ledger(world.core, consumers.bookings(free), SystemClock()),
+    )
     assert await world.hears(paid(10_000)) == HANDLED
     world.consumer = of_today
     assert await world.hears(paid(10_000, event_id="evt_again")) == HANDLED

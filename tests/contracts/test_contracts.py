@@ -260,11 +260,12 @@ def _handlers() -> dict[str, set[str]]:
     """The event types that each queue's consumer knows."""
     core: Any = SimpleNamespace(shell=SimpleNamespace(process=None))
     clock = SystemClock()
+    bookings = clearing_svc.consumers.bookings(loading.load(loading.HERE).templates)
     consumers = (
         pay_svc.consumers.channel_results(core, clock),
         trade_svc.consumers.payments(core, clock),
         trade_svc.consumers.Notifier(core, core, clock)._consumer,
-        clearing_svc.consumers.ledger(core, loading.load(loading.HERE).templates, clock),
+        clearing_svc.consumers.ledger(core, bookings, clock),
     )
     return {consumer.queue: set(consumer.commands) for consumer in consumers}
 

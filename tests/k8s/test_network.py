@@ -136,6 +136,7 @@ def wanted(where: str) -> set[Edge]:
     for role in ("serve", "work"):
         found |= {(f"{caller}-{role}", "pay-serve", 7000) for caller in ("trade", "clearing")}
         found |= {(f"pay-{role}", f"{callee}-serve", 7000) for callee in ("gateway", "clearing")}
+        found.add((f"trade-{role}", "clearing-serve", 7000))
     found.add(("controller", "gateway-ingress", 8080))
     for source in {*gateway, "trade-work"}:
         found |= {(source, target, 443) for target in ("internet", "internet6")}
@@ -180,7 +181,7 @@ def test_every_target_in_the_settings_may_be_reached(where: str) -> None:
                 assert pods, variable
                 assert {(name, pod, int(port)) for pod in pods} <= allowed, variable
                 calls += 1
-    assert calls == (8 if where == "base" else 11)
+    assert calls == (10 if where == "base" else 13)
 
 
 def test_without_the_policies_everything_may_talk() -> None:

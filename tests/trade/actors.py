@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 from aiohttp import web
+from payments.clearing.v1 import ledger_service_pb2, ledger_service_pb2_grpc
 from payments.pay.v1 import (
     payment_events_pb2,
     payment_pb2,
@@ -126,11 +127,32 @@ def fails(request: Any) -> Answer:
     return P.PAYMENT_STATE_FAILED, "INSUFFICIENT_FUNDS"
 
 
-class Books:
-    """The ledger: hears which trades were paid."""
+class Books(ledger_service_pb2_grpc.LedgerServiceServicer):
+    """The ledger: hears which trades were paid, and is asked before of those booked at once."""
 
     def __init__(self) -> None:
         self.paid: list[trade_events_pb2.TradePaid] = []
+        self.refuses: PaymentError | None = None
+        """Why it does not book what it is asked to."""
+        self.asked: list[ledger_service_pb2.BookEventRequest] = []
+        self._server = grpc.aio.server()
+        ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server(self, self._server)
+        self.target = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+
+    async def start(self) -> None:
+        await self._server.start()
+
+    async def stop(self) -> None:
+        await self._server.stop(None)
+
+    async def BatchBookEvents(self, request: Any, context: Any) -> Any:
+        result = ledger_service_pb2.BatchBookEventsResult
+        self.asked += [item.request for item in request.items]
+        results = [
+            result(error=to_status(self.refuses)) if self.refuses else result(response={})
+            for _ in request.items
+        ]
+        return ledger_service_pb2.BatchBookEventsResponse(results=results)
 
     async def __call__(self, deliveries: Sequence[Delivery]) -> Sequence[Verdict]:
         for delivery in deliveries:

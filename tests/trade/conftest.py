@@ -74,11 +74,13 @@ async def bus() -> AsyncIterator[InProcessBus]:
 
 
 @pytest.fixture
-async def books(bus: InProcessBus) -> Books:
+async def books(bus: InProcessBus) -> AsyncIterator[Books]:
     """Where what was paid is booked."""
     books = Books()
+    await books.start()
     await bus.consume("clearing.ledger", books)
-    return books
+    yield books
+    await books.stop()
 
 
 @pytest.fixture
@@ -95,7 +97,13 @@ async def trades(
     database: Database, bus: InProcessBus, books: Books, payments: PaymentCore, secret_key: Path
 ) -> AsyncIterator[Trades]:
     """Starts trade cores: `await trades.start("serve", "work")`."""
-    trades = Trades(database, bus, pay_target=payments.target, secret_key=secret_key)
+    trades = Trades(
+        database,
+        bus,
+        pay_target=payments.target,
+        clearing_target=books.target,
+        secret_key=secret_key,
+    )
     yield trades
     await trades.stop()
 

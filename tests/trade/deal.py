@@ -36,6 +36,7 @@ from trade_svc.model import (
     StartPayment,
     Timing,
     Trade,
+    TradeBooked,
     TradeView,
 )
 from trade_svc.store import REFUND, TRADE
@@ -76,6 +77,8 @@ class Deal:
     minor: int = 100_00
     changes: dict[str, Any] = field(default_factory=dict)
     """Of the command that creates it."""
+    at_once: bool = False
+    """Whether it is booked before it is said to be paid."""
     state: TradeView = field(default_factory=lambda: TradeView(None))
     at: datetime = AT
     log: list[Event] = field(default_factory=list)
@@ -137,7 +140,14 @@ class Deal:
         """What the payment core reports. The types of the events that follow from it."""
         amount = Money("EUR", self.minor)
         command = PaymentMoved(self.trade.id, payment_id, outcome, amount, CONTEXT, why)
-        return self._decided(partial(domain.payment_moved, timing=TIMING), command)
+        at_once = {self.type} if self.at_once else set()
+        rule = partial(domain.payment_moved, timing=TIMING, at_once=at_once)
+        return self._decided(rule, command)
+
+    def booked(self, payment_id: str, refusal: str = "") -> list[str]:
+        """What the ledger answers. The types of the events that follow from it."""
+        command = TradeBooked(self.trade.id, payment_id, CONTEXT, refusal)
+        return self._decided(partial(domain.trade_booked, timing=TIMING), command)
 
     def paid(self, *tools: Tool) -> Deal:
         """It, once it is paid so."""
@@ -180,12 +190,13 @@ class Deal:
 
     def _sound(self) -> None:
         """What holds after every step, whatever it was."""
-        trade, paid = self.trade, {TradeState.PAID, TradeState.RETURNED}
+        trade, here = self.trade, {TradeState.BOOKING, TradeState.PAID}
+        paid = {*here, TradeState.RETURNED}
         assert TRADE.check is not None
         assert TRADE.check(trade)
         assert (trade.state in paid) == bool(trade.paid_payment_id)
         assert self.attempts.count(AttemptState.PROCESSING) <= 1
-        wanted = 1 if trade.state is TradeState.PAID else 0
+        wanted = 1 if trade.state in here else 0
         assert self.attempts.count(AttemptState.SUCCEEDED) == wanted
         by_state = dict.fromkeys(RefundState, 0)
         for refund in self.state.refunds:
@@ -195,7 +206,7 @@ class Deal:
             assert sum(tool.amount.minor for tool in refund.tools) == refund.amount.minor
         assert self.sums == (by_state[RefundState.SUCCEEDED], by_state[RefundState.PROCESSING])
         unfinished = (
-            trade.state in trade.kind.closable
+            trade.state in {*trade.kind.closable, TradeState.BOOKING}
             or OPEN_ATTEMPTS.intersection(self.attempts)
             or RefundState.PROCESSING in self.refunds
         )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from paymesh.errors import IllegalMove, NotFound
+from paymesh.errors import IllegalMove, NotFound, PaymentError
 from tests.trade.deal import BENEFICIARY, Deal, balance, channel
 from trade_svc.kinds import TRADE_KINDS, AttemptState, Purpose, TradeState, TradeType
-from trade_svc.model import CancelPayment, CloseReason, PaymentOutcome
+from trade_svc.model import BookTrade, CancelPayment, CloseReason, PaymentOutcome
 from trade_svc.refusals import TradeExpired
 
 T, A, O = TradeState, AttemptState, PaymentOutcome  # noqa: E741
@@ -34,6 +34,63 @@ def test_a_trade_is_paid_by_its_first_success(type_: TradeType) -> None:
     assert deal.trade.paid_payment_id == payment_id
     assert deal.owes() == []
     assert deal.hears(payment_id, O.SUCCEEDED) == []
+
+
+@pytest.mark.parametrize("type_", COLLECTED)
+def test_a_trade_that_is_booked_at_once_is_paid_when_the_ledger_has_it(type_: TradeType) -> None:
+    """Nobody is told before; meanwhile it cannot be paid, closed or expire."""
+    deal = Deal(type_, at_once=True)
+    payment_id = deal.pays()
+    happened = deal.hears(payment_id, O.SUCCEEDED)
+    assert happened == ["trade.attempt.succeeded", "trade.trade.booking"]
+    assert deal.owes() == [BookTrade(payment_id, deal.trade)]
+    paid_at = deal.trade.paid_at
+    for act in (deal.pays, deal.closes, lambda: deal.gives_back(1)):
+        with pytest.raises(PaymentError):
+            act()
+    deal.expires()
+    assert deal.hears(payment_id, O.SUCCEEDED) == []
+    assert deal.booked(payment_id) == ["trade.trade.paid"]
+    assert (deal.trade.state, deal.trade.paid_payment_id) == (T.PAID, payment_id)
+    assert deal.trade.paid_at == paid_at
+    assert deal.booked(payment_id) == deal.booked(payment_id, "ACCOUNT_NOT_OPEN") == []
+    assert deal.owes() == []
+
+
+@pytest.mark.parametrize("type_", COLLECTED)
+def test_what_the_ledger_does_not_take_goes_back_and_other_money_may_come(
+    type_: TradeType,
+) -> None:
+    deal = Deal(type_, at_once=True)
+    first = deal.pays()
+    deal.hears(first, O.SUCCEEDED)
+    happened = deal.booked(first, "ACCOUNT_NOT_OPEN")
+    assert happened == ["trade.attempt.returning", "trade.trade.pending"]
+    assert (deal.trade.state, deal.trade.paid_payment_id, deal.trade.paid_at) == (
+        T.PENDING, "", None,
+    )  # fmt: skip
+    [back] = deal.owes()
+    assert (back.payment_id, back.return_if_succeeded) == (first, True)
+    assert deal.state.attempts[0].failure_reason == "ACCOUNT_NOT_OPEN"
+    assert deal.booked(first) == []  # an answer to the same request, come late
+    second = deal.pays()
+    deal.hears(second, O.SUCCEEDED)
+    deal.hears(first, O.RETURNED)
+    assert deal.booked(first, "ACCOUNT_NOT_OPEN") == []
+    assert deal.booked(second) == ["trade.trade.paid"]
+    assert deal.attempts == [A.RETURNED, A.SUCCEEDED]
+
+
+def test_a_second_success_while_the_first_is_being_booked_goes_back() -> None:
+    deal = Deal(INSTANT, at_once=True)
+    first, second = deal.pays(), deal.pays()
+    deal.hears(second, O.SUCCEEDED)
+    deal.hears(first, O.SUCCEEDED)
+    assert deal.attempts == [A.RETURNING, A.SUCCEEDED]
+    deal.booked(second, "ACCOUNT_NOT_OPEN")
+    assert deal.attempts == [A.RETURNING, A.RETURNING]
+    deal.expires()
+    assert deal.trade.state is T.CLOSED
 
 
 @pytest.mark.parametrize("type_", TRADE_KINDS)

@@ -34,6 +34,8 @@ class Model:
     """What a trade is to the people: who paid it, and what of it went back."""
 
     amount: int
+    at_once: bool
+    """Whether it is paid only when the ledger says so."""
     state: TradeState = T.PENDING
     winner: str = ""
     money_of: dict[str, str] = field(default_factory=dict)
@@ -42,6 +44,12 @@ class Model:
 
     def total(self, state: RefundState) -> int:
         return sum(minor for minor, refund in self.refunds.values() if refund is state)
+
+    def is_booked(self, attempt: str, taken: bool) -> None:
+        if (self.state, self.winner) == (T.BOOKING, attempt):
+            self.state = T.PAID if taken else T.PENDING
+            if not taken:
+                self.money_of[attempt], self.winner = "too much", ""
 
     @property
     def left(self) -> int:
@@ -52,7 +60,7 @@ class Model:
         if outcome is O.SUCCEEDED and money in {"open", "none"}:
             self.money_of[attempt] = "here" if unpaid else "too much"
             if unpaid:
-                self.state, self.winner = T.PAID, attempt
+                self.state, self.winner = T.BOOKING if self.at_once else T.PAID, attempt
         elif outcome is O.RETURNED and money != "here":
             self.money_of[attempt] = "gone back"
         elif outcome in {O.FAILED, O.CLOSED} and money == "open":
@@ -76,9 +84,9 @@ class OneTrade(RuleBasedStateMachine):
     attempts: Bundle[str] = Bundle("attempts")
     refunds: Bundle[str] = Bundle("refunds")
 
-    @initialize(amount=st.one_of(st.integers(1, 20), st.integers(1, 10**16)))
-    def begins(self, amount: int) -> None:
-        self.deal, self.model = Deal(minor=amount), Model(amount)
+    @initialize(amount=st.one_of(st.integers(1, 20), st.integers(1, 10**16)), at_once=st.booleans())
+    def begins(self, amount: int, at_once: bool) -> None:
+        self.deal, self.model = Deal(minor=amount, at_once=at_once), Model(amount, at_once)
 
     @rule(target=attempts, by_balance=st.floats(0, 1))
     def pays(self, by_balance: float) -> Any:
@@ -101,6 +109,12 @@ class OneTrade(RuleBasedStateMachine):
             return
         self.deal.hears(payment_id, outcome)
         self.model.hears(payment_id, outcome)
+
+    @rule(payment_id=attempts, taken=st.booleans())
+    def the_ledger_answers(self, payment_id: str, taken: bool) -> None:
+        """Of any payment, any number of times."""
+        self.deal.booked(payment_id, "" if taken else "ACCOUNT_NOT_OPEN")
+        self.model.is_booked(payment_id, taken)
 
     @precondition(lambda self: self.model.state in {T.PENDING, T.PAYING})
     @rule(by_itself=st.booleans())

@@ -98,9 +98,18 @@ def database_of(server: PostgresServer, name: str) -> Database:
 class Trades:
     """Trade cores on one database; each is started in roles of its own."""
 
-    def __init__(self, database: Database, bus: Bus, *, pay_target: str, secret_key: Path) -> None:
+    def __init__(
+        self,
+        database: Database,
+        bus: Bus,
+        *,
+        pay_target: str,
+        clearing_target: str,
+        secret_key: Path,
+    ) -> None:
         self.database = database
-        self._bus, self._pay_target, self._secret_key = bus, pay_target, secret_key
+        self._bus, self._secret_key = bus, secret_key
+        self._pay_target, self._clearing_target = pay_target, clearing_target
         self._apps: list[App] = []
         self._channels: list[grpc.aio.Channel] = []
 
@@ -108,6 +117,7 @@ class Trades:
         settings = TradeSettings(
             trade_database_url=self.database.app_url,
             pay_target=self._pay_target,
+            clearing_target=self._clearing_target,
             secret_key_file=self._secret_key,
             notify_allow_private=True,
             drain_wait_s=0,

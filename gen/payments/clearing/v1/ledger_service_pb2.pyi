@@ -212,6 +212,52 @@ class BatchReleaseHoldsResult(_message.Message):
     response: ReleaseHoldResponse
     def __init__(self, error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., response: _Optional[_Union[ReleaseHoldResponse, _Mapping]] = ...) -> None: ...
 
+class BookEventRequest(_message.Message):
+    __slots__ = ("request_id", "event_type", "occurred_time", "payload")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    EVENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_TIME_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    event_type: str
+    occurred_time: _timestamp_pb2.Timestamp
+    payload: bytes
+    def __init__(self, request_id: _Optional[str] = ..., event_type: _Optional[str] = ..., occurred_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., payload: _Optional[bytes] = ...) -> None: ...
+
+class BookEventResponse(_message.Message):
+    __slots__ = ("journal_ids",)
+    JOURNAL_IDS_FIELD_NUMBER: _ClassVar[int]
+    journal_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, journal_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class BatchBookEventsRequest(_message.Message):
+    __slots__ = ("items",)
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[BatchBookEventsItem]
+    def __init__(self, items: _Optional[_Iterable[_Union[BatchBookEventsItem, _Mapping]]] = ...) -> None: ...
+
+class BatchBookEventsItem(_message.Message):
+    __slots__ = ("call_context", "request")
+    CALL_CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    call_context: _context_pb2.CallContext
+    request: BookEventRequest
+    def __init__(self, call_context: _Optional[_Union[_context_pb2.CallContext, _Mapping]] = ..., request: _Optional[_Union[BookEventRequest, _Mapping]] = ...) -> None: ...
+
+class BatchBookEventsResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[BatchBookEventsResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[BatchBookEventsResult, _Mapping]]] = ...) -> None: ...
+
+class BatchBookEventsResult(_message.Message):
+    __slots__ = ("error", "response")
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    error: _status_pb2.Status
+    response: BookEventResponse
+    def __init__(self, error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., response: _Optional[_Union[BookEventResponse, _Mapping]] = ...) -> None: ...
+
 class GetHoldRequest(_message.Message):
     __slots__ = ("hold_id",)
     HOLD_ID_FIELD_NUMBER: _ClassVar[int]

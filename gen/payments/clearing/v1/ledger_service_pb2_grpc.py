@@ -115,6 +115,16 @@ class LedgerServiceStub:
                 request_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetSplitJournalRequest.SerializeToString,
                 response_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetSplitJournalResponse.FromString,
                 _registered_method=True)
+        self.BookEvent = channel.unary_unary(
+                '/payments.clearing.v1.LedgerService/BookEvent',
+                request_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.BookEventRequest.SerializeToString,
+                response_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.BookEventResponse.FromString,
+                _registered_method=True)
+        self.BatchBookEvents = channel.unary_unary(
+                '/payments.clearing.v1.LedgerService/BatchBookEvents',
+                request_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.BatchBookEventsRequest.SerializeToString,
+                response_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.BatchBookEventsResponse.FromString,
+                _registered_method=True)
         self.ListJournals = channel.unary_unary(
                 '/payments.clearing.v1.LedgerService/ListJournals',
                 request_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.ListJournalsRequest.SerializeToString,
@@ -239,6 +249,21 @@ class LedgerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BookEvent(self, request, context):
+        """Books an event by its templates, before it is told to anybody. When it comes on the bus later, it
+        is known already.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchBookEvents(self, request, context):
+        """BookEvent for up to 1000 items, each with a result of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListJournals(self, request, context):
         """Lists the journals of a chain, oldest first.
         """
@@ -328,6 +353,16 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.GetSplitJournal,
                     request_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetSplitJournalRequest.FromString,
                     response_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetSplitJournalResponse.SerializeToString,
+            ),
+            'BookEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.BookEvent,
+                    request_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.BookEventRequest.FromString,
+                    response_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.BookEventResponse.SerializeToString,
+            ),
+            'BatchBookEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchBookEvents,
+                    request_deserializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.BatchBookEventsRequest.FromString,
+                    response_serializer=payments_dot_clearing_dot_v1_dot_ledger__service__pb2.BatchBookEventsResponse.SerializeToString,
             ),
             'ListJournals': grpc.unary_unary_rpc_method_handler(
                     servicer.ListJournals,
@@ -768,6 +803,60 @@ class LedgerService:
             '/payments.clearing.v1.LedgerService/GetSplitJournal',
             payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetSplitJournalRequest.SerializeToString,
             payments_dot_clearing_dot_v1_dot_ledger__service__pb2.GetSplitJournalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BookEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payments.clearing.v1.LedgerService/BookEvent',
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.BookEventRequest.SerializeToString,
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.BookEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchBookEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/payments.clearing.v1.LedgerService/BatchBookEvents',
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.BatchBookEventsRequest.SerializeToString,
+            payments_dot_clearing_dot_v1_dot_ledger__service__pb2.BatchBookEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -67,6 +67,12 @@ class LedgerServiceStub:
     """
     GetSplitJournal: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetSplitJournalRequest, _ledger_service_pb2.GetSplitJournalResponse]
     """Reads a split journal."""
+    BookEvent: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.BookEventRequest, _ledger_service_pb2.BookEventResponse]
+    """Books an event by its templates, before it is told to anybody. When it comes on the bus later, it
+    is known already.
+    """
+    BatchBookEvents: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.BatchBookEventsRequest, _ledger_service_pb2.BatchBookEventsResponse]
+    """BookEvent for up to 1000 items, each with a result of its own."""
     ListJournals: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ListJournalsRequest, _ledger_service_pb2.ListJournalsResponse]
     """Lists the journals of a chain, oldest first."""
 
@@ -109,6 +115,12 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     """
     GetSplitJournal: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.GetSplitJournalRequest, _ledger_service_pb2.GetSplitJournalResponse]  # type: ignore[assignment]
     """Reads a split journal."""
+    BookEvent: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.BookEventRequest, _ledger_service_pb2.BookEventResponse]  # type: ignore[assignment]
+    """Books an event by its templates, before it is told to anybody. When it comes on the bus later, it
+    is known already.
+    """
+    BatchBookEvents: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.BatchBookEventsRequest, _ledger_service_pb2.BatchBookEventsResponse]  # type: ignore[assignment]
+    """BookEvent for up to 1000 items, each with a result of its own."""
     ListJournals: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ListJournalsRequest, _ledger_service_pb2.ListJournalsResponse]  # type: ignore[assignment]
     """Lists the journals of a chain, oldest first."""
 
@@ -244,6 +256,24 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.GetSplitJournalResponse, _abc.Awaitable[_ledger_service_pb2.GetSplitJournalResponse]]:
         """Reads a split journal."""
+
+    @_abc_1.abstractmethod
+    def BookEvent(
+        self,
+        request: _ledger_service_pb2.BookEventRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.BookEventResponse, _abc.Awaitable[_ledger_service_pb2.BookEventResponse]]:
+        """Books an event by its templates, before it is told to anybody. When it comes on the bus later, it
+        is known already.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchBookEvents(
+        self,
+        request: _ledger_service_pb2.BatchBookEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.BatchBookEventsResponse, _abc.Awaitable[_ledger_service_pb2.BatchBookEventsResponse]]:
+        """BookEvent for up to 1000 items, each with a result of its own."""
 
     @_abc_1.abstractmethod
     def ListJournals(

@@ -32,6 +32,7 @@ class TradeState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TRADE_STATE_PAID: _ClassVar[TradeState]
     TRADE_STATE_CLOSED: _ClassVar[TradeState]
     TRADE_STATE_RETURNED: _ClassVar[TradeState]
+    TRADE_STATE_BOOKING: _ClassVar[TradeState]
 
 class AttemptState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -65,6 +66,7 @@ TRADE_STATE_PAYING: TradeState
 TRADE_STATE_PAID: TradeState
 TRADE_STATE_CLOSED: TradeState
 TRADE_STATE_RETURNED: TradeState
+TRADE_STATE_BOOKING: TradeState
 ATTEMPT_STATE_UNSPECIFIED: AttemptState
 ATTEMPT_STATE_PROCESSING: AttemptState
 ATTEMPT_STATE_CLOSING: AttemptState

@@ -39,6 +39,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_DAY_CLOSED: _ClassVar[ErrorReason]
     ERROR_REASON_ALREADY_REVERSED: _ClassVar[ErrorReason]
     ERROR_REASON_ACCOUNT_EXISTS: _ClassVar[ErrorReason]
+    ERROR_REASON_NOT_BOOKABLE: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INVALID_FIELD: ErrorReason
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason
@@ -72,3 +73,4 @@ ERROR_REASON_NOT_BOOKED_YET: ErrorReason
 ERROR_REASON_DAY_CLOSED: ErrorReason
 ERROR_REASON_ALREADY_REVERSED: ErrorReason
 ERROR_REASON_ACCOUNT_EXISTS: ErrorReason
+ERROR_REASON_NOT_BOOKABLE: ErrorReason
