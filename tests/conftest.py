@@ -14,8 +14,8 @@ import pytest
 import structlog
 import uvloop
 
-from paymesh.db.provision import credentials
-from paymesh.launch.postgres import start_postgres
+from paymesh.db.provision import ROLES, create_roles, credentials
+from paymesh.launch.postgres import PostgresServer, start_postgres
 from paymesh.launch.rabbitmq import stop_rabbitmq
 from paymesh.launch.servers import Broker, ensure_rabbitmq, stop_servers
 from tests.bus.contract import Management
@@ -68,12 +68,23 @@ def own_home() -> Iterator[Path]:
             stop_servers(folder)
 
 
+PASSWORD = "unused"  # the server trusts its own host, and nobody else reaches it
+
+
 @pytest.fixture(scope="session")
-def admin_url(servers_home: Path) -> str:
-    """A PostgreSQL administrator: PAYMESH_DATABASE_URL, or a private server for this session."""
-    named = os.environ.get("PAYMESH_DATABASE_URL")
+def postgres(servers_home: Path) -> PostgresServer:
+    """A private server with our roles, for this session: each makes databases of its own in it."""
     # No power is cut here: what is killed is processes of ours, and the kernel keeps their writes.
-    return named or start_postgres(servers_home / "postgres", settings={"fsync": "off"}).url
+    server = start_postgres(servers_home / "postgres", settings={"fsync": "off"})
+    create_roles(server.url, dict.fromkeys(ROLES, PASSWORD))
+    return server
+
+
+@pytest.fixture(scope="session")
+def admin_url(request: pytest.FixtureRequest) -> str:
+    """A PostgreSQL administrator: PAYMESH_DATABASE_URL, or that of the private server."""
+    named = os.environ.get("PAYMESH_DATABASE_URL")
+    return named or request.getfixturevalue("postgres").url
 
 
 @pytest.fixture(scope="session")

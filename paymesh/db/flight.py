@@ -25,8 +25,16 @@ class Flight(psycopg.AsyncPipeline):
             yield from super()._communicate_gen()
 
     def _fetch_gen(self, *, flush: bool) -> PQGen[None]:
-        yield from self._depart()
-        yield from super()._fetch_gen(flush=flush)
+        """Raises the first error once all results are here: one that comes while it still leaves
+        has those of all that the server skips behind it."""
+        first: psycopg.Error | None = None
+        for part in (self._depart(), super()._fetch_gen(flush=flush)):
+            try:
+                yield from part
+            except psycopg.Error as error:
+                first = first or error
+        if first is not None:
+            raise first
 
     def _sync_gen(self) -> PQGen[None]:
         self._enqueue_sync()

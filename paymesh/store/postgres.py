@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import psycopg
-from psycopg.pq import TransactionStatus
+from psycopg.pq import PipelineStatus, TransactionStatus
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -286,6 +286,9 @@ async def _settle(raw: Connection, *, failed: bool) -> None:
     them, never saw. Only a prepared DEALLOCATE ALL always makes both forget them all.
     """
     if raw.closed:
+        return
+    if raw.pgconn.pipeline_status != PipelineStatus.OFF:
+        await raw.close()  # what is sent on it now would never be answered
         return
     try:
         if raw.info.transaction_status != TransactionStatus.IDLE:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import secrets
-import shutil
-import tempfile
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -32,7 +29,7 @@ from paymesh.clock import SystemClock
 from paymesh.consumer import Consumer
 from paymesh.db import provision
 from paymesh.db.migrate import ROOT, migrate
-from paymesh.launch.postgres import PostgresServer, start_postgres, stop_postgres
+from paymesh.launch.postgres import PostgresServer
 from paymesh.outbox import Publisher
 from paymesh.store.kinds import Kind
 from paymesh.store.memory import MemoryStore
@@ -48,19 +45,9 @@ from tests.clearing.ledger_world import (
     reasons,
     top_up,
 )
+from tests.conftest import PASSWORD
 
 TEMPLATE = "clearing_template"
-PASSWORD = "unused"  # the server trusts its own host, and nobody else reaches it
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    # Not in pytest's folder: as root the server runs as nobody, who cannot enter that.
-    folder = Path(tempfile.mkdtemp(prefix="paymesh-clearing-"))
-    server = start_postgres(folder, settings={"fsync": "off"})  # no power cuts here
-    yield server
-    stop_postgres(server, mode="immediate")
-    shutil.rmtree(folder)
 
 
 ACCOUNTS = (
@@ -137,7 +124,6 @@ def database_of(server: PostgresServer, name: str) -> Database:
 @pytest.fixture(scope="session")
 def migrated(postgres: PostgresServer) -> Database:
     """The template: a database with our schema and nothing in it."""
-    provision.create_roles(postgres.url, dict.fromkeys(provision.ROLES, PASSWORD))
     provision.create_database(postgres.url, "clearing", database=TEMPLATE)
     database = database_of(postgres, TEMPLATE)
     migrate("clearing", database.owner_url, app_role="paymesh_clearing_app")

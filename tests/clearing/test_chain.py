@@ -48,7 +48,8 @@ from tests.clearing.chain_world import (
     store_of,
     under_way,
 )
-from tests.clearing.conftest import PASSWORD, TEMPLATE, Database, database_of
+from tests.clearing.conftest import TEMPLATE, Database, database_of
+from tests.conftest import PASSWORD
 
 DIFFERS = "what a block seals is not what was sealed"
 UNLINKED = "a block does not follow from the one before"

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import secrets
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import aiohttp
 import pytest
@@ -16,11 +13,10 @@ from paymesh.bus.inprocess import InProcessBus
 from paymesh.bus.topology import Topology
 from paymesh.db import provision
 from paymesh.db.migrate import ROOT, migrate
-from paymesh.launch.postgres import PostgresServer, start_postgres, stop_postgres
+from paymesh.launch.postgres import PostgresServer
 from paymesh.signing import generate_key_pair
 from tests.gateway.gateway_world import (
     DATABASE,
-    PASSWORD,
     Database,
     Events,
     Gateways,
@@ -30,19 +26,8 @@ from tests.sandbox.sandbox_actors import Keys, Program, World
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    # Not in pytest's folder: as root the server runs as nobody, who cannot enter that.
-    folder = Path(tempfile.mkdtemp(prefix="paymesh-gateway-"))
-    server = start_postgres(folder, settings={"fsync": "off"})  # no power cuts here
-    yield server
-    stop_postgres(server, mode="immediate")
-    shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="session")
 def migrated(postgres: PostgresServer) -> Database:
     """A database with our schema, as an operator makes it."""
-    provision.create_roles(postgres.url, dict.fromkeys(provision.ROLES, PASSWORD))
     provision.create_database(postgres.url, "gateway", database=DATABASE)
     database = database_of(postgres, DATABASE)
     migrate("gateway", database.owner_url, app_role="paymesh_gateway_app")

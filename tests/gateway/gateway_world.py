@@ -33,10 +33,10 @@ from paymesh.launch.postgres import PostgresServer
 from paymesh.server import CONTEXT_METADATA
 from paymesh.signing import Signer
 from paymesh.wire import time_to
+from tests.conftest import PASSWORD
 from tests.sandbox.sandbox_actors import Keys, World
 
 DATABASE = "gateway_tests"
-PASSWORD = "trusted-here"
 PATIENCE_S = 8.0
 TIME_SCALE = 0.02
 """The ladder's first rungs are 0.1 s, 0.6 s and 2.4 s."""

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 
 import pytest
 import structlog
@@ -18,20 +15,20 @@ from paymesh.bus.topology import Topology
 from paymesh.db import provision
 from paymesh.db.engine import create_engine
 from paymesh.db.migrate import ROOT, migrate
-from paymesh.launch.postgres import PostgresServer, start_postgres, stop_postgres
+from paymesh.launch.postgres import PostgresServer
 from paymesh.shell import Shell
 from paymesh.store.postgres import PostgresStore
 from trade_svc.model import TradeView
 
 pytest.register_assert_rewrite("tests.runtime.store_contract", "tests.runtime.world")
 
+from tests.conftest import PASSWORD  # noqa: E402
 from tests.runtime.world import (  # noqa: E402  (after its asserts are registered)
     Database,
     shell_on,
 )
 
 TEMPLATE = "runtime_template"
-PASSWORD = "unused"  # the server trusts its own host, and nobody else reaches it
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -47,18 +44,6 @@ def _short_log_lines() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    # Not in pytest's folder: as root the server runs as nobody, who cannot enter that.
-    folder = Path(tempfile.mkdtemp(prefix="paymesh-runtime-", dir="/var/tmp"))
-    folder.chmod(0o755)
-    # No test here pulls the plug: without fsync a busy disk doesn't slow them down.
-    server = start_postgres(folder, settings={"fsync": "off", "synchronous_commit": "off"})
-    yield server
-    stop_postgres(server, mode="immediate")
-    shutil.rmtree(folder)
-
-
 def _database(server: PostgresServer, name: str) -> Database:
     return Database(
         name,
@@ -72,7 +57,6 @@ def _database(server: PostgresServer, name: str) -> Database:
 @pytest.fixture(scope="session")
 def migrated(postgres: PostgresServer) -> Database:
     """The template: a database with the runtime's and trade's tables and nothing in it."""
-    provision.create_roles(postgres.url, dict.fromkeys(provision.ROLES, PASSWORD))
     provision.create_database(postgres.url, "trade", database=TEMPLATE)
     database = _database(postgres, TEMPLATE)
     migrate("trade", database.owner_url, app_role="paymesh_trade_app")

@@ -7,8 +7,10 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
+from psycopg.pq import PipelineStatus
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from paymesh.db.engine import create_engine
@@ -126,5 +128,33 @@ async def test_statements_of_a_flight_leave_together(engine: AsyncEngine) -> Non
             assert [await cursor.fetchone() for cursor in cursors[:-1]] + [last] == [
                 (n,) for n in range(5)
             ]
+        again = await raw.execute("SELECT 6")
+        assert await again.fetchone() == (6,)
+
+
+@pytest.mark.parametrize("synced", [True, False])
+async def test_a_flight_whose_errors_come_while_it_is_still_leaving_ends_all_the_same(
+    synced: bool, engine: AsyncEngine
+) -> None:
+    """More than fits into the sockets: the server answers, with an error and then with what it
+    skipped, before all has been sent. The connection can be used again, and nobody waits."""
+    much = "x" * 1_000_000
+    async with asyncio.timeout(20), engine.connect() as checked_out:
+        raw = (await checked_out.get_raw_connection()).driver_connection
+        assert raw is not None
+
+        async def flies() -> None:
+            async with flight(raw) as pipeline:
+                await raw.execute("BEGIN")
+                await raw.execute("SELECT 1 / 0")
+                for n in range(30):
+                    await raw.execute(f"SELECT {n}, length(%s)", [much])
+                if synced:
+                    await pipeline.sync()
+
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            await flies()
+        assert raw.pgconn.pipeline_status == PipelineStatus.OFF
+        await raw.execute("ROLLBACK")
         again = await raw.execute("SELECT 6")
         assert await again.fetchone() == (6,)

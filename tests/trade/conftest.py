@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import secrets
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,32 +12,19 @@ from paymesh.bus.inprocess import InProcessBus
 from paymesh.bus.topology import Topology
 from paymesh.db import provision
 from paymesh.db.migrate import ROOT, migrate
-from paymesh.launch.postgres import PostgresServer, start_postgres, stop_postgres
+from paymesh.launch.postgres import PostgresServer
 
 pytest.register_assert_rewrite("tests.trade.actors", "tests.trade.deal", "tests.trade.trade_world")
 
 from tests.trade.actors import Books, Merchant, PaymentCore  # noqa: E402  (asserts are registered)
 from tests.trade.trade_world import (  # noqa: E402
     DATABASE,
-    PASSWORD,
     Database,
     Shop,
     Trades,
     database_of,
 )
 from trade_svc.store import metadata  # noqa: E402
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    # Not in pytest's folder: as root the server runs as nobody, who cannot enter that.
-    folder = Path(tempfile.mkdtemp(prefix="paymesh-trade-", dir="/var/tmp"))
-    folder.chmod(0o755)
-    server = start_postgres(folder, settings={"fsync": "off"})  # no power cuts here
-    provision.create_roles(server.url, dict.fromkeys(provision.ROLES, PASSWORD))
-    yield server
-    stop_postgres(server, mode="immediate")
-    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

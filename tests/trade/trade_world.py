@@ -30,11 +30,11 @@ from paymesh.bus.port import Bus
 from paymesh.clock import SystemClock
 from paymesh.db import provision
 from paymesh.launch.postgres import PostgresServer
+from tests.conftest import PASSWORD
 from trade_svc.bootstrap import build
 from trade_svc.settings import TradeSettings
 
 DATABASE = "trade_tests"
-PASSWORD = "trusted-here"
 PATIENCE_S = 20.0
 RPC_TIMEOUT_S = 10.0
 TIME_SCALE = 0.02
