@@ -112,6 +112,8 @@ def account_to(account: Account) -> ledger_pb2.Account:
         held=money_to(Money(currency, account.held_minor)),
         available=None if available is None else money_to(Money(currency, available)),
         mode=f"ACCOUNT_MODE_{account.mode}",
+        minimum_minor_units=account.minimum_minor,
+        maximum_minor_units=account.maximum_minor,
     )
 
 

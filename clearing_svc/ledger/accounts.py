@@ -88,9 +88,14 @@ class Account:
         return (minor - held, minor) if self.normal_side is Side.CREDIT else (minor, minor + held)
 
     @property
+    def takes_debits(self) -> bool:
+        """Those that holds reserved it takes until it is closed."""
+        return self.status not in {AccountStatus.CLOSED, _NO_DEBITS[self.normal_side]}
+
+    @property
     def available_minor(self) -> int | None:
         """How much can still be debited; None: without limit."""
-        if self.status in {AccountStatus.CLOSED, _NO_DEBITS[self.normal_side]}:
+        if not self.takes_debits:
             return 0
         least, greatest = self.span
         if self.normal_side is Side.CREDIT:
@@ -171,7 +176,7 @@ def _require_open(account: Account, delta: int, *, reserved: bool) -> None:
 
 def reserved(account: Account, minor: int) -> Account:
     """The account with so much more held. Refuses by raising."""
-    if account.status in {AccountStatus.CLOSED, _NO_DEBITS[account.normal_side]}:
+    if not account.takes_debits:
         raise _refusal(AccountNotOpen, f"is {account.status}: nothing is held on it", account)
     held = account.held_minor + minor
     return _admitted(account, replace(account, version=account.version + 1, held_minor=held))

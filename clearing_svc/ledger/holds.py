@@ -217,7 +217,7 @@ def place_hold(
     if c.after is not None and c.after not in view.taken:
         raise NotBookedYet("the journal that this has to come after is not posted; ask again")
     changed: dict[str, Any] = {}
-    parts = []
+    parts, shut = [], []
     missing = c.amount.minor
     for source, key in zip(c.sources, c.account_ids, strict=True):
         account: Account = state[key].account or opened(
@@ -229,6 +229,10 @@ def place_hold(
             changed[key] = AccountView(reserved(account, part))
             parts.append(HoldPart(key, source.subject, source.owner, held=part))
             missing -= part
+        if not account.takes_debits:
+            shut.append(account)
+    if missing and shut:
+        reserved(shut[0], missing)  # says why not
     if missing:
         raise InsufficientFunds(f"{c.amount} is more than the sources have together")
     hold = Hold(

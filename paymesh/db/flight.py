@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 from psycopg.abc import PQGen
+from psycopg.generators import send
 
 
 class Flight(psycopg.AsyncPipeline):
@@ -48,6 +49,7 @@ class Flight(psycopg.AsyncPipeline):
         self._departing = True
         try:
             yield from self._communicate_gen()
+            yield from send(self.pgconn)
         finally:
             self._departing = False
 

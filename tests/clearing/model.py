@@ -357,11 +357,16 @@ class Model:
                 if not _fits(name, replace(account, held=account.held + minor)):
                     return [TOO_LARGE]
         if missing:
-            return ["INSUFFICIENT_FUNDS"]
+            return ["ACCOUNT_NOT_OPEN" if self._shut(command.sources) else "INSUFFICIENT_FUNDS"]
         for part in parts:
             self.accounts.setdefault(part.account, _new(part.account)).held += part.held
         self.holds[command.hold_id] = Hold(asked, parts)
         return ["OK"]
+
+    def _shut(self, sources: Sequence[Name]) -> bool:
+        """Whether one of them is closed, or frozen in this direction."""
+        found = ((name, self.accounts.get(name)) for name in sources)
+        return any(account and not takes_debits(name, account) for name, account in found)
 
     def _takes(self, command: Take) -> list[str]:
         body = (command.hold_id, command.minor, command.to)
@@ -480,16 +485,20 @@ def possible(
 
 def available(name: Name, account: Account) -> int | None:
     """How much can still be debited; None: without limit."""
-    by_credit = CHART[name[0]].grows_by_credit
-    if account.status in {"CLOSED", "FROZEN_OUT" if by_credit else "FROZEN_IN"}:
+    if not takes_debits(name, account):
         return 0
-    if by_credit:
+    if CHART[name[0]].grows_by_credit:
         if account.minimum is None:
             return None
         return max(0, account.balance - account.held - account.minimum)
     if account.maximum is None:
         return None
     return max(0, account.maximum - account.balance - account.held)
+
+
+def takes_debits(name: Name, account: Account) -> bool:
+    frozen = "FROZEN_OUT" if CHART[name[0]].grows_by_credit else "FROZEN_IN"
+    return account.status not in {"CLOSED", frozen}
 
 
 def _body(post: Post) -> object:

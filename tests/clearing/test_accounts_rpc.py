@@ -53,6 +53,7 @@ async def test_an_account_is_opened_before_its_first_entry(
     assert (account.account_id, account.version) == (acc(ANN), 1)
     assert (account.balance.minor_units, account.status) == (0, ledger_pb2.ACCOUNT_STATUS_OPEN)
     assert account.mode == ledger_pb2.ACCOUNT_MODE_DIRECT
+    assert (account.minimum_minor_units, account.HasField("maximum_minor_units")) == (0, False)
     limits = "SELECT minimum_minor, maximum_minor, business_id FROM account"
     assert database.query(limits) == [(0, None, "biz_1")]
     assert await client.post(top_up("ann", 5, key="1"), with_id=False) == ["OK"]
@@ -60,7 +61,8 @@ async def test_an_account_is_opened_before_its_first_entry(
 
 
 async def test_an_account_has_limits_and_a_mode_of_its_own(client: Client) -> None:
-    await client.create(BANK, minimum_minor_units=-100, maximum_minor_units=300)
+    bank = await client.create(BANK, minimum_minor_units=-100, maximum_minor_units=300)
+    assert (bank.minimum_minor_units, bank.maximum_minor_units) == (-100, 300)
     buffered = await client.create(ANN, mode="ACCOUNT_MODE_BUFFERED", maximum_minor_units=400)
     assert buffered.mode == ledger_pb2.ACCOUNT_MODE_BUFFERED
     short = "INSUFFICIENT_FUNDS"
@@ -176,8 +178,8 @@ async def test_nothing_leaves_an_account_that_is_frozen_but_what_was_held_before
         with_id=with_id,
     ) == ["OK", "ACCOUNT_NOT_OPEN", "OK"]  # fmt: skip
     code, reason, _ = await refusal(ann.place("i", 1))
-    # What is frozen has nothing to be held: another source may have it.
-    assert (code, reason) == (CODE.FAILED_PRECONDITION, "INSUFFICIENT_FUNDS")
+    # What is frozen gives nothing: another source may have it.
+    assert (code, reason) == (CODE.FAILED_PRECONDITION, "ACCOUNT_NOT_OPEN")
     taken = await ann.post_hold("h", 60)
     assert taken.hold.parts[0].posted.minor_units == 60
     released = await ann.release("h")
@@ -198,7 +200,7 @@ async def test_nothing_is_booked_or_held_on_a_closed_account_until_it_is_opened_
         top_up("ann", 1, key="a"), transfer("ann", "bob", 1, key="b"), top_up("bob", 1, key="c"),
         with_id=with_id,
     ) == ["ACCOUNT_NOT_OPEN", "ACCOUNT_NOT_OPEN", "OK"]  # fmt: skip
-    assert (await refusal(ann.place("h", 1)))[1] == "INSUFFICIENT_FUNDS"
+    assert (await refusal(ann.place("h", 1)))[1] == "ACCOUNT_NOT_OPEN"
     code, reason, _ = await refusal(ann.status(ANN, "FROZEN_IN"))
     assert (code, reason) == (CODE.FAILED_PRECONDITION, "ILLEGAL_MOVE")
     await ann.status(ANN, "OPEN")
@@ -215,7 +217,7 @@ async def test_room_on_a_debit_normal_account_is_frozen_by_its_direction_too(
     await client.place("h", 80, *PAYEE)
     await client.status(OWED, "FROZEN_IN")
     assert (await client.account(OWED)).available.minor_units == 0
-    assert (await refusal(client.place("i", 30, *PAYEE)))[1] == "INSUFFICIENT_FUNDS"
+    assert (await refusal(client.place("i", 30, *PAYEE)))[1] == "ACCOUNT_NOT_OPEN"
     lent = [line("DEBIT", "MERCHANT_RECEIVABLE", "mer_1", 1), line("CREDIT", "BANK", "platform", 1)]
     assert await client.post(drafted("t", "1", lent), with_id=False) == ["ACCOUNT_NOT_OPEN"]
     taken = await client.post_hold("h", 80, *PAYEE)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from clearing_svc.ledger.accounts import (
+    AccountNotOpen,
     AccountStatus,
     AccountView,
     BalanceTooLarge,
@@ -73,6 +74,18 @@ def test_a_source_that_has_nothing_is_no_part_of_the_hold() -> None:
     assert [part.subject for part in book.hold("h").parts] == ["MERCHANT_AVAILABLE"]
 
 
+def test_a_source_that_is_shut_is_said_to_be_where_the_others_do_not_suffice() -> None:
+    """Else whoever has the money would be told that he has none."""
+    book = Book()
+    book.post(earned(70, 20))
+    pending = book.account("MERCHANT_PENDING", "mer_1")
+    frozen = replace(pending, status=AccountStatus.FROZEN_OUT)
+    book.states[pending.id] = AccountView(frozen)
+    refused(AccountNotOpen, lambda: book.do(place("h", 21 + OWED_MAX, *PAYEE)), book)
+    book.do(place("h", 20, *PAYEE))
+    assert [part.subject for part in book.hold("h").parts] == ["MERCHANT_AVAILABLE"]
+
+
 def test_what_a_merchant_may_come_to_owe_us_has_a_limit() -> None:
     """A hold opens the account: balance 0, version 1. Holds count towards the maximum."""
     book = Book()
@@ -126,7 +139,7 @@ def test_nothing_is_held_on_a_closed_account(book: Book) -> None:
     closed = replace(account, status=AccountStatus.CLOSED)
     book.states[account.id] = AccountView(closed)
     assert closed.available_minor == 0
-    refused(InsufficientFunds, lambda: book.do(place("h", 1)), book)
+    refused(AccountNotOpen, lambda: book.do(place("h", 1)), book)
 
 
 def test_the_same_hold_again_is_answered_as_it_stands_now(book: Book) -> None:

@@ -250,7 +250,8 @@ async def test_ten_writers_break_no_limit_and_every_verdict_is_explained(
     async def watch() -> int:
         looks = 0
         while not done.is_set():
-            assert database.query(WRONG_NOW) == []
+            # Not on the loop, which it would stop each time.
+            assert await asyncio.to_thread(database.query, WRONG_NOW) == []
             account = await client.account(ANN)
             assert account.balance.minor_units >= account.held.minor_units >= 0
             looks += 1

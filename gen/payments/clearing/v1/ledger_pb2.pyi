@@ -73,7 +73,7 @@ SPLIT_STATE_REVERSING: SplitState
 SPLIT_STATE_REFUSED: SplitState
 
 class Account(_message.Message):
-    __slots__ = ("account_id", "subject", "owner", "currency_code", "status", "balance", "version", "held", "available", "mode")
+    __slots__ = ("account_id", "subject", "owner", "currency_code", "status", "balance", "version", "held", "available", "mode", "minimum_minor_units", "maximum_minor_units")
     ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
@@ -84,6 +84,8 @@ class Account(_message.Message):
     HELD_FIELD_NUMBER: _ClassVar[int]
     AVAILABLE_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
+    MINIMUM_MINOR_UNITS_FIELD_NUMBER: _ClassVar[int]
+    MAXIMUM_MINOR_UNITS_FIELD_NUMBER: _ClassVar[int]
     account_id: str
     subject: str
     owner: str
@@ -94,7 +96,9 @@ class Account(_message.Message):
     held: _money_pb2.Money
     available: _money_pb2.Money
     mode: AccountMode
-    def __init__(self, account_id: _Optional[str] = ..., subject: _Optional[str] = ..., owner: _Optional[str] = ..., currency_code: _Optional[str] = ..., status: _Optional[_Union[AccountStatus, str]] = ..., balance: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., version: _Optional[int] = ..., held: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., available: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., mode: _Optional[_Union[AccountMode, str]] = ...) -> None: ...
+    minimum_minor_units: int
+    maximum_minor_units: int
+    def __init__(self, account_id: _Optional[str] = ..., subject: _Optional[str] = ..., owner: _Optional[str] = ..., currency_code: _Optional[str] = ..., status: _Optional[_Union[AccountStatus, str]] = ..., balance: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., version: _Optional[int] = ..., held: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., available: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., mode: _Optional[_Union[AccountMode, str]] = ..., minimum_minor_units: _Optional[int] = ..., maximum_minor_units: _Optional[int] = ...) -> None: ...
 
 class Entry(_message.Message):
     __slots__ = ("subject", "owner", "side", "amount", "reference")
