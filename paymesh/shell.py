@@ -54,6 +54,8 @@ O = TypeVar("O")  # noqa: E741  (outcome)
 log = structlog.get_logger()
 
 TRIES_MAX = 5
+TRIES_TOLD_FROM = 2
+"""Writers meet now and then; who fails this often waits for somebody: its log says for what."""
 BACKOFF_S = 0.01
 UNREACHABLE_TRIES_MAX = 3
 
@@ -156,6 +158,8 @@ async def settled(
         except (Conflict, CommitUnknown) as caught:
             error = caught
             metrics.BATCH_RETRIES.labels(name).inc()
+            if number >= TRIES_TOLD_FROM:
+                log.warning("batch.again", aggregate=name, items=len(items), error=str(error))
             await clock.sleep(BACKOFF_S * 2**number * random.random())
         except Unreachable as caught:
             error, unreachable = caught, unreachable + 1
