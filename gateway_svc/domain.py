@@ -205,4 +205,4 @@ def owed(state: OrderView, at: datetime) -> list[object]:
     fresh = order.state in {OrderState.PENDING, OrderState.CLOSING}
     if not fresh and not due:
         return []
-    return [AskChannel(order.id, order.state, asked=order.action_attempts > 0)]
+    return [AskChannel(order.context, order.id, order.state, asked=order.action_attempts > 0)]

@@ -215,6 +215,7 @@ class AskChannel:
     """Call the channel for an order: announce, query, close, refund or pay it out, as its state
     says."""
 
+    context: Context
     order_id: str
     state: OrderState
     asked: bool

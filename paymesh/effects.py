@@ -18,7 +18,7 @@ import structlog
 
 from paymesh import metrics, telemetry
 from paymesh.clock import Clock
-from paymesh.context import Call, DeadlineClass
+from paymesh.context import Call, Context, DeadlineClass
 from paymesh.errors import Code, PaymentError
 from paymesh.failpoint import failpoint
 from paymesh.items import Item, Outcome
@@ -118,11 +118,12 @@ class EffectExecutor:
         except (PaymentError, TimeoutError, Unreachable, Conflict) as error:
             metrics.EFFECTS.labels(name, "later").inc()
             self._note(effect, heard=not _unheard(error))
-            log.warning("effect.later", effect=name, error=str(error) or type(error).__name__)
+            said = str(error) or type(error).__name__
+            log.warning("effect.later", effect=name, business_id=_chain(effect), error=said)
             return None
         except Exception:
             metrics.EFFECTS.labels(name, "defect").inc()
-            log.exception("effect.defect", effect=name)
+            log.exception("effect.defect", effect=name, business_id=_chain(effect))
             return None
         metrics.EFFECTS.labels(name, "done").inc()
         self._note(effect, heard=True)
@@ -152,6 +153,12 @@ class EffectExecutor:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
+
+
+def _chain(effect: Any) -> str:
+    """The business_id under which its story is told; empty for one that does not say."""
+    context: Context | None = getattr(effect, "context", None)
+    return context.business_id if context is not None else ""
 
 
 def _unheard(error: Exception) -> bool:

@@ -158,6 +158,12 @@ class Refused(PaymentError):
         """Whether the request was refused for good: only then did nothing happen, for sure."""
         return self.code not in TRANSIENT and self.reason not in NOT_A_VERDICT
 
+    def verdict(self) -> str:
+        """The reason, if it is final. Else it raises itself: whoever asked asks again."""
+        if not self.final:
+            raise self
+        return self.reason
+
 
 TRANSIENT = frozenset(
     {Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED, Code.INTERNAL, Code.UNAVAILABLE}

@@ -81,9 +81,7 @@ class PaymentCore:
         try:
             response = await self._create.call(call_for(effect.context, self._clock), request)
         except Refused as refusal:
-            if not refusal.final:
-                raise
-            return Result(_moved(effect, PaymentOutcome.FAILED, refusal.reason))
+            return Result(_moved(effect, PaymentOutcome.FAILED, refusal.verdict()))
         return Result(_told(effect, response.payment), response.credential_id)
 
     async def cancel_payment(self, effect: CancelPayment) -> Result:
@@ -137,12 +135,12 @@ class Ledger:
         )
         refusal = ""
         try:
-            await self._book.call(call_for(trade.context, self._clock), request)
+            await self._book.call(call_for(effect.context, self._clock), request)
         except Refused as refused:
             if refused.reason not in NOT_TAKEN:
                 raise
             refusal = refused.reason
-        return Result(TradeBooked(trade.id, effect.payment_id, trade.context, refusal))
+        return Result(TradeBooked(trade.id, effect.payment_id, effect.context, refusal))
 
     async def close(self) -> None:
         await self._book.close()

@@ -224,7 +224,7 @@ def owed(state: TradeView, at: datetime, *, timing: Timing) -> list[object]:
     if trade.state in trade.kind.closable and at >= trade.expires_at:
         return [CloseTrade(trade.id, CloseReason.EXPIRED, trade.context)]
     if trade.state is TradeState.BOOKING:
-        result.append(BookTrade(trade.paid_payment_id, trade))
+        result.append(BookTrade(trade.context, trade.paid_payment_id, trade))
     for attempt in state.attempts:
         if attempt.state is AttemptState.PROCESSING:
             result.append(start_payment(trade, attempt))

@@ -298,6 +298,7 @@ class CancelPayment:
 class BookTrade:
     """Ask the ledger to book that a trade is paid (idempotent by payment_id)."""
 
+    context: Context
     payment_id: str
     trade: Trade = field(compare=False)
 

@@ -11,7 +11,6 @@ from payments.gateway.v1 import channel_pb2, channel_service_pb2, channel_servic
 
 from pay_svc.asking import AskClose, AskPayout, AskPrepay, AskRefund
 from pay_svc.beneficiaries import BeneficiaryView
-from pay_svc.clients.calls import verdict_of
 from pay_svc.model import ChannelMoved, ChannelOutcome
 from paymesh.clock import Clock
 from paymesh.coalescer import Coalescer, call_for
@@ -158,7 +157,7 @@ class Gateway:
         try:
             response = await method.call(call_for(effect.context, self._clock), request)
         except Refused as refusal:
-            return Result(_refused(effect, verdict_of(refusal)))
+            return Result(_refused(effect, refusal.verdict()))
         return Result(_command(effect, response.channel_order), value(response))
 
     async def stop(self) -> None:

@@ -9,7 +9,6 @@ from payments.clearing.v1 import ledger_pb2, ledger_service_pb2, ledger_service_
 from payments.type.v1 import account_pb2
 
 from pay_svc.asking import AskHold, AskRelease
-from pay_svc.clients.calls import verdict_of
 from pay_svc.model import AccountRef, HoldMoved, HoldOutcome
 from paymesh.clock import Clock
 from paymesh.coalescer import Coalescer, call_for
@@ -50,7 +49,7 @@ class Ledger:
         try:
             response = await self._place.call(call_for(effect.context, self._clock), request)
         except Refused as refusal:
-            return _moved(effect, HoldOutcome.FAILED, verdict_of(refusal))
+            return _moved(effect, HoldOutcome.FAILED, refusal.verdict())
         if response.hold.state == ledger_pb2.HOLD_STATE_RELEASED:
             return _moved(effect, HoldOutcome.FAILED, "HOLD_ENDED")
         return _moved(effect, HoldOutcome.SUCCEEDED)
@@ -66,7 +65,7 @@ class Ledger:
         try:
             response = await self._release.call(call_for(effect.context, self._clock), request)
         except Refused as refusal:
-            return _moved(effect, HoldOutcome.FAILED, verdict_of(refusal))
+            return _moved(effect, HoldOutcome.FAILED, refusal.verdict())
         if response.hold.state == ledger_pb2.HOLD_STATE_RELEASED:
             return _moved(effect, HoldOutcome.SUCCEEDED)
         return _moved(effect, HoldOutcome.FAILED, "HOLD_ENDED")

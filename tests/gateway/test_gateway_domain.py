@@ -289,11 +289,13 @@ def test_a_matched_callback_carries_its_orders_context() -> None:
 def test_what_is_owed_follows_from_the_state() -> None:
     """New and closing orders are told at once; those that wait only when their rung has come."""
     for state in (S.PENDING, S.CLOSING):
-        assert owed(standing(state).view, AT) == [AskChannel(f"chn_{NO}", state, asked=False)]
+        assert owed(standing(state).view, AT) == [
+            AskChannel(CONTEXT, f"chn_{NO}", state, asked=False)
+        ]
     for state in (S.AWAITING_PAYER, S.PROCESSING):
         assert owed(standing(state).view, AT) == []
         assert owed(standing(state).swept().view, AT) == [
-            AskChannel(f"chn_{NO}", state, asked=True)
+            AskChannel(CONTEXT, f"chn_{NO}", state, asked=True)
         ]
     for state in ENDS & COLLECT_MOVES.keys():
         assert owed(standing(state).swept().view, FAR) == []

@@ -23,6 +23,7 @@ from paymesh.money import Money
 from tests.gateway.test_gateway_domain import (
     AMOUNT,
     AT,
+    CONTEXT,
     FAR,
     NO,
     Book,
@@ -87,7 +88,7 @@ def test_what_decides_nothing_changes_nothing_for_ever(
     before = book.order
     book.tell(word(reported, reason="WHY"), FAR)
     assert book.order == before
-    assert owed(book.swept().view, FAR) == [AskChannel(f"chn_{NO}", state, asked=True)]
+    assert owed(book.swept().view, FAR) == [AskChannel(CONTEXT, f"chn_{NO}", state, asked=True)]
 
 
 @outgoing
@@ -115,7 +116,7 @@ def test_a_callback_after_the_success_is_doubted_until_the_channel_is_asked(
     book = standing(S.SUCCEEDED, kind)
     book.tell(called(reported, kind, reason=BACK))
     assert (book.order.state, book.order.version) == (S.SUCCEEDED, 2)
-    assert owed(book.view, AT) == [AskChannel(f"chn_{NO}", S.SUCCEEDED, asked=False)]
+    assert owed(book.view, AT) == [AskChannel(CONTEXT, f"chn_{NO}", S.SUCCEEDED, asked=False)]
     book.tell(word(reported, reason=BACK))
     assert book.order.state is S.BOUNCED
     assert owed(book.view, FAR) == []

@@ -18,11 +18,11 @@ from paymesh.db.migrate import ROOT, migrate
 from paymesh.launch.postgres import PostgresServer
 from paymesh.shell import Shell
 from paymesh.store.postgres import PostgresStore
+from tests.conftest import PASSWORD
 from trade_svc.model import TradeView
 
 pytest.register_assert_rewrite("tests.runtime.store_contract", "tests.runtime.world")
 
-from tests.conftest import PASSWORD  # noqa: E402
 from tests.runtime.world import (  # noqa: E402  (after its asserts are registered)
     Database,
     shell_on,

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from paymesh.clock import SystemClock
 from paymesh.context import Context, DeadlineClass
@@ -126,10 +127,13 @@ async def test_without_room_an_effect_is_dropped_not_queued() -> None:
 
 @pytest.mark.parametrize("error", [Unavailable("not now"), TimeoutError(), ZeroDivisionError()])
 async def test_what_fails_is_left_for_later_and_harms_nobody(error: Exception) -> None:
+    """And the log names its chain: a person can trace what waits."""
     world = World()
     world.error = error
     world.gate.set()
-    assert await world.executor.settle([Ask(1)], timeout_s=1) == [None]
+    with capture_logs() as lines:
+        assert await world.executor.settle([Ask(1)], timeout_s=1) == [None]
+    assert [line["business_id"] for line in lines] == [CONTEXT.business_id]
     world.error = None
     assert await world.executor.settle([Ask(1)], timeout_s=1) == ["value 1"]
     assert world.numbers() == [1]

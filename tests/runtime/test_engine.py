@@ -158,3 +158,27 @@ async def test_a_flight_whose_errors_come_while_it_is_still_leaving_ends_all_the
         await raw.execute("ROLLBACK")
         again = await raw.execute("SELECT 6")
         assert await again.fetchone() == (6,)
+
+
+async def test_a_connection_that_is_left_in_pipeline_mode_is_given_to_nobody(
+    database: Database,
+) -> None:
+    """What is sent on it would never be answered. The next caller gets another one, at once."""
+    engine = create_engine(database.app_url, pool=1)
+    store = PostgresStore(engine)
+    async with asyncio.timeout(10):
+        async with store.writing() as connection:
+            [old] = await (await connection.execute("SELECT pg_backend_pid()")).fetchone() or ()
+
+        async def breaks_off() -> None:
+            async with store.snapshot() as connection:
+                await connection.execute("COMMIT")
+                connection.pgconn.enter_pipeline_mode()
+                raise RuntimeError("in the middle of it")
+
+        with pytest.raises(RuntimeError, match="in the middle of it"):
+            await breaks_off()
+        async with store.writing() as connection:
+            [new] = await (await connection.execute("SELECT pg_backend_pid()")).fetchone() or ()
+    assert new != old
+    await engine.dispose()

@@ -43,7 +43,7 @@ def test_a_trade_that_is_booked_at_once_is_paid_when_the_ledger_has_it(type_: Tr
     payment_id = deal.pays()
     happened = deal.hears(payment_id, O.SUCCEEDED)
     assert happened == ["trade.attempt.succeeded", "trade.trade.booking"]
-    assert deal.owes() == [BookTrade(payment_id, deal.trade)]
+    assert deal.owes() == [BookTrade(deal.trade.context, payment_id, deal.trade)]
     paid_at = deal.trade.paid_at
     for act in (deal.pays, deal.closes, lambda: deal.gives_back(1)):
         with pytest.raises(PaymentError):
