@@ -1,4 +1,4 @@
-"""Servers of our own for the session: one PostgreSQL, one RabbitMQ, started when first used."""
+"""What a run shares: one PostgreSQL and one RabbitMQ, started when first used; its seed."""
 
 from __future__ import annotations
 
@@ -7,23 +7,74 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 import structlog
 import uvloop
 
-from paymesh.db.provision import ROLES, create_roles, credentials
-from paymesh.launch.postgres import PostgresServer, start_postgres
+from paymesh.db.provision import create_roles, credentials
+from paymesh.launch.postgres import start_postgres
 from paymesh.launch.rabbitmq import stop_rabbitmq
 from paymesh.launch.servers import Broker, ensure_rabbitmq, stop_servers
 from tests.bus.contract import Management
+from tests.databases import Databases, locked
+
+HOME = pytest.StashKey[Path]()
+SEED = pytest.StashKey[int]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--seed",
+        type=int,
+        help="what random tests draw from; default: another one every second, which is printed",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     # We log what matters of a connection's end; pika logs each with a traceback.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
+    told = getattr(config, "workerinput", None)
+    if told is None:
+        home = Path(tempfile.mkdtemp(prefix="paymesh-tests-", dir="/var/tmp"))
+        home.chmod(0o755)  # another user may enter it: as root, PostgreSQL runs as nobody
+        seed = config.getoption("seed")
+        config.stash[HOME] = home
+        config.stash[SEED] = int(time.time()) if seed is None else seed
+    else:
+        config.stash[HOME], config.stash[SEED] = Path(told["servers_home"]), told["seed"]
+    config.option.hypothesis_seed = config.stash[SEED]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node) -> None:  # type: ignore[no-untyped-def]
+    """What xdist tells each worker."""
+    node.workerinput["servers_home"] = str(node.config.stash[HOME])
+    node.workerinput["seed"] = node.config.stash[SEED]
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"seed: {config.stash[SEED]} (the same again: --seed {config.stash[SEED]})"
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """With -q there is no header."""
+    terminalreporter.line(pytest_report_header(config))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The last one out stops the servers."""
+    if hasattr(config, "workerinput") or HOME not in config.stash:
+        return
+    home = config.stash[HOME]
+    stop_rabbitmq(home / "rabbitmq", kill=True)
+    stop_servers(home)
+    shutil.rmtree(home)
 
 
 LONGEST = {"test_kills.py", "test_busy.py", "test_storm.py", "test_bench.py"}
@@ -46,14 +97,15 @@ def _short_log_lines() -> None:
 
 
 @pytest.fixture(scope="session")
-def servers_home() -> Iterator[Path]:
-    """A folder that another user may enter: as root, PostgreSQL runs as nobody."""
-    folder = Path(tempfile.mkdtemp(prefix="paymesh-tests-", dir="/var/tmp"))
-    folder.chmod(0o755)
-    yield folder
-    stop_rabbitmq(folder / "rabbitmq", kill=True)
-    stop_servers(folder)
-    shutil.rmtree(folder)
+def seed(pytestconfig: pytest.Config) -> int:
+    """What random tests draw from; another one each run."""
+    return pytestconfig.stash[SEED]
+
+
+@pytest.fixture(scope="session")
+def servers_home(pytestconfig: pytest.Config) -> Path:
+    """The run's folder, which all workers share."""
+    return pytestconfig.stash[HOME]
 
 
 @pytest.fixture
@@ -68,35 +120,49 @@ def own_home() -> Iterator[Path]:
             stop_servers(folder)
 
 
-PASSWORD = "unused"  # the server trusts its own host, and nobody else reaches it
-
-
 @pytest.fixture(scope="session")
-def postgres(servers_home: Path) -> PostgresServer:
-    """A private server with our roles, for this session: each makes databases of its own in it."""
+def admin_url(servers_home: Path) -> str:
+    """A PostgreSQL administrator: PAYMESH_DATABASE_URL, or that of the run's own server."""
+    if named := os.environ.get("PAYMESH_DATABASE_URL"):
+        return named
     # No power is cut here: what is killed is processes of ours, and the kernel keeps their writes.
-    server = start_postgres(servers_home / "postgres", settings={"fsync": "off"})
-    create_roles(server.url, dict.fromkeys(ROLES, PASSWORD))
-    return server
+    settings = {"fsync": "off", "max_connections": "500"}
+    with locked(servers_home, "postgres"):
+        return start_postgres(servers_home / "postgres", settings=settings).url
 
 
 @pytest.fixture(scope="session")
-def admin_url(request: pytest.FixtureRequest) -> str:
-    """A PostgreSQL administrator: PAYMESH_DATABASE_URL, or that of the private server."""
-    named = os.environ.get("PAYMESH_DATABASE_URL")
-    return named or request.getfixturevalue("postgres").url
+def passwords(servers_home: Path, admin_url: str) -> Mapping[str, str]:
+    """Of our roles, which belong to the server: by name."""
+    with locked(servers_home, "roles"):
+        first = not (servers_home / "credentials.json").exists()
+        found = credentials(servers_home / "credentials.json")
+        if first:
+            create_roles(admin_url, found)
+    return found
 
 
 @pytest.fixture(scope="session")
-def plan_home(servers_home: Path) -> Callable[[str], Path]:
+def databases(
+    servers_home: Path, admin_url: str, passwords: Mapping[str, str], worker_id: str
+) -> Iterator[Databases]:
+    """Makes databases; they are gone after the tests."""
+    run = servers_home.name.removeprefix("paymesh-tests-")
+    databases = Databases(servers_home, admin_url, passwords, run, worker_id)
+    yield databases
+    databases.drop()
+
+
+@pytest.fixture(scope="session")
+def plan_home(
+    servers_home: Path, passwords: Mapping[str, str], worker_id: str
+) -> Callable[[str], Path]:
     """A mesh's own folder; all share the roles' passwords, for there is one server."""
 
     def make(name: str) -> Path:
-        folder = servers_home / name
-        folder.mkdir(exist_ok=True)
-        passwords = servers_home / "credentials.json"
-        credentials(passwords)
-        shutil.copy(passwords, folder / "credentials.json")
+        folder = servers_home / worker_id / name
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(servers_home / "credentials.json", folder / "credentials.json")
         return folder
 
     return make
@@ -104,7 +170,7 @@ def plan_home(servers_home: Path) -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def rabbit(servers_home: Path) -> Broker:
-    """PAYMESH_AMQP_URL (with PAYMESH_RABBITMQ_MANAGEMENT_URL), or a private node.
+    """PAYMESH_AMQP_URL (with PAYMESH_RABBITMQ_MANAGEMENT_URL), or the run's own node.
 
     Of a broker that somebody named only vhosts of our own are touched, never what is in it.
     """

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import make_url
 
-from paymesh.db.migrate import migrate
+from paymesh.db.migrate import MIGRATION_LOCK, migrate
 
 SERVICES = ("trade", "pay", "gateway", "clearing")
 READER = "paymesh_reader"
@@ -38,8 +38,10 @@ def url_for(admin_url: str, *, role: str, password: str, database: str) -> str:
 
 
 def create_roles(admin_url: str, passwords: dict[str, str]) -> None:
-    """Makes the roles, or gives them these passwords."""
+    """Makes the roles, or gives them these passwords. Any number may do so at once."""
     with psycopg.connect(admin_url, autocommit=True) as connection:
+        # Roles belong to the server, and PostgreSQL refuses to alter one twice at once.
+        connection.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
         for role, password in passwords.items():
             exists = connection.execute(
                 "SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)

@@ -24,8 +24,15 @@ from paymesh.launch.postgres_binaries import VERSIONS, bin_dir_of
 from paymesh.launch.postgres_binaries import PostgresUnavailable as PostgresUnavailable
 from paymesh.launch.processes import Account
 
+CLOCK = {"LD_PRELOAD", "FAKETIME", "FAKETIME_DONT_FAKE_MONOTONIC", "DONT_FAKE_MONOTONIC"}
+"""libfaketime's: a test's whole mesh, PostgreSQL included, lives at another time."""
 _NEWEST = max(VERSIONS)
-_ENV = {"PATH": os.defpath, "LC_ALL": "C"}  # not ours: PGDATA, PGPORT and so on must not leak in
+_ENV = {
+    "PATH": os.defpath,
+    "LC_ALL": "C",
+    # Not ours: PGDATA, PGPORT and so on must not leak in. What changes the clock of all does.
+    **{name: value for name, value in os.environ.items() if name in CLOCK},
+}
 _INITDB_OPTIONS = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-k"]
 _INITDB_TIMEOUT_S = 120.0
 _KILLED_TIMEOUT_S = 10.0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pika
@@ -12,8 +14,7 @@ from pika import spec
 
 from paymesh.bus.port import HANDLED, Bus, Delivery, Leftover, Message, PublishFailed, Verdict
 from paymesh.bus.topology import apply
-from paymesh.launch.rabbitmq import start_rabbitmq, stop_rabbitmq
-from paymesh.launch.servers import Broker
+from paymesh.launch.rabbitmq import RabbitServer, start_rabbitmq, stop_rabbitmq
 from tests.bus.contract import RabbitHarness, Seen, eventually, message
 from tests.bus.proxy import Proxy
 
@@ -277,12 +278,18 @@ async def test_large_bodies_pass_in_bounded_parts(rabbit_harness: RabbitHarness)
     await harness.close()
 
 
+@pytest.fixture
+def mortal(servers_home: Path) -> Iterator[RabbitServer]:
+    """A node that may be killed: nobody else uses it."""
+    folder = servers_home / "mortal"
+    yield start_rabbitmq(folder)
+    stop_rabbitmq(folder, kill=True)
+
+
 @pytest.mark.slow
-async def test_nothing_is_lost_when_the_broker_is_killed(rabbit: Broker, amqp_url: str) -> None:
+async def test_nothing_is_lost_when_the_broker_is_killed(mortal: RabbitServer) -> None:
     """Row 32, kill -9 while publishing and consuming: each publish ends, all is handled at last."""
-    if rabbit.server is None:
-        pytest.skip("somebody else's broker is not killed")
-    harness = RabbitHarness(amqp_url, confirm_timeout_s=3.0, admission_timeout_s=1.0)
+    harness = RabbitHarness(mortal.amqp_url, confirm_timeout_s=3.0, admission_timeout_s=1.0)
     await harness.open()
     seen = Seen()
     await harness.bus.consume(QUEUE, seen)
@@ -298,8 +305,8 @@ async def test_nothing_is_lost_when_the_broker_is_killed(rabbit: Broker, amqp_ur
 
     publishing = asyncio.create_task(publish_all_the_time())
     await eventually(lambda: len(seen.ids) > 300)
-    await asyncio.to_thread(stop_rabbitmq, rabbit.server, kill=True)
-    await asyncio.to_thread(start_rabbitmq, rabbit.server.directory)
+    await asyncio.to_thread(stop_rabbitmq, mortal.directory, kill=True)
+    await asyncio.to_thread(start_rabbitmq, mortal.directory)
     killed = True
     async with asyncio.timeout(60):
         await publishing

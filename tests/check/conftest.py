@@ -1,9 +1,7 @@
-"""Four migrated databases of our own, and in them chains that went well."""
+"""Four migrated databases, and in them chains that went well."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,23 +9,19 @@ import pytest
 
 from paymesh.check import INVARIANTS
 from paymesh.launch.mesh import prepare
-from paymesh.launch.servers import stop_servers
 from tests.check.check_chains import plant
 from tests.check.check_world import World
+from tests.databases import Databases
 
 
 @pytest.fixture(scope="session")
-def mesh() -> Iterator[World]:
-    # Not in pytest's folder: as root the server runs as nobody, who cannot enter that.
-    home = Path(tempfile.mkdtemp(prefix="paymesh-check-", dir="/var/tmp"))
-    home.chmod(0o755)
-    try:
-        world = World(prepare(home, amqp=False, prefix="check_"))
-        yield world
-        world.close()
-    finally:
-        stop_servers(home)
-        shutil.rmtree(home)
+def mesh(plan_home: Callable[[str], Path], databases: Databases) -> Iterator[World]:
+    plan = prepare(
+        plan_home("check"), amqp=False, prefix=databases.four(), admin_url=databases.admin_url
+    )
+    world = World(plan)
+    yield world
+    world.close()
 
 
 @pytest.fixture

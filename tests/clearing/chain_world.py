@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -10,6 +11,7 @@ from typing import Any
 
 import psycopg
 
+from clearing_svc.books.balances import rows
 from clearing_svc.books.chain import seal, seal_block
 from clearing_svc.books.verify import Damage, verify
 from paymesh.db.engine import create_engine
@@ -29,6 +31,13 @@ ENTRY = """
     INSERT INTO entry (shard_key, journal_id, line, account_id, side, amount_minor,
         amount_currency, reference)
     VALUES (%s, %s, %s, %s, %s, %s, 'CNY', %s)
+"""
+
+
+OTHERS = """
+    SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'transactionid' AND mode = 'ExclusiveLock' AND granted
+    AND datname <> current_database() AND age(transactionid) > age(%(now)s::xid)
 """
 
 
@@ -75,10 +84,21 @@ async def store_of(url: str) -> AsyncIterator[PostgresStore]:
 async def sealed(url: str, *, journals_max: int = 10_000) -> list[int]:
     """Seals what there is; how many journals each new block has."""
     blocks: list[int] = []
+    await others_have_ended(url)
     async with store_of(url) as store:
         while journals := await seal_block(store, journals_max=journals_max):
             blocks.append(journals)
     return blocks
+
+
+async def others_have_ended(url: str) -> None:
+    """Waits for all older transactions of other databases: they belong to other tests, and nothing
+    is sealed before them."""
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        [(now,)] = await rows(connection, "SELECT pg_current_xact_id()::text")
+        async with asyncio.timeout(60):
+            while await rows(connection, OTHERS, now=now) != [(0,)]:
+                await asyncio.sleep(0.01)
 
 
 async def damage(url: str, *changes: str, first: int = 1) -> list[Damage]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
-import psycopg
 import pytest
 from payments.clearing.v1 import ledger_service_pb2_grpc
 from payments.type.v1 import event_pb2
@@ -27,12 +24,11 @@ from paymesh.bus.port import Bus, Verdict
 from paymesh.bus.topology import Topology
 from paymesh.clock import SystemClock
 from paymesh.consumer import Consumer
-from paymesh.db import provision
-from paymesh.db.migrate import ROOT, migrate
-from paymesh.launch.postgres import PostgresServer
+from paymesh.db.migrate import ROOT
 from paymesh.outbox import Publisher
 from paymesh.store.kinds import Kind
 from paymesh.store.memory import MemoryStore
+from tests import databases
 from tests.clearing.books_world import Books, books_of
 from tests.clearing.ledger_messages import delivery
 from tests.clearing.ledger_world import (
@@ -45,10 +41,7 @@ from tests.clearing.ledger_world import (
     reasons,
     top_up,
 )
-from tests.conftest import PASSWORD
-
-TEMPLATE = "clearing_template"
-
+from tests.databases import Databases
 
 ACCOUNTS = (
     "SELECT a.*, a.balance_minor + coalesce((SELECT sum(d.delta_minor) FROM account_delta d "
@@ -61,19 +54,7 @@ PARTS = (
 )
 
 
-@dataclass(frozen=True)
-class Database:
-    """One database, by the URLs of those who may enter it."""
-
-    admin_url: str
-    owner_url: str
-    app_url: str
-
-    def query(self, statement: str, *parameters: object) -> list[tuple[object, ...]]:
-        """As superuser."""
-        with psycopg.connect(self.admin_url) as connection:
-            return connection.execute(statement.encode(), parameters).fetchall()
-
+class Database(databases.Database):
     def books_are_true(self) -> bool:
         """Invariants 1 to 4, 14 and 15."""
         return not any(self.query(query) for query in BROKEN)
@@ -112,29 +93,9 @@ BROKEN = [
 """Each finds what must not be."""
 
 
-def database_of(server: PostgresServer, name: str) -> Database:
-    return Database(
-        *(
-            provision.url_for(server.url, role=role, password=PASSWORD, database=name)
-            for role in ("postgres", "paymesh_clearing_owner", "paymesh_clearing_app")
-        )
-    )
-
-
-@pytest.fixture(scope="session")
-def migrated(postgres: PostgresServer) -> Database:
-    """The template: a database with our schema and nothing in it."""
-    provision.create_database(postgres.url, "clearing", database=TEMPLATE)
-    database = database_of(postgres, TEMPLATE)
-    migrate("clearing", database.owner_url, app_role="paymesh_clearing_app")
-    return database
-
-
 @pytest.fixture
-def database(postgres: PostgresServer, migrated: Database) -> Database:
-    name = f"clearing_{secrets.token_hex(4)}"
-    provision.create_database(postgres.url, "clearing", database=name, template=TEMPLATE)
-    return database_of(postgres, name)
+def database(databases: Databases) -> Database:
+    return databases.new("clearing", Database)
 
 
 @pytest.fixture

@@ -305,11 +305,7 @@ async def test_a_debit_of_a_draining_account_sees_what_came_beside_it_after_the_
 async def blocked(database: Database, waiting: int = 1) -> None:
     """Until so many wait for locks."""
     for _ in range(500):
-        found = database.query(
-            "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
-            "AND datname = current_database()"
-        )
-        if len(found) >= waiting:
+        if database.waiting() >= waiting:
             return
         await asyncio.sleep(0.01)
     raise AssertionError("they do not wait")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import shutil
 import signal
 import subprocess
@@ -48,8 +47,8 @@ from tests.clearing.chain_world import (
     store_of,
     under_way,
 )
-from tests.clearing.conftest import TEMPLATE, Database, database_of
-from tests.conftest import PASSWORD
+from tests.clearing.conftest import Database
+from tests.databases import Databases, database_of
 
 DIFFERS = "what a block seals is not what was sealed"
 UNLINKED = "a block does not follow from the one before"
@@ -293,11 +292,9 @@ async def test_a_block_that_takes_too_long_is_tried_smaller(
 
 
 @pytest.fixture(scope="module")
-def chain(postgres: PostgresServer, migrated: Database) -> Database:
+def chain(databases: Databases) -> Database:
     """Five blocks of two transactions with two journals each."""
-    name = f"chain_{secrets.token_hex(4)}"
-    provision.create_database(postgres.url, "clearing", database=name, template=TEMPLATE)
-    database = database_of(postgres, name)
+    database = databases.new("clearing", Database)
     for _ in range(5):
         put_all(database.app_url, 2, 2)
         assert asyncio.run(sealed(database.app_url)) == [4]
@@ -440,7 +437,8 @@ async def test_what_is_missing_or_too_much_is_counted(chain: Database) -> None:
 async def test_a_changed_block_is_found(
     chain: Database, column: str, expected: list[tuple[str, int]]
 ) -> None:
-    new = {"up_to": "up_to - 1", "number": "number + 5"}.get(column)
+    last = "(SELECT max(posting) FROM journal WHERE posting < block.up_to)"
+    new = {"up_to": last, "number": "number + 5"}.get(column)
     change = f"{column} = {new}" if new else changing(column)
     found = await damage(chain.admin_url, f"UPDATE block SET {change} WHERE number = 3")
     assert sorted(said(found)) == sorted(expected)
@@ -566,9 +564,10 @@ def other_server() -> Iterator[PostgresServer]:
 
 def restore(database: Database, server: PostgresServer) -> Database:
     """A copy on the other server, by way of a dump."""
-    provision.create_roles(server.url, dict.fromkeys(provision.ROLES, PASSWORD))
+    passwords = dict.fromkeys(provision.ROLES, "unused")  # the server trusts its own host
+    provision.create_roles(server.url, passwords)
     provision.create_database(server.url, "clearing", database="restored")
-    restored = database_of(server, "restored")
+    restored = database_of(server.url, passwords, "clearing", "restored", Database)
     dump = subprocess.run(
         [server.bin_dir / "pg_dump", "--clean", database.admin_url], capture_output=True, check=True
     ).stdout

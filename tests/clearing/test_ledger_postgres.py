@@ -56,8 +56,8 @@ async def balance(stub: Stub, subject: str, owner: str, currency: str = "CNY") -
     return int((await stub.GetAccount(request, timeout=5)).account.balance.minor_units)
 
 
-def test_the_migrated_schema_is_what_the_code_declares(migrated: Database) -> None:
-    assert differences("clearing", migrated.owner_url, metadata) == []
+def test_the_migrated_schema_is_what_the_code_declares(database: Database) -> None:
+    assert differences("clearing", database.owner_url, metadata) == []
 
 
 async def test_a_balanced_journal_is_posted_and_read_back(stub: Stub, database: Database) -> None:

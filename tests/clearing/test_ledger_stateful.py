@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import uuid
 from collections import Counter
 from collections.abc import Coroutine, Sequence
@@ -57,7 +56,6 @@ from tests.clearing.stateful_world import (
     running,
 )
 
-RUNS = int(os.environ.get("PAYMESH_LEDGER_RUNS", "300"))
 STEPS = 40
 LOST_MAX = 3
 """How often a request may have been carried out before it was answered."""
@@ -555,21 +553,21 @@ SEEN = [
 """What has happened in many runs; else the machine would prove less than it seems to."""
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    "runs",
+    [pytest.param(25, marks=pytest.mark.slow), pytest.param(300, marks=pytest.mark.prove)],
+)
 def test_the_ledger_is_as_its_model_says(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Database, monkeypatch: pytest.MonkeyPatch, runs: int
 ) -> None:
     """Whatever is asked of it, in any order, twice, by two at once, while connections break and
-    answers are lost: each request is carried out once, and every balance is what it should be.
-
-    300 examples of up to 40 steps; PAYMESH_LEDGER_RUNS=5000 for more.
-    """
+    answers are lost: each request is carried out once, and every balance is what it should be."""
     # So that accounts are soon booked on without their lock again.
     monkeypatch.setattr(posting, "FOLD_AHEAD_S", 0.01)
     # So that each batch is tried in one round trip first, also after one that could not be.
     monkeypatch.setattr(posting, "CAREFUL_S", 0.0)
     limits = settings(
-        max_examples=RUNS,
+        max_examples=runs,
         stateful_step_count=STEPS,
         deadline=None,
         suppress_health_check=list(HealthCheck),
@@ -578,4 +576,4 @@ def test_the_ledger_is_as_its_model_says(
         run_state_machine_as_test(partial(Ledger, world), settings=limits)
         assert database.books_are_true()
         unseen = [what for what in SEEN if not world.seen[what]]
-        assert not unseen or RUNS < 300, f"never happened: {unseen}"
+        assert not unseen or runs < 300, f"never happened: {unseen}"

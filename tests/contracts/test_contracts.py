@@ -6,11 +6,10 @@ import ast
 import importlib
 import os
 import pkgutil
-import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -36,15 +35,10 @@ from paymesh.bus.topology import Topology
 from paymesh.bus.topology.model import EVENTS_EXCHANGE
 from paymesh.clock import SystemClock
 from paymesh.db.migrate import ROOT, UnknownSchema, differences, migrate
-from paymesh.db.provision import (
-    SERVICES,
-    credentials,
-    drop_databases,
-    provision,
-    url_for,
-)
+from paymesh.db.provision import SERVICES
 from paymesh.errors import PaymentError
 from paymesh.process import DEFINITIONS
+from tests.databases import Databases
 
 CODE = ("paymesh", "trade_svc", "pay_svc", "gateway_svc", "clearing_svc")
 TOOLS = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
@@ -343,22 +337,9 @@ def test_no_file_names_one_machine_or_a_registry() -> None:
 
 
 @pytest.fixture(scope="module")
-def owner_urls(admin_url: str, plan_home: Callable[[str], Path]) -> Iterator[dict[str, str]]:
+def owner_urls(databases: Databases) -> dict[str, str]:
     """Freshly migrated databases, by service."""
-    # Roles belong to the server: give them the passwords that the mesh of other tests uses.
-    passwords = credentials(plan_home("contracts") / "credentials.json")
-    databases = provision(admin_url, passwords, prefix=f"contract_{secrets.token_hex(3)}_")
-    roles = {service: f"paymesh_{service}_owner" for service in SERVICES}
-    yield {
-        service: url_for(
-            admin_url,
-            role=roles[service],
-            password=passwords[roles[service]],
-            database=databases[service],
-        )
-        for service in SERVICES
-    }
-    drop_databases(admin_url, databases.values())
+    return {service: databases.new(service).owner_url for service in SERVICES}
 
 
 @pytest.mark.parametrize("service", SERVICES)

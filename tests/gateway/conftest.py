@@ -11,27 +11,21 @@ import pytest
 from gateway_svc.store import metadata
 from paymesh.bus.inprocess import InProcessBus
 from paymesh.bus.topology import Topology
-from paymesh.db import provision
-from paymesh.db.migrate import ROOT, migrate
-from paymesh.launch.postgres import PostgresServer
+from paymesh.db.migrate import ROOT
 from paymesh.signing import generate_key_pair
+from tests.databases import Databases
 from tests.gateway.gateway_world import (
-    DATABASE,
     Database,
     Events,
     Gateways,
-    database_of,
 )
 from tests.sandbox.sandbox_actors import Keys, Program, World
 
 
 @pytest.fixture(scope="session")
-def migrated(postgres: PostgresServer) -> Database:
+def migrated(databases: Databases) -> Database:
     """A database with our schema, as an operator makes it."""
-    provision.create_database(postgres.url, "gateway", database=DATABASE)
-    database = database_of(postgres, DATABASE)
-    migrate("gateway", database.owner_url, app_role="paymesh_gateway_app")
-    return database
+    return databases.new("gateway", Database)
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from typing import Any
 
 import aiohttp
 import grpc
-import psycopg
 import pytest
 from payments.gateway.v1 import channel_events_pb2, channel_pb2, channel_service_pb2_grpc
 from payments.gateway.v1 import channel_service_pb2 as m
@@ -26,17 +25,14 @@ from gateway_svc.settings import GatewaySettings
 from paymesh.app import App, Role
 from paymesh.bus.port import HANDLED, Bus, Delivery, Verdict
 from paymesh.clock import SystemClock
-from paymesh.db import provision
 from paymesh.ids import body_of, new_id
 from paymesh.launch.home import free_port
-from paymesh.launch.postgres import PostgresServer
 from paymesh.server import CONTEXT_METADATA
 from paymesh.signing import Signer
 from paymesh.wire import time_to
-from tests.conftest import PASSWORD
+from tests import databases
 from tests.sandbox.sandbox_actors import Keys, World
 
-DATABASE = "gateway_tests"
 PATIENCE_S = 8.0
 TIME_SCALE = 0.02
 """The ladder's first rungs are 0.1 s, 0.6 s and 2.4 s."""
@@ -49,23 +45,7 @@ ACCOUNT_NAME = "Han Meimei 韩梅梅"
 State = channel_pb2.ChannelOrderState
 
 
-@dataclass(frozen=True)
-class Database:
-    """One database, by the URLs of those who may enter it."""
-
-    admin_url: str
-    owner_url: str
-    app_url: str
-
-    def query(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """As superuser."""
-        with psycopg.connect(self.admin_url) as connection:
-            return connection.execute(statement.encode(), parameters).fetchall()
-
-    def execute(self, statement: str, *parameters: object) -> None:
-        with psycopg.connect(self.admin_url) as connection:
-            connection.execute(statement.encode(), parameters)
-
+class Database(databases.Database):
     def written(self) -> dict[str, tuple[Any, ...]]:
         """Rows and versions of everything that a callback could write."""
         return {
@@ -75,15 +55,6 @@ class Database:
                 for table in ("callback", "inbox", "outbox", "request_answer", "guard")
             },
         }
-
-
-def database_of(server: PostgresServer, name: str) -> Database:
-    return Database(
-        *(
-            provision.url_for(server.url, role=role, password=PASSWORD, database=name)
-            for role in ("postgres", "paymesh_gateway_owner", "paymesh_gateway_app")
-        )
-    )
 
 
 class Events:

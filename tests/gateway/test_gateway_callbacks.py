@@ -231,16 +231,16 @@ async def test_a_callback_is_not_2xx_while_the_database_is_away(
     """Nothing durable, no 2xx; the channel sends it again and then it is taken."""
     no = await awaiting(caller)
     raw = callback_of(no)
-    name = database.app_url.rsplit("/", 1)[-1]
-    server = replace(database, admin_url=database.admin_url.replace(f"/{name}", "/postgres"))
-    with_connections = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
-    database.execute("ALTER ROLE paymesh_gateway_app NOLOGIN")
+    database.query(f"ALTER DATABASE {database.name} CONNECTION LIMIT 0")  # superusers may
     try:
-        server.query(with_connections, name)
+        database.query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
         status, answer = await poster.post(raw)
         assert (status, answer["reason"]) == (503, "UNAVAILABLE")
     finally:
-        server.execute("ALTER ROLE paymesh_gateway_app LOGIN")
+        database.query(f"ALTER DATABASE {database.name} CONNECTION LIMIT -1")
     assert database.written()["callback"] == (0,)
     assert (await poster.post(raw))[0] == 200
     await caller.reaches(no, "SUCCEEDED")

@@ -8,11 +8,11 @@ from alembic import command
 
 from gateway_svc.model import OrderKind, OrderState, order_id_of
 from gateway_svc.store import ORDERS, metadata
-from paymesh.db import migrate, provision
+from paymesh.db import migrate
 from paymesh.db.engine import create_engine
-from paymesh.launch.postgres import PostgresServer
 from paymesh.store.postgres import PostgresStore
-from tests.gateway.gateway_world import Database, database_of, new_request_no
+from tests.databases import Databases
+from tests.gateway.gateway_world import Database, new_request_no
 
 CHECKS = """
     SELECT conname, pg_get_constraintdef(c.oid) FROM pg_constraint c
@@ -43,10 +43,9 @@ def test_the_checks_are_what_the_code_declares(migrated: Database) -> None:
 
 
 @pytest.fixture
-def old_database(postgres: PostgresServer, migrated: Database) -> Database:
-    """As it was before payouts, with one order, that was paid. Roles exist already."""
-    provision.create_database(postgres.url, "gateway", database="gateway_upgrade")
-    database = database_of(postgres, "gateway_upgrade")
+def old_database(databases: Databases) -> Database:
+    """As it was before payouts, with one order, that was paid."""
+    database = databases.new("gateway", Database, migrated=False)
     config = migrate._config("gateway")
     with migrate._connected(database.owner_url) as connection:
         config.attributes["connection"] = connection

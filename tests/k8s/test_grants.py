@@ -7,7 +7,6 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -36,14 +35,6 @@ ENTRY = """
     has_schema_privilege(oid, 'public', 'USAGE'), has_schema_privilege(oid, 'public', 'CREATE')
     FROM pg_roles WHERE rolname LIKE 'paymesh%' ORDER BY 1
 """
-
-
-@pytest.fixture
-def passwords(servers_home: Path, admin_url: str) -> dict[str, str]:
-    """Of the roles of this server, which all its tests share."""
-    found = provision.credentials(servers_home / "credentials.json")
-    provision.create_roles(admin_url, found)
-    return found
 
 
 @pytest.fixture

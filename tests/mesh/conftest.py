@@ -14,6 +14,7 @@ from paymesh.inproc import whole_mesh
 from paymesh.launch.mesh import Mesh, MeshPlan, prepare
 from paymesh.launch.servers import Broker
 from tests.bus.contract import Management, in_vhost
+from tests.databases import Databases
 
 TIME_SCALE = 0.1
 """Every ladder runs ten times as fast: the first query after half a second."""
@@ -31,15 +32,14 @@ def shop_of(plan: MeshPlan, *, patience_s: float = 20.0) -> Shop:
 
 
 @pytest.fixture(scope="session")
-def sandboxed_plan(plan_home: Callable[[str], Path], admin_url: str) -> Iterator[MeshPlan]:
+def sandboxed_plan(plan_home: Callable[[str], Path], databases: Databases) -> Iterator[MeshPlan]:
     """Databases and a sandbox of their own for the mesh in one process."""
-    prefix = f"quick_{secrets.token_hex(3)}_"
     plan = prepare(
         plan_home("quick"),
         amqp=False,
         time_scale=TIME_SCALE,
-        prefix=prefix,
-        admin_url=admin_url,
+        prefix=databases.four(),
+        admin_url=databases.admin_url,
     )
     sandbox = Mesh(plan)
     sandbox.start(["sandbox"])
@@ -63,7 +63,10 @@ async def shop(apps: dict[str, App], sandboxed_plan: MeshPlan) -> AsyncIterator[
 
 @pytest.fixture(scope="module")
 def real_plan(
-    plan_home: Callable[[str], Path], admin_url: str, rabbit: Broker, management: Management
+    plan_home: Callable[[str], Path],
+    databases: Databases,
+    rabbit: Broker,
+    management: Management,
 ) -> Iterator[MeshPlan]:
     """Databases and a vhost of its own: what waits for a mesh before it must not reach it."""
     name = f"real_{secrets.token_hex(3)}"
@@ -71,8 +74,8 @@ def real_plan(
     yield prepare(
         plan_home("real"),
         time_scale=TIME_SCALE,
-        prefix=f"{name}_",
-        admin_url=admin_url,
+        prefix=databases.four(),
+        admin_url=databases.admin_url,
         amqp_url=in_vhost(rabbit.amqp_url, name),
     )
     management.delete_vhost(name)

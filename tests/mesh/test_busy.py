@@ -26,7 +26,6 @@ from tests.mesh.test_flows import reason_of
 
 pytestmark = pytest.mark.slow
 
-BUSY_S = 120.0
 CUSTOMERS = 4
 GRACE_S = 3.0
 
@@ -104,12 +103,13 @@ async def test_of_100_refunds_of_30_on_100_through_two_processes_three_succeed(
         assert [(r["state"], r["amount"]) for r in mine] == [("SUCCESS", 3000)] * 3
 
 
-async def test_a_healthy_busy_mesh_gives_no_false_alarm_for_two_minutes(
-    real_mesh: Mesh, real_plan: MeshPlan
+@pytest.mark.parametrize("busy_s", [12, pytest.param(120, marks=pytest.mark.prove)])
+async def test_a_healthy_busy_mesh_gives_no_false_alarm(
+    real_mesh: Mesh, real_plan: MeshPlan, busy_s: float
 ) -> None:
     """All flows, again and again, by several customers; all invariants, again and again."""
     loop = asyncio.get_running_loop()
-    until = loop.time() + BUSY_S
+    until = loop.time() + busy_s
     done = 0
 
     async def customer(first: int) -> None:
@@ -131,5 +131,5 @@ async def test_a_healthy_busy_mesh_gives_no_false_alarm_for_two_minutes(
             checks += 1
             await asyncio.sleep(1)
     await asyncio.gather(*customers)
-    assert done > 50
-    assert checks > 10
+    assert done >= CUSTOMERS
+    assert checks > 0

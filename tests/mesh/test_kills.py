@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from paymesh.check import check
 from paymesh.failpoint import POINTS
 from paymesh.launch.mesh import OURS, Mesh, MeshPlan, tended
 from tests.mesh.conftest import shop_of
-from tests.mesh.flows import FLOWS, Flow
+from tests.mesh.flows import FLOWS, Flow, combined_purchase, withdrawal
 
 pytestmark = pytest.mark.slow
 
@@ -43,15 +43,19 @@ class Deaths:
     log: Path
     where: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
-    def arm(self, flow: Flow, point: str) -> None:
-        """Who has not died at the point yet dies at its next passage, two at a time; one in turn;
-        and trade-work, which every flow passes."""
+    def arm(self, point: str, names: Iterable[str]) -> None:
+        """At its next passage of the point, each of them dies."""
         self.log.write_text("")
         self.disarm()
+        for name in names:
+            (self.orders / name).write_text(f"{point}:1:kill")
+
+    def due(self, flow: Flow, point: str) -> set[str]:
+        """Two that have not died at the point yet, one in turn, and trade-work, which every flow
+        passes."""
         still = sorted(WHERE[point] - self.where[point])
         names = sorted(WHERE[point])
-        for name in {*still[:2], names[FLOWS.index(flow) % len(names)], "trade-work"}:
-            (self.orders / name).write_text(f"{point}:1:kill")
+        return {*still[:2], names[FLOWS.index(flow) % len(names)], "trade-work"}
 
     def disarm(self) -> None:
         for order in self.orders.iterdir():
@@ -93,6 +97,7 @@ def test_every_point_is_killed_somewhere() -> None:
     assert set(WHERE) == set(POINTS)
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.__name__)
 async def test_a_flow_converges_though_processes_die_at_a_point_of_it(
@@ -100,21 +105,46 @@ async def test_a_flow_converges_though_processes_die_at_a_point_of_it(
 ) -> None:
     """SIGKILL at the first passage; the flow ends as it should."""
     async with shop_of(real_plan, patience_s=PATIENCE_S) as shop, tended(mortal_mesh, at_once=True):
-        deaths.arm(flow, point)
+        deaths.arm(point, deaths.due(flow, point))
         await flow(shop)
         assert await deaths.come(point)
 
 
+@pytest.mark.prove
 async def test_after_all_deaths_the_books_the_services_and_the_channel_agree(
     mortal_mesh: Mesh, real_plan: MeshPlan, deaths: Deaths
 ) -> None:
     """Every process has died at every point that it passes; every invariant holds at rest."""
     missing = {point: names - deaths.where[point] for point, names in WHERE.items()}
     assert {point: names for point, names in missing.items() if names} == {}
-    deaths.disarm()
+    await _all_is_right(mortal_mesh, real_plan, deaths)
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_a_combined_purchase_and_a_withdrawal_converge_though_all_die_at_a_point(
+    point: str, mortal_mesh: Mesh, real_plan: MeshPlan, deaths: Deaths
+) -> None:
+    """The covering set: between them they pass every point in every process."""
     async with shop_of(real_plan, patience_s=PATIENCE_S) as shop, tended(mortal_mesh, at_once=True):
+        deaths.arm(point, WHERE[point])
+        await asyncio.gather(combined_purchase(shop), withdrawal(shop))
+        assert await deaths.come(point)
+
+
+async def test_after_the_covering_deaths_every_process_has_died_and_the_books_are_right(
+    mortal_mesh: Mesh, real_plan: MeshPlan, deaths: Deaths
+) -> None:
+    """Each point, and each process."""
+    assert all(deaths.where[point] for point in POINTS)
+    assert set().union(*deaths.where.values()) == WRITERS
+    await _all_is_right(mortal_mesh, real_plan, deaths)
+
+
+async def _all_is_right(mesh: Mesh, plan: MeshPlan, deaths: Deaths) -> None:
+    deaths.disarm()
+    async with shop_of(plan, patience_s=PATIENCE_S) as shop, tended(mesh, at_once=True):
         for flow in FLOWS:
             await flow(shop)
         await asyncio.sleep(3)
-        results = await check(real_plan.reader_urls, grace_s=1, sandbox_book=await shop.book())
+        results = await check(plan.reader_urls, grace_s=1, sandbox_book=await shop.book())
     assert [finding for result in results for finding in result.findings] == []

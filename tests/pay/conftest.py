@@ -3,66 +3,30 @@
 from __future__ import annotations
 
 import os
-import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import make_url
 
 from pay_svc.store import metadata
 from paymesh.bus.inprocess import InProcessBus
 from paymesh.bus.topology import Topology
-from paymesh.db.migrate import ROOT, migrate
-from paymesh.db.provision import (
-    create_database,
-    create_roles,
-    credentials,
-    drop_databases,
-    url_for,
-)
+from paymesh.db.migrate import ROOT
 from paymesh.secretbox import KEY_BYTES
 from paymesh.server import Server
+from tests.databases import Database, Databases
 from tests.pay.neighbours import (
     GatewayStandIn,
     LedgerStandIn,
     gateway_service,
     ledger_service,
 )
-from tests.pay.pay_world import BALANCE, Caller, Database, Heard, World
-
-APP_ROLE = "paymesh_pay_app"
-NewDatabase = Callable[[], Database]
+from tests.pay.pay_world import BALANCE, Caller, Heard, World
 
 
 @pytest.fixture(scope="session")
-def new_database(admin_url: str, plan_home: Callable[[str], Path]) -> Iterator[NewDatabase]:
-    """Makes an empty database for the payment core's roles."""
-    # Roles belong to the server: give them the passwords that the mesh of other tests uses.
-    passwords = credentials(plan_home("pay") / "credentials.json")
-    create_roles(admin_url, passwords)
-    names: list[str] = []
-
-    def make() -> Database:
-        name = f"pay_tests_{secrets.token_hex(4)}"
-        create_database(admin_url, "pay", database=name)
-        names.append(name)
-        admin = make_url(admin_url).set(database=name).render_as_string(hide_password=False)
-        owner, app = (
-            url_for(admin_url, role=role, password=passwords[role], database=name)
-            for role in ("paymesh_pay_owner", APP_ROLE)
-        )
-        return Database(admin, owner, app)
-
-    yield make
-    drop_databases(admin_url, names)
-
-
-@pytest.fixture(scope="session")
-def migrated(new_database: NewDatabase) -> Database:
-    database = new_database()
-    migrate("pay", database.owner_url, app_role=APP_ROLE)
-    return database
+def migrated(databases: Databases) -> Database:
+    return databases.new("pay")
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import psycopg
 import pytest
 from payments.pay.v1 import (
     beneficiary_service_pb2,
@@ -34,6 +33,7 @@ from paymesh.errors import PaymentError
 from paymesh.ids import new_id
 from paymesh.server import CONTEXT_METADATA, Server
 from paymesh.wire import time_to
+from tests.databases import Database
 from tests.pay.neighbours import GatewayStandIn, LedgerStandIn
 
 PATIENCE_S = 8.0
@@ -43,21 +43,6 @@ MERCHANT = "mer_1"
 BALANCE = ("USER_BALANCE", "ann")
 
 State = payment_pb2.PaymentState
-
-
-@dataclass(frozen=True)
-class Database:
-    """One database, by the URLs of those who may enter it."""
-
-    admin_url: str
-    owner_url: str
-    app_url: str
-
-    def query(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """As superuser."""
-        with psycopg.connect(self.admin_url, autocommit=True) as connection:
-            cursor = connection.execute(statement.encode(), parameters)
-            return cursor.fetchall() if cursor.description else []
 
 
 def money(minor: int) -> money_pb2.Money:

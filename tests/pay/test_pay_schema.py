@@ -18,9 +18,8 @@ from paymesh.db.migrate import differences, migrate
 from paymesh.ids import body_of, shard_of
 from paymesh.store.postgres import PostgresStore
 from paymesh.tools import Tool, ToolKind
-from tests.pay.conftest import APP_ROLE, NewDatabase
+from tests.databases import Database, Databases
 from tests.pay.drive import AT, PAYMENT_ID, TRADE_ID, eur
-from tests.pay.pay_world import Database
 
 COLLECT_ID = instruction_id(PAYMENT_ID, "collect:0")
 CONTEXT = "'biz_1', 'mer_1', 'shop', 'books', '2088', 'LIVE', ''"
@@ -43,15 +42,15 @@ OLD_INSTRUCTION = f"""
 
 
 @pytest.fixture
-def old(new_database: NewDatabase) -> Database:
+def old(databases: Databases) -> Database:
     """A database of the first version, with a payment on its way."""
-    database = new_database()
+    database = databases.new("pay", migrated=False)
     url = sa.make_url(database.owner_url).set(drivername="postgresql+psycopg")
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     config = migrations._config("pay")
     with engine.connect() as connection:
         config.attributes["connection"] = connection
-        config.attributes["app_role"] = APP_ROLE
+        config.attributes["app_role"] = "paymesh_pay_app"
         command.upgrade(config, "pay_0001")
     shard = shard_of(PAYMENT_ID)
     database.query(OLD_PAYMENT, shard, PAYMENT_ID, TRADE_ID, AT, AT)
@@ -61,7 +60,7 @@ def old(new_database: NewDatabase) -> Database:
 
 async def test_payments_of_the_first_version_go_on(old: Database) -> None:
     """They are read as they were meant, and the tables are what the code declares."""
-    migrate("pay", old.owner_url, app_role=APP_ROLE)
+    migrate("pay", old.owner_url, app_role="paymesh_pay_app")
     engine = create_engine(old.app_url, pool=1)
     view = (await PostgresStore(engine).load(PAYMENTS, [PAYMENT_ID]))[PAYMENT_ID]
     await engine.dispose()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
@@ -12,13 +11,11 @@ import uvloop
 
 from paymesh.bus.inprocess import InProcessBus, InProcessLimits
 from paymesh.bus.topology import Topology
-from paymesh.db import provision
 from paymesh.db.engine import create_engine
-from paymesh.db.migrate import ROOT, migrate
-from paymesh.launch.postgres import PostgresServer
+from paymesh.db.migrate import ROOT
 from paymesh.shell import Shell
 from paymesh.store.postgres import PostgresStore
-from tests.conftest import PASSWORD
+from tests.databases import Databases
 from trade_svc.model import TradeView
 
 pytest.register_assert_rewrite("tests.runtime.store_contract", "tests.runtime.world")
@@ -27,8 +24,6 @@ from tests.runtime.world import (  # noqa: E402  (after its asserts are register
     Database,
     shell_on,
 )
-
-TEMPLATE = "runtime_template"
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -44,30 +39,10 @@ def _short_log_lines() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-def _database(server: PostgresServer, name: str) -> Database:
-    return Database(
-        name,
-        *(
-            provision.url_for(server.url, role=role, password=PASSWORD, database=name)
-            for role in ("postgres", "paymesh_trade_owner", "paymesh_trade_app")
-        ),
-    )
-
-
-@pytest.fixture(scope="session")
-def migrated(postgres: PostgresServer) -> Database:
-    """The template: a database with the runtime's and trade's tables and nothing in it."""
-    provision.create_database(postgres.url, "trade", database=TEMPLATE)
-    database = _database(postgres, TEMPLATE)
-    migrate("trade", database.owner_url, app_role="paymesh_trade_app")
-    return database
-
-
 @pytest.fixture
-def database(postgres: PostgresServer, migrated: Database) -> Database:
-    name = f"trade_{secrets.token_hex(4)}"
-    provision.create_database(postgres.url, "trade", database=name, template=TEMPLATE)
-    return _database(postgres, name)
+def database(databases: Databases) -> Database:
+    """The runtime's and trade's tables, and nothing in them."""
+    return databases.new("trade", Database)
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from sqlalchemy import make_url
 from paymesh.core import View
 from paymesh.db.engine import create_engine
 from paymesh.ids import new_id
-from paymesh.launch.postgres import PostgresServer
 from paymesh.shell import Rule, Shell
 from paymesh.store.port import MessageKey
 from paymesh.store.postgres import PostgresStore
@@ -75,8 +74,8 @@ async def test_a_database_that_keeps_dying_is_unavailable_and_nothing_is_half(
 
 
 @pytest.fixture
-async def cutting(postgres: PostgresServer) -> AsyncIterator[CuttingProxy]:
-    proxy = CuttingProxy(postgres.port)
+async def cutting(admin_url: str) -> AsyncIterator[CuttingProxy]:
+    proxy = CuttingProxy(make_url(admin_url).port)
     await proxy.open()
     yield proxy
     await proxy.close()

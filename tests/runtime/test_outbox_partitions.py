@@ -8,19 +8,14 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from paymesh.db.provision import credentials, provision, url_for
+from tests.databases import Databases
 
 
 @pytest.fixture(scope="module")
-def urls(admin_url: str, plan_home) -> tuple[str, str]:  # type: ignore[no-untyped-def]
-    """(application role, superuser) of a migrated trade database."""
-    passwords = credentials(plan_home("partitions") / "credentials.json")
-    database = provision(admin_url, passwords, prefix="partitions_")["trade"]
-    app, owner = "paymesh_trade_app", "paymesh_trade_owner"
-    return (
-        url_for(admin_url, role=app, password=passwords[app], database=database),
-        url_for(admin_url, role=owner, password=passwords[owner], database=database),
-    )
+def urls(databases: Databases) -> tuple[str, str]:
+    """(application role, owner) of a migrated trade database."""
+    database = databases.new("trade")
+    return database.app_url, database.owner_url
 
 
 def partitions(url: str) -> set[str]:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-import psycopg
 from payments.trade.v1 import trade_service_pb2
 
 from paymesh import rpc
@@ -24,6 +23,7 @@ from paymesh.shell import Publisher, Rule, Shell
 from paymesh.store.port import Store, StoredEvent
 from paymesh.tools import Tool
 from paymesh.wire import money_to
+from tests import databases
 from trade_svc import domain, model, wire
 from trade_svc.merchants import Merchant, MerchantState
 from trade_svc.model import (
@@ -47,21 +47,7 @@ MERCHANT = "mer_cnaaaaaaaaaaaaaaaaaaaaaaaaaa"
 CONTEXT = Context("biz_1", MERCHANT, "web", "shoes", "2088")
 
 
-@dataclass(frozen=True)
-class Database:
-    """One database, by the URLs of those who may enter it."""
-
-    name: str
-    admin_url: str
-    owner_url: str
-    app_url: str
-
-    def query(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """As superuser, in a connection of its own."""
-        with psycopg.connect(self.admin_url, autocommit=True) as connection:
-            cursor = connection.execute(statement.encode(), parameters)
-            return cursor.fetchall() if cursor.description else []
-
+class Database(databases.Database):
     def count(self, table: str) -> int:
         return int(self.query(f"SELECT count(*) FROM {table}")[0][0])
 

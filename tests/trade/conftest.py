@@ -10,30 +10,24 @@ import pytest
 
 from paymesh.bus.inprocess import InProcessBus
 from paymesh.bus.topology import Topology
-from paymesh.db import provision
-from paymesh.db.migrate import ROOT, migrate
-from paymesh.launch.postgres import PostgresServer
+from paymesh.db.migrate import ROOT
 
 pytest.register_assert_rewrite("tests.trade.actors", "tests.trade.deal", "tests.trade.trade_world")
 
+from tests.databases import Databases  # noqa: E402
 from tests.trade.actors import Books, Merchant, PaymentCore  # noqa: E402  (asserts are registered)
 from tests.trade.trade_world import (  # noqa: E402
-    DATABASE,
     Database,
     Shop,
     Trades,
-    database_of,
 )
 from trade_svc.store import metadata  # noqa: E402
 
 
 @pytest.fixture(scope="session")
-def migrated(postgres: PostgresServer) -> Database:
+def migrated(databases: Databases) -> Database:
     """A database with our schema, as an operator makes it."""
-    provision.create_database(postgres.url, "trade", database=DATABASE)
-    database = database_of(postgres, DATABASE)
-    migrate("trade", database.owner_url, app_role="paymesh_trade_app")
-    return database
+    return databases.new("trade", Database)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
@@ -14,16 +13,15 @@ import psycopg
 import pytest
 from alembic import command
 
-from paymesh.db import provision
 from paymesh.db.engine import create_engine
 from paymesh.db.migrate import _config, _connected, differences, migrate
 from paymesh.errors import Unavailable
 from paymesh.ids import new_id
-from paymesh.launch.postgres import PostgresServer
 from paymesh.store.postgres import PostgresStore
 from paymesh.tools import ToolKind
+from tests.databases import Databases
 from tests.trade.actors import PaymentCore, succeeds
-from tests.trade.trade_world import Database, Shop, Trades, database_of, money, refusal, until
+from tests.trade.trade_world import Database, Shop, Trades, money, refusal, until
 from trade_svc.kinds import TradeState
 from trade_svc.store import TRADES, metadata
 
@@ -112,7 +110,7 @@ async def test_a_trade_and_its_refunds_are_read_as_of_one_moment(
 
 async def _waits(database: Database) -> bool:
     """Whether somebody waits for a lock."""
-    return bool(database.query("SELECT pid FROM pg_locks WHERE NOT granted"))
+    return bool(database.waiting())
 
 
 # The database
@@ -133,11 +131,9 @@ OLD_ATTEMPT = """
 """
 
 
-async def test_rows_from_before_are_read_as_they_were_meant(postgres: PostgresServer) -> None:
+async def test_rows_from_before_are_read_as_they_were_meant(databases: Databases) -> None:
     """A trade paid under the first schema has no parties and no refunds, and can be refunded."""
-    name = f"trade_{secrets.token_hex(4)}"
-    provision.create_database(postgres.url, "trade", database=name)
-    database = database_of(postgres, name)
+    database = databases.new("trade", Database, migrated=False)
     config = _config("trade")
     with _connected(database.owner_url) as connection:
         config.attributes["connection"] = connection

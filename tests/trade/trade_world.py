@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import psycopg
 import pytest
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc_status import rpc_status
@@ -28,13 +27,10 @@ from payments.type.v1 import money_pb2, tool_pb2
 from paymesh.app import App, Role
 from paymesh.bus.port import Bus
 from paymesh.clock import SystemClock
-from paymesh.db import provision
-from paymesh.launch.postgres import PostgresServer
-from tests.conftest import PASSWORD
+from tests import databases
 from trade_svc.bootstrap import build
 from trade_svc.settings import TradeSettings
 
-DATABASE = "trade_tests"
 PATIENCE_S = 20.0
 RPC_TIMEOUT_S = 10.0
 TIME_SCALE = 0.02
@@ -61,38 +57,13 @@ async def until(probe: Callable[[], Awaitable[Any]]) -> Any:
         await asyncio.sleep(0.02)
 
 
-@dataclass(frozen=True)
-class Database:
-    """One database, by the URLs of those who may enter it."""
-
-    admin_url: str
-    owner_url: str
-    app_url: str
-
-    def query(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """As superuser."""
-        with psycopg.connect(self.admin_url) as connection:
-            return connection.execute(statement.encode(), parameters).fetchall()
-
-    def execute(self, statement: str, *parameters: object) -> None:
-        with psycopg.connect(self.admin_url) as connection:
-            connection.execute(statement.encode(), parameters)
-
+class Database(databases.Database):
     def counts(self) -> dict[str, int]:
         """How many rows there are of everything that a call could write."""
         return {
             table: self.query(f"SELECT count(*) FROM {table}")[0][0]
             for table in ("trade", "attempt", "refund", "business_code", "request_answer", "outbox")
         }
-
-
-def database_of(server: PostgresServer, name: str) -> Database:
-    return Database(
-        *(
-            provision.url_for(server.url, role=role, password=PASSWORD, database=name)
-            for role in ("postgres", "paymesh_trade_owner", "paymesh_trade_app")
-        )
-    )
 
 
 class Trades:

@@ -1,0 +1,128 @@
+"""Databases of tests: on the run's one PostgreSQL, migrated once a run and copied from then on."""
+
+from __future__ import annotations
+
+import fcntl
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psycopg
+from sqlalchemy import make_url
+
+from paymesh.db.migrate import migrate
+from paymesh.db.provision import SERVICES, create_database, drop_databases, url_for
+
+
+@dataclass(frozen=True)
+class Database:
+    """One database, by the URLs of those who may enter it."""
+
+    name: str
+    admin_url: str
+    owner_url: str
+    app_url: str
+
+    def execute(self, statement: str, *parameters: object) -> None:
+        self.query(statement, *parameters)
+
+    def query(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """As superuser, in a connection of its own."""
+        with psycopg.connect(self.admin_url, autocommit=True) as connection:
+            cursor = connection.execute(statement.encode(), parameters or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def waiting(self) -> int:
+        """How many of its sessions wait for a lock."""
+        [[count]] = self.query(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+            "AND datname = current_database()"
+        )
+        return int(count)
+
+
+D = TypeVar("D", bound=Database)
+
+
+@contextmanager
+def locked(home: Path, name: str) -> Iterator[None]:
+    """One worker of the run at a time."""
+    with (home / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def database_of(
+    admin_url: str,
+    passwords: Mapping[str, str],
+    service: str,
+    name: str,
+    kind: Callable[[str, str, str, str], D],
+) -> D:
+    """By its name on the server of `admin_url`."""
+    owner, app = f"paymesh_{service}_owner", f"paymesh_{service}_app"
+    return kind(
+        name,
+        make_url(admin_url).set(database=name).render_as_string(hide_password=False),
+        *(
+            url_for(admin_url, role=role, password=passwords[role], database=name)
+            for role in (owner, app)
+        ),
+    )
+
+
+@dataclass
+class Databases:
+    """Makes the databases of one worker; their names begin with the run's and the worker's."""
+
+    home: Path
+    admin_url: str
+    passwords: Mapping[str, str]
+    run: str
+    worker: str
+    names: list[str] = field(default_factory=list)
+
+    def new(
+        self,
+        service: str,
+        kind: Callable[[str, str, str, str], D] = Database,  # type: ignore[assignment]
+        *,
+        migrated: bool = True,
+    ) -> D:
+        """A database of its own: with the newest schema, or with none."""
+        name = f"{self.prefix()}{service}"
+        self._make(service, name, migrated=migrated)
+        return database_of(self.admin_url, self.passwords, service, name, kind)
+
+    def four(self) -> str:
+        """All services' databases, as `prepare(…, prefix=…)` would make them; their prefix."""
+        prefix = self.prefix()
+        for service in SERVICES:
+            self._make(service, f"{prefix}{service}", migrated=True)
+        return prefix
+
+    def prefix(self) -> str:
+        """What nobody else's names begin with."""
+        return f"{self.run}_{self.worker}_{secrets.token_hex(4)}_"
+
+    def drop(self) -> None:
+        drop_databases(self.admin_url, self.names)
+
+    def _make(self, service: str, name: str, *, migrated: bool) -> None:
+        template = self._template(service) if migrated else ""
+        create_database(self.admin_url, service, database=name, template=template)
+        self.names.append(name)
+
+    def _template(self, service: str) -> str:
+        name = f"{self.run}_template_{service}"
+        made = self.home / name
+        with locked(self.home, name):
+            if not made.exists():
+                create_database(self.admin_url, service, database=name)
+                template = database_of(self.admin_url, self.passwords, service, name, Database)
+                migrate(service, template.owner_url, app_role=f"paymesh_{service}_app")
+                made.touch()
+        return name
