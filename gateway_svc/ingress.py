@@ -24,7 +24,10 @@ class Ingress:
 
     def __init__(self, app: Any, *, listen: str) -> None:
         host, _, port = listen.rpartition(":")
-        self._socket = socket.create_server((host, int(port)), backlog=1024)
+        try:
+            self._socket = socket.create_server((host, int(port)), backlog=1024)
+        except OSError as error:
+            raise OSError(f"PAYMESH_INGRESS_LISTEN is {listen}: {error.strerror}") from error
         self.port: int = self._socket.getsockname()[1]
         self._server = _Quiet(
             uvicorn.Config(
@@ -32,6 +35,7 @@ class Ingress:
                 http="httptools",
                 ws="none",
                 lifespan="off",
+                log_config=None,  # what it says goes through paymesh.log
                 log_level="warning",
                 access_log=False,
                 server_header=False,

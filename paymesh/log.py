@@ -4,8 +4,33 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
+from types import TracebackType
+from typing import Any
 
 import structlog
+
+from paymesh.db.errors import silence
+
+
+def rendered(exc_info: Any) -> str:
+    """A traceback in which no database's error tells what is in a row."""
+    silence(exc_info[1])
+    return "".join(traceback.format_exception(*exc_info)).rstrip()
+
+
+class _Formatter(logging.Formatter):
+    """For what libraries log by themselves."""
+
+    def formatException(self, ei: Any) -> str:
+        return rendered(ei)
+
+
+def _tell_the_end(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """For what nobody caught."""
+    print(rendered((kind, error, trace)), file=sys.stderr)
 
 
 def start(role: str, *, level: str = "INFO", human: bool = False) -> None:
@@ -20,7 +45,7 @@ def start(role: str, *, level: str = "INFO", human: bool = False) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
+            structlog.processors.ExceptionRenderer(rendered),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
@@ -29,5 +54,8 @@ def start(role: str, *, level: str = "INFO", human: bool = False) -> None:
     )
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(role=role)
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s %(message)s")
-    logging.getLogger("pika").setLevel(logging.ERROR)  # it logs every reconnect as an error
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter("%(name)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    sys.excepthook = _tell_the_end
+    logging.getLogger("pika").setLevel(logging.CRITICAL)  # each reconnect is an error to it

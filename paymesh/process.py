@@ -11,9 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import prometheus_client
+import psycopg
 import structlog
 import uvloop
-from sqlalchemy import make_url
+from sqlalchemy.exc import OperationalError
 
 from paymesh import log as logs
 from paymesh import telemetry
@@ -22,17 +23,21 @@ from paymesh.bus.port import Bus
 from paymesh.bus.rabbitmq import RabbitBus
 from paymesh.bus.topology import Topology, verify
 from paymesh.clock import Clock, SystemClock
-from paymesh.db.migrate import ROOT, migrate
-from paymesh.settings import ServiceSettings
+from paymesh.db.errors import told
+from paymesh.db.migrate import ROOT, UnknownSchema, migrate
+from paymesh.errors import PaymentError
+from paymesh.settings import ServiceSettings, SettingsWrong, read, require
 
 log = structlog.get_logger()
 
 DEFINITIONS = ROOT / "rabbitmq" / "definitions.json"
+BROKER = {"amqp_url": "the broker, amqp://user:password@host:5672/vhost"}
+OWNER_URL = "the database's owner role, postgresql://user:password@host:5432/database"
 
 
 def main(
     service: str,
-    settings_type: Callable[[], ServiceSettings],
+    settings_type: type[ServiceSettings],
     build: Callable[..., App],
     *,
     roles: tuple[str, ...] = ("serve", "work", "migrate"),
@@ -41,39 +46,52 @@ def main(
     role = sys.argv[1] if len(sys.argv) == 2 else ""
     if role not in roles:
         sys.exit(f"usage: python -m {service}_svc {'|'.join(roles)}")
-    settings = settings_type()
     os.environ.setdefault("PAYMESH_ROLE", f"{service}-{role}")
-    logs.start(f"{service}-{role}", level=settings.log_level, human=settings.log_human)
-    if role == "migrate":
-        owner_url = getattr(settings, f"{service}_owner_url")
-        if not owner_url:
-            sys.exit(f"set PAYMESH_{service.upper()}_OWNER_URL to the database's owner role")
-        migrate(service, owner_url, app_role=f"paymesh_{service}_app")
-        return
-    if path := os.environ.get("PAYMESH_READY_FILE"):
-        Path(path).unlink(missing_ok=True)  # of a process before us, which has died
-    telemetry.start(f"{service}-{role}", settings.traces)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(role, settings, build))
+    try:
+        settings = read(settings_type)
+        migrates = {f"{service}_owner_url": OWNER_URL}
+        require(settings, migrates if role == "migrate" else {**BROKER, **settings.needed})
+        logs.start(f"{service}-{role}", level=settings.log_level, human=settings.log_human)
+        if role == "migrate":
+            url = getattr(settings, f"{service}_owner_url")
+            migrate(service, url, app_role=f"paymesh_{service}_app")
+            return
+        if settings.ready_file:
+            settings.ready_file.unlink(missing_ok=True)  # of a process before us, which has died
+        telemetry.start(f"{service}-{role}", settings.traces)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run(role, settings, build))
+    except (SettingsWrong, UnknownSchema, PaymentError) as error:
+        sys.exit(str(error))
+    except (psycopg.OperationalError, OperationalError) as error:
+        sys.exit(f"the database of {service} does not answer, or not us: {told(error)}")
 
 
 async def _run(role: str, settings: ServiceSettings, build: Callable[..., App]) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    if settings.metrics_port:
-        prometheus_client.start_http_server(settings.metrics_port, addr="127.0.0.1")
     topology = Topology.load(DEFINITIONS).scaled(settings.time_scale)
-    differences = await asyncio.to_thread(verify, settings.amqp_url, topology)
+    try:
+        differences = await asyncio.to_thread(verify, settings.amqp_url, topology)
+        if settings.metrics_port:
+            prometheus_client.start_http_server(settings.metrics_port, addr="127.0.0.1")
+    except ConnectionError as error:
+        sys.exit(str(error))
+    except OSError as error:
+        sys.exit(f"PAYMESH_METRICS_PORT is {settings.metrics_port}: {error.strerror}")
     if differences:
         sys.exit("RabbitMQ differs from rabbitmq/definitions.json: " + "; ".join(differences))
     bus: Bus = RabbitBus(settings.amqp_url, topology)
     await bus.start()
     clock: Clock = SystemClock()
     app = build(settings, bus=bus, clock=clock)
-    await app.start({role})  # type: ignore[arg-type]
+    try:
+        await app.start({role})  # type: ignore[arg-type]
+    except OSError as error:  # of a port
+        sys.exit(str(error))
     spare_garbage_collection()
-    announce(app, role)
+    announce(app, role, settings.ready_file)
     await stop.wait()
     log.info("stopping", role=role)
     await app.stop()
@@ -89,17 +107,11 @@ def spare_garbage_collection() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
-def announce(app: App, role: str) -> None:
+def announce(app: App, role: str, path: Path | None) -> None:
     """Tells whoever started us that we are ready, and on which port: a file, written whole."""
-    path = os.environ.get("PAYMESH_READY_FILE")
     if path:
         listener = app.server or app.http
         port = listener.port if listener is not None else 0
-        temporary = Path(f"{path}.new")
+        temporary = path.with_name(f"{path.name}.new")
         temporary.write_text(f"{role} {os.getpid()} {port}\n")
         temporary.replace(path)
-
-
-def database_of(url: str) -> str:
-    """The database's name in a URL."""
-    return make_url(url).database or ""

@@ -19,7 +19,7 @@ from payments.type.v1 import context_pb2
 
 from paymesh import metrics, telemetry
 from paymesh.context import Call, Context
-from paymesh.errors import Code, ContextMissing, Internal, InvalidField, PaymentError, Refused
+from paymesh.errors import Code, ContextMissing, Internal, InvalidField, PaymentError
 from paymesh.rpc import CALL_LIMIT_S, current_call, validate
 from paymesh.status import to_status
 from paymesh.wire import context_of, deadline_class_of
@@ -203,11 +203,10 @@ class Server:
         reflection.enable_server_reflection(
             [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server
         )
-        self.port = self._server.add_insecure_port(listen)
-        if self.port == 0:
-            raise Refused(
-                code=Code.UNAVAILABLE, reason="UNAVAILABLE", message=f"cannot listen on {listen}"
-            )
+        try:
+            self.port = self._server.add_insecure_port(listen)
+        except RuntimeError as error:
+            raise OSError(f"PAYMESH_LISTEN is {listen}: nobody can listen there") from error
 
     async def start(self) -> None:
         await self._server.start()

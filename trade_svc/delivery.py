@@ -69,6 +69,7 @@ class Delivery:
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
             connector=aiohttp.TCPConnector(resolver=resolver, limit_per_host=20),
+            trust_env=False,  # a proxy would resolve names, past PublicResolver
         )
 
     async def close(self) -> None:

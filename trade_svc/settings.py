@@ -8,16 +8,19 @@ from pydantic import field_validator
 from pydantic_settings import NoDecode
 
 from paymesh.settings import ServiceSettings
+from paymesh.values import APPLICATION_URL, SECRET_KEY, DatabaseUrl, Target
 from trade_svc.kinds import TRADE_KINDS, TradeType
 
 
 class TradeSettings(ServiceSettings):
-    trade_database_url: str = ""
+    needed = {"trade_database_url": APPLICATION_URL, "secret_key_file": SECRET_KEY}
+
+    trade_database_url: DatabaseUrl = ""
     """The application role's URL; `migrate` takes PAYMESH_TRADE_OWNER_URL."""
-    trade_owner_url: str = ""
-    pay_target: str = "127.0.0.1:7002"
+    trade_owner_url: DatabaseUrl = ""
+    pay_target: Target = "127.0.0.1:7002"
     """Where the payment core answers gRPC: host:port or dns:///name:port."""
-    clearing_target: str = "127.0.0.1:7004"
+    clearing_target: Target = "127.0.0.1:7004"
     """Where the ledger answers gRPC, likewise."""
     booked_at_once: Annotated[frozenset[TradeType], NoDecode] = frozenset({TradeType.TRANSFER})
     """Trade types that are PAID only once the ledger has booked it, such as "TRANSFER,TOP_UP"; the
@@ -38,7 +41,7 @@ class TradeSettings(ServiceSettings):
         offered = {type_ for type_, kind in TRADE_KINDS.items() if kind.may_book_at_once}
         if wrong := sorted(types - offered):
             raise ValueError(
-                f"{', '.join(wrong)} cannot be booked before it is paid; "
+                f"is wrong: {', '.join(wrong)} cannot be booked before it is paid; "
                 f"{', '.join(sorted(offered))} can"
             )
         return types

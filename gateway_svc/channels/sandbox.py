@@ -85,6 +85,7 @@ class SandboxChannel:
             # The signature is over the bytes as they came, and a bomb stays packed.
             auto_decompress=False,
             headers={"Accept-Encoding": "identity", "Accept": "application/json"},
+            trust_env=False,  # no proxy: the sandbox is beside us
         )
 
     async def stop(self) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import psycopg
 
+from paymesh.db.session import arguments
+
 Look = Callable[[], Awaitable[int]]
 """How many are over so far: counted from any beginning, never less than before."""
 
@@ -64,7 +66,8 @@ async def backlog(look: Look, *, most: int, every_s: float = 0.05) -> AsyncItera
 @asynccontextmanager
 async def looking(url: str, sql: str, **parameters: Any) -> AsyncIterator[Look]:
     """A look at the one number that a query finds, on a connection that stays open."""
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+    connecting = psycopg.AsyncConnection.connect(**arguments(url), autocommit=True)
+    async with await connecting as connection:
 
         async def look() -> int:
             cursor = await connection.execute(sql.encode(), parameters, prepare=True)

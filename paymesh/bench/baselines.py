@@ -20,7 +20,9 @@ from paymesh.bench import echo
 from paymesh.bench.cpu import Groups
 from paymesh.bench.load import called
 from paymesh.bench.measure import Done
+from paymesh.channel import DIRECT
 from paymesh.db.migrate import ROOT
+from paymesh.db.session import arguments
 
 TPCB_SCALE = 10
 """Branches: more than clients, so that they seldom meet on one row."""
@@ -55,7 +57,7 @@ class TpcB(Baseline):
 
     def create_tables(self) -> None:
         """Blocking: a database with pgbench's tables."""
-        with psycopg.connect(self.admin_url, autocommit=True) as connection:
+        with psycopg.connect(**arguments(self.admin_url), autocommit=True) as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {TPCB_DATABASE}")
             connection.execute(f"CREATE DATABASE {TPCB_DATABASE}")
         self._pgbench("-i", "-q", "-s", str(TPCB_SCALE))
@@ -114,7 +116,8 @@ class Echo(Baseline):
         return {"echo": lambda: [pid], "load": lambda: [os.getpid()]}
 
     async def turn(self) -> Done:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{self._port}") as channel:
+        target = f"127.0.0.1:{self._port}"
+        async with grpc.aio.insecure_channel(target, options=[DIRECT]) as channel:
             method: Any = channel.unary_unary(echo.METHOD)
             body = os.urandom(ECHO_BYTES)
             await method(body)

@@ -13,6 +13,7 @@ import pika
 import psycopg
 
 from paymesh.db.migrate import ROOT
+from paymesh.db.session import arguments
 
 _GIT_TIMEOUT_S = 10.0
 
@@ -61,7 +62,7 @@ def _text(file: Path) -> str:
 
 
 def _postgres(url: str) -> str:
-    with psycopg.connect(url) as connection:
+    with psycopg.connect(**arguments(url)) as connection:
         row = connection.execute("SHOW server_version").fetchone()
     assert row is not None
     return str(row[0])

@@ -16,6 +16,7 @@ from paymesh.bench.books import Books
 from paymesh.bench.chain import AMOUNT, TOOL
 from paymesh.bench.load import RPC_TIMEOUT_S
 from paymesh.bench.naive import Naive
+from paymesh.channel import DIRECT
 from paymesh.cli.asking import request_id
 from paymesh.ids import shard_of
 from paymesh.wire import money_of
@@ -70,7 +71,7 @@ class Ours:
 
     async def open(self) -> None:
         """Registers the merchant and its one business code."""
-        async with grpc.aio.insecure_channel(self.target) as channel:
+        async with grpc.aio.insecure_channel(self.target, options=[DIRECT]) as channel:
             merchants = merchant_service_pb2_grpc.MerchantServiceStub(channel)
             created = await merchants.CreateMerchant(
                 merchant_service_pb2.CreateMerchantRequest(

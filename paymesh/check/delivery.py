@@ -86,6 +86,12 @@ _ORDERS = """
 """
 
 
+_USED_WITH = """
+    SELECT substring(shobj_description(oid, 'pg_database') FROM '^sandbox (.*)') AS book
+    FROM pg_database WHERE datname = current_database()
+"""
+
+
 async def numbers_are_unique(s: Snapshots, o: Options) -> Findings:
     """10: one order per channel transaction, per request_no, per merchant's order."""
     what = "One of the two is not ours to count: ask the channel, return what came twice."
@@ -148,6 +154,15 @@ async def callbacks_are_kept(s: Snapshots, o: Options) -> Findings:
 async def channel_agrees(s: Snapshots, o: Options) -> Findings:
     """16: what ended here has ended at the channel, in the same way."""
     if o.sandbox_book is None:
+        return
+    [used] = await s.rows("gateway", _USED_WITH)
+    if used["book"] and o.sandbox_book.get("id", used["book"]) != used["book"]:
+        title = "these databases were used with another sandbox than the one that answers"
+        what = (
+            "Its book was removed, or is in another folder: nothing can be compared. Set "
+            "PAYMESH_HOME to the folder that they were used with, or drop the four databases."
+        )
+        yield each(16, title, [{**used, "answers": o.sandbox_book["id"]}], what)
         return
     theirs = _iterate(sorted(_truth(o.sandbox_book), key=lambda row: str(row["key"])))
     until = s.taken_at["gateway"] - timedelta(seconds=o.grace_s)

@@ -11,13 +11,13 @@ from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
-from sqlalchemy import make_url
+
+from paymesh.db.session import arguments
 
 Row = dict[str, Any]
 Connection = psycopg.AsyncConnection[Row]
 
 CHUNK_ROWS = 5_000
-CONNECT_TIMEOUT_S = 5
 PLANNING = "-c work_mem=64MB -c cursor_tuple_fraction=1"
 """Whole tables are sorted and joined here, and what a cursor has is always read to its end."""
 SERVICES = ("trade", "pay", "gateway", "clearing")
@@ -69,10 +69,9 @@ class Snapshots:
 
 async def connected(service: str, url: str) -> Connection:
     """A connection that can only read, all of it one snapshot. Raises DatabaseUnreadable."""
-    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     try:
         connection = await psycopg.AsyncConnection.connect(
-            plain, row_factory=dict_row, connect_timeout=CONNECT_TIMEOUT_S, options=PLANNING
+            **arguments(url, options=PLANNING), row_factory=dict_row
         )
     except psycopg.Error as error:
         raise DatabaseUnreadable(f"the database of {service} does not answer: {error}") from error

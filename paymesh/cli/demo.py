@@ -19,12 +19,15 @@ from paymesh.cli import acts
 from paymesh.cli.acts import Steps
 from paymesh.cli.shop import Shop
 from paymesh.cli.wallet import Wallet
+from paymesh.db.provision import SERVICES, drop_databases
 from paymesh.inproc import whole_mesh
 from paymesh.launch.home import home
 from paymesh.launch.mesh import Mesh, MeshPlan, prepare
-from paymesh.launch.servers import stop_servers
+from paymesh.launch.servers import ensure_postgres, stop_servers
 from paymesh.trace import print_story, story
 
+PREFIX = "paymesh_demo_"
+"""Of its databases: on a server that is yours those of a mesh may lie beside them."""
 TIME_SCALE = 0.1
 """The demo's clocks run ten times as fast: the query ladder starts at half a second."""
 
@@ -37,7 +40,12 @@ def run(console: Console) -> bool:
     console.rule("[bold]Paymesh demo")
     shutil.rmtree(folder / "sandbox", ignore_errors=True)
     with steps.step("PostgreSQL, four databases with their own roles, keys"):
-        plan = prepare(folder, amqp=False, time_scale=TIME_SCALE)
+        admin_url = ensure_postgres(folder).url
+        # Without the book that they were used with they would contradict the new one.
+        drop_databases(admin_url, (f"{PREFIX}{service}" for service in SERVICES))
+        plan = prepare(
+            folder, amqp=False, time_scale=TIME_SCALE, prefix=PREFIX, admin_url=admin_url
+        )
     sandbox = Mesh(plan)
     try:
         with steps.step("The sandbox channel, a separate HTTP program with its own book"):

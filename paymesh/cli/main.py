@@ -10,7 +10,6 @@ import signal
 import sys
 import time
 import urllib.error
-import urllib.request
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -23,11 +22,19 @@ from paymesh.bus.topology import Topology, TopologyError, apply, verify
 from paymesh.check import check as run_checks
 from paymesh.check import print_findings
 from paymesh.cli import ledger
-from paymesh.cli.running import PID_FILE, console, fail, plan_of_running, supervisor_pid
+from paymesh.cli.running import (
+    PID_FILE,
+    Commands,
+    console,
+    fail,
+    plan_of_running,
+    supervisor_pid,
+)
 from paymesh.db.migrate import ROOT, UnknownSchema
 from paymesh.explain import UnknownAccount
 from paymesh.explain import explain as explain_account
 from paymesh.explain.printing import moment, print_explanation
+from paymesh.http import open_url
 from paymesh.launch.home import home
 from paymesh.launch.mesh import PROCESSES, MeshPlan, prepare
 from paymesh.launch.postgres import PostgresUnavailable
@@ -36,9 +43,11 @@ from paymesh.launch.rabbitmq import RabbitUnavailable
 from paymesh.launch.servers import running_servers, stop_servers
 from paymesh.launch.supervisor import STATE_FILE
 from paymesh.process import DEFINITIONS
+from paymesh.settings import require_all
 from paymesh.trace import UnknownBusinessId, print_story, story
 
 app = typer.Typer(
+    cls=Commands,
     help="Paymesh: from the business order to the reconciled ledger entry.",
     no_args_is_help=True,
     add_completion=False,
@@ -50,6 +59,12 @@ app.add_typer(ledger.app, name="ledger")
 
 Benchmark = Literal["all", "ledger", "chain", "gateway", "endurance"]
 UP_TIMEOUT_S = 120.0
+
+
+@app.callback()
+def _require_settings() -> None:
+    """Before anything is started or written."""
+    require_all()
 
 
 @app.command()
@@ -243,7 +258,7 @@ def bench(
 def _sandbox_book(plan: MeshPlan) -> dict[str, Any] | None:
     """The sandbox's own book, the channel's truth; None while the sandbox is down."""
     try:
-        with urllib.request.urlopen(f"{plan.sandbox_url}/admin/book", timeout=10) as answer:
+        with open_url(f"{plan.sandbox_url}/admin/book", timeout=10) as answer:
             book: dict[str, Any] = json.load(answer)
             return book
     except urllib.error.URLError as error:

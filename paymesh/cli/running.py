@@ -5,18 +5,42 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import typer
 from rich.console import Console
+from rich.markup import escape
+from typer.core import TyperGroup
 
-from paymesh.launch.home import home
+from paymesh.check.snapshots import DatabaseUnreadable
+from paymesh.db.errors import told
+from paymesh.launch import mesh
+from paymesh.launch.home import HomeUnusable, home
 from paymesh.launch.mesh import MeshPlan, prepare
 from paymesh.launch.processes import command_of
 from paymesh.launch.servers import running_servers
+from paymesh.settings import SettingsWrong
 
 PID_FILE = "supervisor.pid"
 # Piped output has no width of its own: take what the tables need.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
+
+
+REFUSALS = (*mesh.REFUSALS, DatabaseUnreadable, HomeUnusable, SettingsWrong)
+"""What an operator can put right: its text says how."""
+
+
+class Commands(TyperGroup):
+    """Commands that end with a sentence where an operator can put it right, never a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except REFUSALS as error:
+            raise fail(escape(str(error))) from error
+        except psycopg.OperationalError as error:
+            raise fail(f"PostgreSQL does not answer: {escape(told(error))}") from error
 
 
 def fail(message: str) -> typer.Exit:

@@ -6,13 +6,14 @@ import select
 from typing import Any
 
 import psycopg
-from sqlalchemy import event, make_url
+from sqlalchemy import event
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from paymesh.db.arrays import ArrayDumper
+from paymesh.db.session import arguments
 
-CONNECT_OPTIONS = (
+SERVICE_OPTIONS = (
     "-c statement_timeout=5000 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000 "
     "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
 )
@@ -28,16 +29,17 @@ ANY_PLAN = (
 def create_engine(url: str, *, pool: int) -> AsyncEngine:
     """An engine with exactly `pool` connections at most; waits 3 s for one, then refuses."""
     engine = create_async_engine(
-        make_url(url).set(drivername="postgresql+psycopg"),
+        "postgresql+psycopg://",
+        hide_parameters=True,
         isolation_level="AUTOCOMMIT",
         pool_size=pool,
         max_overflow=0,
         pool_timeout=3,
         pool_recycle=1800,
         connect_args={
+            **arguments(url, options=SERVICE_OPTIONS),
             "connect_timeout": 3,
             "tcp_user_timeout": 10000,
-            "options": CONNECT_OPTIONS,
             "prepare_threshold": 1,
         },
     )

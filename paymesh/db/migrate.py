@@ -18,6 +18,8 @@ from alembic.migration import MigrationContext
 from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
 
+from paymesh.db.session import arguments
+
 ROOT = Path(__file__).resolve().parents[2]
 MIGRATION_LOCK = 0x7061796D
 
@@ -25,17 +27,26 @@ MIGRATION_LOCK = 0x7061796D
 def _config(service: str) -> Config:
     config = Config()
     here = Path(__file__).parent
-    config.set_main_option("script_location", str(here))
+    config.set_main_option("script_location", _literal(here))
     config.set_main_option("path_separator", "newline")
-    versions = [str(here / "versions"), str(ROOT / f"{service}_svc" / "migrations")]
-    config.set_main_option("version_locations", "\n".join(versions))
+    versions = [here / "versions", ROOT / f"{service}_svc" / "migrations"]
+    config.set_main_option("version_locations", "\n".join(map(_literal, versions)))
     return config
+
+
+def _literal(path: Path) -> str:
+    """For alembic, which would interpolate a percent sign."""
+    return str(path).replace("%", "%%")
 
 
 @contextmanager
 def _connected(owner_url: str) -> Iterator[sa.Connection]:
-    url = sa.make_url(owner_url).set(drivername="postgresql+psycopg")
-    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    engine = sa.create_engine(
+        "postgresql+psycopg://",
+        hide_parameters=True,
+        poolclass=sa.NullPool,
+        connect_args=arguments(owner_url),
+    )
     with engine.connect() as connection:
         connection.execute(sa.text(f"SELECT pg_advisory_lock({MIGRATION_LOCK})"))
         connection.commit()

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import make_url
 
 from paymesh.db.migrate import MIGRATION_LOCK, migrate
+from paymesh.db.session import arguments, parse
+from paymesh.settings import SERVICES as SERVICES
 
-SERVICES = ("trade", "pay", "gateway", "clearing")
 READER = "paymesh_reader"
 ROLES = (
     *(f"paymesh_{service}_{kind}" for service in SERVICES for kind in ("owner", "app")),
@@ -33,13 +33,13 @@ def credentials(path: Path) -> dict[str, str]:
 
 
 def url_for(admin_url: str, *, role: str, password: str, database: str) -> str:
-    url = make_url(admin_url).set(username=role, password=password, database=database)
+    url = parse(admin_url).set(username=role, password=password, database=database)
     return url.render_as_string(hide_password=False)
 
 
 def create_roles(admin_url: str, passwords: dict[str, str]) -> None:
     """Makes the roles, or gives them these passwords. Any number may do so at once."""
-    with psycopg.connect(admin_url, autocommit=True) as connection:
+    with psycopg.connect(**arguments(admin_url), autocommit=True) as connection:
         # Roles belong to the server, and PostgreSQL refuses to alter one twice at once.
         connection.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
         for role, password in passwords.items():
@@ -58,7 +58,7 @@ def create_database(admin_url: str, service: str, *, database: str, template: st
     """Makes a service's database unless it exists; `template`: a copy of that database."""
     owner, app = (sql.Identifier(f"paymesh_{service}_{kind}") for kind in ("owner", "app"))
     name = sql.Identifier(database)
-    with psycopg.connect(admin_url, autocommit=True) as connection:
+    with psycopg.connect(**arguments(admin_url), autocommit=True) as connection:
         found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,))
         if found.fetchone():
             return
@@ -76,10 +76,8 @@ def create_database(admin_url: str, service: str, *, database: str, template: st
         )
     if template:
         return
-    with psycopg.connect(
-        make_url(admin_url).set(database=database).render_as_string(hide_password=False),
-        autocommit=True,
-    ) as connection:
+    inside = {**arguments(admin_url), "dbname": database}
+    with psycopg.connect(**inside, autocommit=True) as connection:
         for statement in (
             "ALTER SCHEMA public OWNER TO {owner}",
             "REVOKE ALL ON SCHEMA public FROM PUBLIC",
@@ -94,8 +92,22 @@ def create_database(admin_url: str, service: str, *, database: str, template: st
             )
 
 
+def remember_sandbox(admin_url: str, database: str, book: str) -> None:
+    """Writes on a database with which book of a sandbox it is used, once: `check` compares."""
+    with psycopg.connect(**arguments(admin_url), autocommit=True) as connection:
+        found = connection.execute(
+            "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s",
+            (database,),
+        ).fetchone()
+        if found == (None,):
+            comment = sql.SQL("COMMENT ON DATABASE {} IS {}")
+            connection.execute(
+                comment.format(sql.Identifier(database), sql.Literal(f"sandbox {book}"))
+            )
+
+
 def drop_databases(admin_url: str, databases: Iterable[str]) -> None:
-    with psycopg.connect(admin_url, autocommit=True) as connection:
+    with psycopg.connect(**arguments(admin_url), autocommit=True) as connection:
         for database in databases:
             connection.execute(
                 sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database))

@@ -12,19 +12,20 @@ from pathlib import Path
 # yesterday is then not somebody's client socket when the server comes back.
 _PORTS = range(20_000, 32_000)
 _PORT_ATTEMPTS_MAX = 200
+_CHOOSE = "Set PAYMESH_HOME to a folder that you may write"
 
 
 class HomeUnusable(RuntimeError):
-    """The folder that Paymesh would keep its servers in belongs to somebody else."""
+    """The folder that Paymesh would keep its servers in is not ours, or cannot be written."""
 
 
 def home() -> Path:
     """The folder of this checkout's servers and data: PAYMESH_HOME, or one made from its path.
 
     As root it lies outside root's home, because PostgreSQL refuses to run as root and another
-    user cannot enter that. Created with mode 0755 if missing. Raises HomeUnusable if the default
-    folder exists and is not ours: in a place that everybody can write to, somebody else's folder
-    is not to be trusted.
+    user cannot enter that. Created with mode 0755 if missing. Raises HomeUnusable if it cannot be
+    made or written, and if the default folder exists and is not ours: in a place that everybody can
+    write to, somebody else's folder is not to be trusted.
     """
     chosen = os.environ.get("PAYMESH_HOME")
     if chosen:
@@ -90,6 +91,13 @@ def _is_free(port: int) -> bool:
 
 
 def _make(path: Path) -> None:
-    if not path.exists():
-        path.mkdir(parents=True, exist_ok=True)
-        path.chmod(0o755)
+    try:
+        if not path.exists():
+            path.mkdir(parents=True, exist_ok=True)
+            path.chmod(0o755)
+    except OSError as error:
+        raise HomeUnusable(f"{path} cannot be made: {error.strerror}. {_CHOOSE}") from error
+    if not path.is_dir():
+        raise HomeUnusable(f"{path} is no folder. {_CHOOSE}")
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise HomeUnusable(f"{path} cannot be written. {_CHOOSE}")

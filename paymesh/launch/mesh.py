@@ -17,17 +17,35 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from paymesh.bus.topology import Topology, apply
-from paymesh.db.migrate import ROOT
-from paymesh.db.provision import READER, SERVICES, credentials, provision, url_for
+import psycopg
+from sqlalchemy.exc import DBAPIError
+
+from paymesh.bus.topology import Topology, TopologyError, apply
+from paymesh.db.errors import told
+from paymesh.db.migrate import ROOT, UnknownSchema
+from paymesh.db.provision import READER, SERVICES, credentials, provision, remember_sandbox, url_for
+from paymesh.db.session import parse
 from paymesh.launch.home import kept_ports, write_atomically
+from paymesh.launch.postgres import PostgresUnavailable
+from paymesh.launch.rabbitmq import RabbitUnavailable
 from paymesh.launch.servers import ensure_postgres, ensure_rabbitmq
 from paymesh.process import DEFINITIONS
+from paymesh.sandbox.book import book_id
 from paymesh.signing import generate_key_pair
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 POLL_S = 0.05
+
+
+REFUSALS = (
+    ConnectionError,  # of the broker
+    PostgresUnavailable,
+    RabbitUnavailable,
+    TopologyError,
+    UnknownSchema,
+)
+"""Of `prepare`: what an operator can put right, and how."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +114,17 @@ def prepare(
 
     `admin_url` and `amqp_url` name servers that run already. Without `amqp` no broker is needed.
     `running`: the mesh is up, its ports are its own.
-    Raises PostgresUnavailable or RabbitUnavailable, saying what to do.
+    Raises one of REFUSALS, saying what to do.
     """
     home.mkdir(parents=True, exist_ok=True)
     admin_url = admin_url or ensure_postgres(home).url
     passwords = credentials(home / "credentials.json")
-    databases = provision(admin_url, passwords, prefix=prefix)
+    try:
+        databases = provision(admin_url, passwords, prefix=prefix)
+        remember_sandbox(admin_url, databases["gateway"], book_id(home / "sandbox"))
+    except (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege, DBAPIError) as error:
+        where = parse(admin_url).set(password=None)
+        raise PostgresUnavailable(f"{where} does not do what we need: {told(error)}") from error
     if amqp:
         amqp_url = amqp_url or ensure_rabbitmq(home).amqp_url
         apply(amqp_url, Topology.load(DEFINITIONS).scaled(time_scale))

@@ -18,6 +18,7 @@ from typing import Literal
 
 import psycopg
 
+from paymesh.db.session import arguments
 from paymesh.launch import processes
 from paymesh.launch.home import kept_ports
 from paymesh.launch.postgres_binaries import VERSIONS, bin_dir_of
@@ -36,7 +37,6 @@ _ENV = {
 _INITDB_OPTIONS = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-k"]
 _INITDB_TIMEOUT_S = 120.0
 _KILLED_TIMEOUT_S = 10.0
-_CONNECT_TIMEOUT_S = 5
 _POLL_S = 0.02
 _LOG_BYTES_MAX = 16 * 1024 * 1024
 _SOCKET_PATH_BYTES_MAX = 100  # sun_path holds 104 (macOS) or 108
@@ -59,6 +59,12 @@ _SETTINGS = {
     "log_timezone": "UTC",
     "log_checkpoints": "off",
     "log_line_prefix": "%m [%p] %q%u@%d ",
+    # No row's content in the log: not in DETAIL, not in a statement, not as its parameters. The
+    # price: a deadlock's line does not name the statements.
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
 }
 
 
@@ -239,7 +245,7 @@ def _becomes_ready(directory: Path, pid: int, deadline: float) -> bool:
 
 def _answers(port: int) -> bool:
     try:
-        psycopg.connect(_url(port), connect_timeout=_CONNECT_TIMEOUT_S).close()
+        psycopg.connect(**arguments(_url(port))).close()
     except psycopg.OperationalError:
         return False
     return True

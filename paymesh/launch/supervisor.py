@@ -12,7 +12,8 @@ from pathlib import Path
 from types import FrameType
 
 from paymesh.launch.home import write_atomically
-from paymesh.launch.mesh import Mesh, MeshNotReady, prepare
+from paymesh.launch.mesh import REFUSALS, Mesh, MeshNotReady, prepare
+from paymesh.settings import SettingsWrong, require_all
 
 STATE_FILE = "supervisor.state"
 
@@ -29,7 +30,12 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    mesh = Mesh(prepare(home))
+    try:
+        require_all()
+        mesh = Mesh(prepare(home))
+    except (SettingsWrong, *REFUSALS) as error:
+        write_atomically(state, f"failed: {error}")
+        sys.exit(str(error))
     try:
         mesh.start()
     except MeshNotReady as error:

@@ -24,6 +24,7 @@ from paymesh.sandbox.book import BookError
 from paymesh.sandbox.callbacks import LADDER_S, CallbackLimits
 from paymesh.sandbox.faults import Faults
 from paymesh.sandbox.service import Sandbox
+from paymesh.settings import SettingsWrong, require_known
 from paymesh.signing import Signer, Verifier, serial_of
 
 CONCURRENCY_MAX = 4000
@@ -73,6 +74,7 @@ def main(
     """Run the sandbox channel. Keys have the serial that follows from them (signing.serial_of)."""
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
+        require_known()
         limits = CallbackLimits(ladder_s=_ladder(callback_ladder_s), timeout_s=callback_timeout_s)
         knobs = Faults()
         if faults is not None:
@@ -81,8 +83,8 @@ def main(
         merchants = [path.read_bytes() for path in merchant_key]
         verifier = Verifier({serial_of(pem): pem for pem in merchants})
         listener = socket.create_server((host, port), backlog=2048)
-    except (OSError, ValueError) as error:
-        raise typer.BadParameter(str(error)) from error
+    except (OSError, ValueError, SettingsWrong) as error:
+        sys.exit(f"the sandbox cannot start: {error}")
     url = public_url.rstrip("/") or f"http://{host}:{listener.getsockname()[1]}"
 
     # uvicorn raises the signal again after it has stopped; with these it ends as an exit 0.

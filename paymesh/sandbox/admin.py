@@ -1,6 +1,6 @@
 """What tests and people may see and turn. Not signed, so only from this machine.
 
-GET  /admin/book                         the whole truth: orders, refunds, payouts, callbacks
+GET  /admin/book                         the whole truth: id, orders, refunds, payouts, callbacks
 GET  /admin/faults                       the knobs, and how often each fault has fired
 PUT  /admin/faults                       all knobs anew (see faults.py); {} heals everything
 POST /admin/callbacks/{number}/replay    the last callback of an order or payout, once, now
@@ -34,7 +34,7 @@ def admin_routes(sandbox: Sandbox) -> list[Route]:
 
     async def book(request: Request) -> Response:
         rows = sandbox.rows()
-        head = {"callbacks": sandbox.callback_counts()}
+        head = {"id": sandbox.book_id, "callbacks": sandbox.callback_counts()}
         await sandbox.durable()
         return StreamingResponse(_book_json(head, rows), media_type="application/json")
 

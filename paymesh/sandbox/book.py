@@ -11,9 +11,11 @@ to anybody, and is cut off at start. Anything else that does not parse is corrup
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import json
 import os
+import secrets
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +24,7 @@ from pathlib import Path
 from paymesh.sandbox.rows import Json
 
 BOOK_FILE = "book.jsonl"
+ID_FILE = "id"
 BOOK_BYTES_MAX = 4 * 1024**3
 
 
@@ -39,6 +42,19 @@ class BookCorrupt(BookError):
 
 class BookFailed(BookError):
     """A write or fsync failed. Memory is now ahead of the disk: the process must end."""
+
+
+def book_id(folder: Path) -> str:
+    """What tells the book of a folder from every other; made once, by whoever asks first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ID_FILE
+    if not path.exists():
+        fresh = folder / f".{ID_FILE}.{os.getpid()}"
+        fresh.write_text(secrets.token_hex(8))
+        with contextlib.suppress(FileExistsError):
+            os.link(fresh, path)  # whole, and only the first one's
+        fresh.unlink()
+    return path.read_text()
 
 
 class Book:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from paymesh.sandbox import domain
-from paymesh.sandbox.book import Book
+from paymesh.sandbox.book import Book, book_id
 from paymesh.sandbox.callbacks import CallbackLimits, Courier
 from paymesh.sandbox.domain import (
     Fate,
@@ -68,6 +68,7 @@ class Sandbox:
         self.state = State()
         self.faults = faults
         self._book = Book.open(book_folder, self.state.apply)
+        self.book_id = book_id(book_folder)
         self._now = now
         self._new_id = new_id
         self._stopping = False

@@ -22,6 +22,7 @@ from sqlalchemy.util import greenlet_spawn
 from paymesh.context import Context, Traffic
 from paymesh.core import Guard
 from paymesh.db.engine import ANY_PLAN
+from paymesh.db.errors import told
 from paymesh.db.flight import flight
 from paymesh.failpoint import failpoint
 from paymesh.ids import bucket_of, shard_of
@@ -51,13 +52,13 @@ def _translated(error: psycopg.Error) -> Exception:
     """A database error as what it means for the batch."""
     state = error.sqlstate or ""
     if state.startswith("40") or state in {"55P03", "23505", FAILED_COUNT}:
-        return Conflict(f"{state}: {error}")
+        return Conflict(told(error))
     if state.startswith(("22", "23")):
-        return Rejected(f"{state}: {error}")
+        return Rejected(told(error))
     if isinstance(error, psycopg.DataError):  # the driver's own, such as NUL in a text
-        return Rejected(str(error))
+        return Rejected(told(error))
     if isinstance(error, psycopg.OperationalError) or state[:2] in {"08", "53", "57", "25"}:
-        return Unreachable(f"{state}: {error}")
+        return Unreachable(told(error))
     return error
 
 
@@ -162,7 +163,7 @@ class PostgresTransaction:
         except psycopg.Error as error:
             translated = _translated(error)
             if isinstance(translated, Unreachable):  # COMMIT may have arrived
-                raise CommitUnknown(str(error)) from error
+                raise CommitUnknown(told(error)) from error
             raise translated from error
         if done.statusmessage != "COMMIT":
             raise Conflict(f"the commit answered {done.statusmessage}")
@@ -183,7 +184,7 @@ class PostgresStore:
         try:
             pooled = await self._engine.raw_connection()
         except (psycopg.OperationalError, DBAPIError, PoolTimeout) as error:
-            raise Unreachable(str(error)) from error
+            raise Unreachable(told(error)) from error
         try:
             raw = cast(Connection, pooled.driver_connection)
             if raw.info.transaction_status != TransactionStatus.IDLE:
@@ -226,7 +227,7 @@ class PostgresStore:
                 try:
                     done = await connection.execute("COMMIT")
                 except psycopg.OperationalError as error:
-                    raise CommitUnknown(str(error)) from error
+                    raise CommitUnknown(told(error)) from error
                 if done.statusmessage != "COMMIT":
                     raise Conflict(f"the commit answered {done.statusmessage}")
                 failpoint("shell.after_commit")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psycopg
 
+from paymesh.db.session import arguments
 from paymesh.launch.postgres import PostgresServer, start_postgres, stop_postgres
 from paymesh.launch.rabbitmq import RabbitServer, start_rabbitmq, stop_rabbitmq
 
@@ -37,7 +38,7 @@ class Servers:
 
     def terminate_sessions(self) -> int:
         """Ends every session of the services; how many those were."""
-        with psycopg.connect(self.postgres.url, autocommit=True) as connection:
+        with psycopg.connect(**arguments(self.postgres.url), autocommit=True) as connection:
             row = connection.execute(
                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
                 "WHERE usename LIKE 'paymesh_%_app'"
@@ -49,7 +50,7 @@ class Servers:
         sent = 0
         for database in databases:
             url = self.postgres.url.rsplit("/", 1)[0] + f"/{database}"
-            with psycopg.connect(url, autocommit=True) as connection:
+            with psycopg.connect(**arguments(url), autocommit=True) as connection:
                 sent += connection.execute(
                     "INSERT INTO outbox_due (shard_key, event_id, occurred_at, due_at) "
                     "SELECT shard_key, event_id, occurred_at, occurred_at FROM outbox "

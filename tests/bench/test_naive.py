@@ -14,6 +14,7 @@ from payments.trade.v1 import trade_pb2, trade_service_pb2, trade_service_pb2_gr
 from sqlalchemy import make_url
 
 from paymesh.bench.naive import Naive
+from paymesh.channel import DIRECT
 from paymesh.cli.asking import RPC_TIMEOUT_S, by_channel, eventually, money, request_id
 from paymesh.launch.servers import Broker
 
@@ -32,7 +33,7 @@ def naive(servers_home: Path, admin_url: str, rabbit: Broker) -> Iterator[Naive]
 
 @pytest.fixture
 async def trades(naive: Naive) -> AsyncIterator[Any]:
-    async with grpc.aio.insecure_channel(naive.trade_target) as channel:
+    async with grpc.aio.insecure_channel(naive.trade_target, options=[DIRECT]) as channel:
         yield trade_service_pb2_grpc.TradeServiceStub(channel)
 
 

@@ -16,6 +16,7 @@ from paymesh.bus.inprocess import InProcessBus, InProcessLimits
 from paymesh.bus.port import HANDLED, Bus, Delivery, Message, Verdict
 from paymesh.bus.rabbitmq import RabbitBus, RabbitLimits
 from paymesh.bus.topology import DEAD_QUEUE_PREFIX, Topology, apply
+from paymesh.http import open_url
 
 DEFINITIONS = Path(__file__).parents[2] / "rabbitmq" / "definitions.json"
 TIME_SCALE = 0.0001
@@ -181,7 +182,7 @@ class Management:
             data=None if body is None else json.dumps(body).encode(),
             headers={"authorization": f"Basic {self._login}", "content-type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with open_url(request, timeout=30) as response:
             text = response.read()
         return json.loads(text) if text else None
 

@@ -347,3 +347,20 @@ async def test_long_passes_say_how_far_they_are(
 
 
 AGO_OLD = 600.0
+
+
+async def test_databases_of_another_sandbox_are_told_in_one_sentence(
+    world: World, impatient: None
+) -> None:
+    """Its book was purged, or lies in another folder: not a finding an order."""
+    used = world.value(
+        "gateway",
+        "SELECT shobj_description(oid, 'pg_database') FROM pg_database "
+        "WHERE datname = current_database()",
+    )
+    assert used == f"sandbox {book_id(world.plan.home / 'sandbox')}"
+    another = {**book(state="CLOSED"), "id": "another"}
+    [finding] = await check(world.urls, sandbox_book=another)
+    assert finding.title == "these databases were used with another sandbox than the one that answers"
+    assert "PAYMESH_HOME" in finding.what_to_do
+    assert await check(world.urls, sandbox_book={**book(), "id": used.split()[1]}) == []

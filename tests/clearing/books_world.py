@@ -25,6 +25,7 @@ from clearing_svc.books.balances import Connection
 from clearing_svc.books.snapshots import SnapshotLimits, Snapshots
 from clearing_svc.books.statements import Holder, statement
 from clearing_svc.ledger.drafts import JournalDraft, account_id_of
+from paymesh.channel import DIRECT
 from paymesh.db.engine import create_engine
 from paymesh.server import CONTEXT_METADATA
 from paymesh.store.postgres import PostgresStore
@@ -164,7 +165,7 @@ class Books:
 @asynccontextmanager
 async def books_of(port: int, database: Database) -> AsyncIterator[Books]:
     engine = create_engine(database.app_url, pool=3)
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=[DIRECT]) as channel:
         yield Books(
             database,
             PostgresStore(engine),

@@ -22,6 +22,7 @@ from paymesh.app import App, Core
 from paymesh.bus.inprocess import InProcessBus
 from paymesh.bus.port import Bus, Verdict
 from paymesh.bus.topology import Topology
+from paymesh.channel import DIRECT
 from paymesh.clock import SystemClock
 from paymesh.consumer import Consumer
 from paymesh.db.migrate import ROOT
@@ -210,7 +211,9 @@ Stub = ledger_service_pb2_grpc.LedgerServiceStub
 async def stub(app: App) -> AsyncIterator[Stub]:
     """A client over a real connection."""
     assert app.server is not None
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{app.server.port}") as channel:
+    async with grpc.aio.insecure_channel(
+        f"127.0.0.1:{app.server.port}", options=[DIRECT]
+    ) as channel:
         yield Stub(channel)
 
 

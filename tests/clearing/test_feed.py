@@ -17,6 +17,7 @@ from payments.clearing.v1 import books_service_pb2, books_service_pb2_grpc, ledg
 from clearing_svc.books import feed
 from clearing_svc.books.feed import Feed, Place, cursor_to, place_of
 from paymesh.app import App
+from paymesh.channel import DIRECT
 from paymesh.clock import SystemClock
 from tests.clearing.chain_world import put_all, sealed, store_of, under_way
 from tests.clearing.conftest import Database, Stub
@@ -38,7 +39,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def books(app: App) -> AsyncIterator[Any]:
     assert app.server is not None
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{app.server.port}") as channel:
+    async with grpc.aio.insecure_channel(
+        f"127.0.0.1:{app.server.port}", options=[DIRECT]
+    ) as channel:
         yield books_service_pb2_grpc.BooksServiceStub(channel)
 
 

@@ -29,6 +29,7 @@ from payments.clearing.v1 import ledger_pb2
 from clearing_svc.draining import DrainLimits
 from clearing_svc.ledger.drafts import JournalDraft
 from paymesh.app import App
+from paymesh.channel import DIRECT
 from tests.clearing.accounts_world import Client, Process, acc, credit, process
 from tests.clearing.conftest import Database, Stub
 from tests.clearing.ledger_messages import reason_of
@@ -224,7 +225,8 @@ async def ten(app: App, database: Database) -> AsyncIterator[list[Writer]]:
     async with AsyncExitStack() as stack:
         for number in range(4):
             channel = grpc.aio.insecure_channel(
-                f"127.0.0.1:{app.server.port}", options=[("grpc.use_local_subchannel_pool", 1)]
+                f"127.0.0.1:{app.server.port}",
+                options=[DIRECT, ("grpc.use_local_subchannel_pool", 1)],
             )
             await stack.enter_async_context(channel)
             writers.append(Caller(Stub(channel), random.Random(100 + number)))

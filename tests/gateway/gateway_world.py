@@ -24,6 +24,7 @@ from gateway_svc.bootstrap import build
 from gateway_svc.settings import GatewaySettings
 from paymesh.app import App, Role
 from paymesh.bus.port import HANDLED, Bus, Delivery, Verdict
+from paymesh.channel import DIRECT
 from paymesh.clock import SystemClock
 from paymesh.ids import body_of, new_id
 from paymesh.launch.home import free_port
@@ -113,7 +114,7 @@ class Gateways:
     def caller(self, app: App) -> Caller:
         """The payment core, over a real connection."""
         assert app.server is not None
-        channel = grpc.aio.insecure_channel(f"127.0.0.1:{app.server.port}")
+        channel = grpc.aio.insecure_channel(f"127.0.0.1:{app.server.port}", options=[DIRECT])
         self._channels.append(channel)
         return Caller(channel_service_pb2_grpc.ChannelServiceStub(channel))
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import pika
 import pytest
 
+from paymesh.http import open_url
 from paymesh.launch import processes, rabbitmq
 from paymesh.launch.home import home
 from paymesh.launch.rabbitmq import (
@@ -177,6 +178,6 @@ def management_says(server: RabbitServer) -> dict[str, object]:
         f"http://{url.hostname}:{url.port}/api/overview",
         headers={"Authorization": f"Basic {login}"},
     )
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with open_url(request, timeout=10) as response:
         said: dict[str, object] = json.load(response)
     return said

@@ -20,6 +20,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 from payments.trade.v1 import trade_service_pb2, trade_service_pb2_grpc
 
 from paymesh.app import App
+from paymesh.channel import DIRECT
 from paymesh.cli.asking import eventually
 from paymesh.cli.shop import Shop
 from paymesh.ids import new_id
@@ -40,7 +41,7 @@ UNKNOWN = new_id("trd", bucket=0)
 
 def _reflected(target: str) -> tuple[set[str], dict[str, list[str]]]:
     """The services that a server names, and the methods of ours by service."""
-    with grpc.insecure_channel(target) as channel:
+    with grpc.insecure_channel(target, options=[DIRECT]) as channel:
         database = ProtoReflectionDescriptorDatabase(channel)
         names = set(database.get_services())
         pool = DescriptorPool(database)
@@ -69,7 +70,7 @@ async def test_reflection_lists_the_services_and_describes_each(
 def _call_by_reflection(target: str, method: str, request: dict[str, Any]) -> dict[str, Any]:
     """What grpcurl does: knows the address, and nothing else."""
     service, _, name = method.rpartition("/")
-    with grpc.insecure_channel(target) as channel:
+    with grpc.insecure_channel(target, options=[DIRECT]) as channel:
         pool = DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
         found = pool.FindServiceByName(service).FindMethodByName(name)
         asked = message_factory.GetMessageClass(found.input_type)
@@ -101,7 +102,7 @@ async def test_a_generic_client_creates_a_trade_with_nothing_but_reflection(
 
 @asynccontextmanager
 async def _client(target: str) -> AsyncIterator[grpc.aio.Channel]:
-    async with grpc.aio.insecure_channel(target) as channel:
+    async with grpc.aio.insecure_channel(target, options=[DIRECT]) as channel:
         yield channel
 
 

@@ -27,7 +27,7 @@ from pay_svc.bootstrap import build
 from pay_svc.settings import PaySettings
 from paymesh.app import App, Role
 from paymesh.bus.port import HANDLED, Bus, Delivery, Verdict
-from paymesh.channel import refusal_of
+from paymesh.channel import DIRECT, refusal_of
 from paymesh.clock import SystemClock
 from paymesh.errors import PaymentError
 from paymesh.ids import new_id
@@ -106,7 +106,7 @@ class World:
         await app.start(set(roles))
         self.apps.append(app)
         port = app.server.port if app.server is not None else 0
-        channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+        channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=[DIRECT])
         self.channels.append(channel)
         return Caller(
             payment_service_pb2_grpc.PaymentServiceStub(channel),

@@ -26,6 +26,7 @@ from payments.type.v1 import money_pb2, tool_pb2
 
 from paymesh.app import App, Role
 from paymesh.bus.port import Bus
+from paymesh.channel import DIRECT
 from paymesh.clock import SystemClock
 from tests import databases
 from trade_svc.bootstrap import build
@@ -102,7 +103,7 @@ class Trades:
     def caller(self, app: App) -> grpc.aio.Channel:
         """A business system's connection."""
         assert app.server is not None
-        channel = grpc.aio.insecure_channel(f"127.0.0.1:{app.server.port}")
+        channel = grpc.aio.insecure_channel(f"127.0.0.1:{app.server.port}", options=[DIRECT])
         self._channels.append(channel)
         return channel
 

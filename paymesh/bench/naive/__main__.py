@@ -21,6 +21,7 @@ from paymesh.bench.naive.bus import Body, Bus
 from paymesh.bench.naive.clearing import on_collected, on_paid
 from paymesh.bench.naive.models import TABLES, Inbox
 from paymesh.bench.naive.services import Event, Orders, Payments, Sessions, Trades
+from paymesh.channel import DIRECT
 
 POOL_CONNECTIONS = 15
 """As many as SQLAlchemy's own defaults allow, but kept."""
@@ -74,7 +75,7 @@ def build(name: str, server: grpc.aio.Server, sessions: Sessions, bus: Bus) -> H
 
 
 def _channel(variable: str) -> grpc.aio.Channel:
-    return grpc.aio.insecure_channel(os.environ[variable])
+    return grpc.aio.insecure_channel(os.environ[variable], options=[DIRECT])
 
 
 async def consume(queue: str, handlers: Handlers, sessions: Sessions, bus: Bus) -> None:

@@ -16,8 +16,10 @@ from sqlalchemy import create_engine, make_url
 from paymesh.bench.naive.bus import declare, remove
 from paymesh.bench.naive.clearing import fee_of
 from paymesh.bench.naive.models import TABLES, Base
+from paymesh.channel import DIRECT
 from paymesh.db.migrate import ROOT
 from paymesh.db.provision import drop_databases
+from paymesh.db.session import arguments
 from paymesh.launch.home import kept_ports
 from paymesh.launch.processes import tail
 
@@ -111,7 +113,7 @@ class Naive:
 
     def _create_databases(self) -> None:
         drop_databases(self._admin_url, DATABASES.values())
-        with psycopg.connect(self._admin_url, autocommit=True) as connection:
+        with psycopg.connect(**arguments(self._admin_url), autocommit=True) as connection:
             for database in DATABASES.values():
                 connection.execute(f"CREATE DATABASE {database}".encode())
         for service, names in TABLES.items():
@@ -148,7 +150,7 @@ class Naive:
 
     def _wait_until_it_answers(self, service: str) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        with grpc.insecure_channel(self._targets[service]) as channel:
+        with grpc.insecure_channel(self._targets[service], options=[DIRECT]) as channel:
             ready = grpc.channel_ready_future(channel)
             while self._processes[service].poll() is None and time.monotonic() < deadline:
                 try:
@@ -161,5 +163,5 @@ class Naive:
         )
 
     def _rows(self, service: str, sql: str) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self._url(service)) as connection:
+        with psycopg.connect(**arguments(self._url(service))) as connection:
             return connection.execute(sql.encode()).fetchall()
