@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 import traceback
@@ -22,8 +23,19 @@ def rendered(exc_info: Any) -> str:
 class _Formatter(logging.Formatter):
     """For what libraries log by themselves."""
 
+    def format(self, record: logging.LogRecord) -> str:
+        for value in record.args if isinstance(record.args, tuple) else ():
+            silence(value if isinstance(value, BaseException) else None)
+        return super().format(record)
+
     def formatException(self, ei: Any) -> str:
         return rendered(ei)
+
+
+def tell_of_task(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """An event loop's exception handler, for tasks whose exception nobody wanted."""
+    silence(context.get("exception"))
+    loop.default_exception_handler(context)
 
 
 def _tell_the_end(

@@ -69,6 +69,7 @@ def main(
 
 async def _run(role: str, settings: ServiceSettings, build: Callable[..., App]) -> None:
     stop = asyncio.Event()
+    asyncio.get_running_loop().set_exception_handler(logs.tell_of_task)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     topology = Topology.load(DEFINITIONS).scaled(settings.time_scale)

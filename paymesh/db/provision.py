@@ -34,7 +34,8 @@ def credentials(path: Path) -> dict[str, str]:
 
 def url_for(admin_url: str, *, role: str, password: str, database: str) -> str:
     url = parse(admin_url).set(username=role, password=password, database=database)
-    return url.render_as_string(hide_password=False)
+    # SQLAlchemy leaves a space as it is.
+    return url.render_as_string(hide_password=False).replace(" ", "%20")
 
 
 def create_roles(admin_url: str, passwords: dict[str, str]) -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from paymesh.check import INVARIANTS, DatabaseUnreadable, print_findings
 from paymesh.check import check as run
+from paymesh.sandbox.book import book_id
 from tests.check.check_chains import (  # fmt: skip
     BUSINESS,
     CHANNEL,
@@ -361,6 +362,6 @@ async def test_databases_of_another_sandbox_are_told_in_one_sentence(
     assert used == f"sandbox {book_id(world.plan.home / 'sandbox')}"
     another = {**book(state="CLOSED"), "id": "another"}
     [finding] = await check(world.urls, sandbox_book=another)
-    assert finding.title == "these databases were used with another sandbox than the one that answers"
+    assert finding.title.startswith("these databases were used with another sandbox")
     assert "PAYMESH_HOME" in finding.what_to_do
     assert await check(world.urls, sandbox_book={**book(), "id": used.split()[1]}) == []

@@ -16,6 +16,8 @@ from tests.runtime.world import Database, create
 from trade_svc.model import TradeView
 
 SECRET = "0 Elm Street, Ada"
+NO_NUMBER = "Ada's mother"
+"""The server's own log quotes what is not of its type; ours does not."""
 NOISY = f"""
 import asyncio, logging, sys
 import psycopg, structlog
@@ -40,14 +42,15 @@ async def through_sqlalchemy(minor):
         await connection.execute(text(INSERT.format(":a", ":b")), {{"a": SECRET, "b": minor}})
 
 async def main():
+    asyncio.get_running_loop().set_exception_handler(logs.tell_of_task)
     for way in (raw, through_sqlalchemy):
-        for minor in (1, -1, SECRET):
+        for minor in (1, -1, {NO_NUMBER!r}):
             try:
                 await way(minor)
             except Exception as error:
                 log.exception("one")
                 log.error("two", exc_info=error, error=str(error) if way is raw else "")
-                logging.getLogger("library").exception("three")
+                logging.getLogger("library").exception("three: %s", error)
                 try:
                     raise RuntimeError("around it") from error
                 except RuntimeError:
@@ -92,6 +95,7 @@ def test_no_row_is_told_by_any_log(secrets_table: Database, postgres: PostgresSe
         assert told_ in done.stderr, done.stderr
     assert "22P02" in done.stderr
     assert SECRET not in done.stdout + done.stderr
+    assert NO_NUMBER not in done.stdout + done.stderr
     said = server_log(postgres)
     assert "secrets_minor_check" in said
     assert SECRET not in said
@@ -100,7 +104,7 @@ def test_no_row_is_told_by_any_log(secrets_table: Database, postgres: PostgresSe
 async def test_an_unsaved_item_says_why_but_not_what(
     shell: Shell[TradeView], database: Database, postgres: PostgresServer
 ) -> None:
-    """A row that a CHECK refuses is that of a payer: the constraint is enough to find the defect."""
+    """A row that a CHECK refuses is a payer's: the constraint is enough to find the defect."""
     with capture_logs() as logs:
         await shell.process([create("worthless", minor=0, subject=SECRET)])
     [unsaved] = [line for line in logs if line["event"] == "item.unsaved"]

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -249,7 +248,7 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """All cases, each a process; with what lies in its folder after it."""
     ours = {name for name in os.environ if name.startswith("PAYMESH_")}
     plain = {name: value for name, value in os.environ.items() if name not in ours}
@@ -268,7 +267,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     results = dict(zip(CASES, json.loads(done.stdout), strict=True))
-    yield {name: {**results[name], "folder": folders[name]} for name in CASES}
+    return {name: {**results[name], "folder": folders[name]} for name in CASES}
 
 
 @pytest.mark.slow
