@@ -38,7 +38,7 @@ def test_every_variable_is_a_setting_of_its_service(where: str) -> None:
         known = {f"PAYMESH_{field.upper()}" for field in settings_of(service).model_fields}
         for container in containers(workload):
             found = set(environment(where, container)) - NOT_OURS
-            assert found <= known | {"PAYMESH_READY_FILE"}, name
+            assert found <= known, name
 
 
 @both

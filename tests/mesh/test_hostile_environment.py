@@ -10,26 +10,28 @@ import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import grpc
 import psycopg
 import pytest
 
+from paymesh.channel import DIRECT
 from paymesh.check import check
 from paymesh.cli.asking import eventually
 from paymesh.db.migrate import ROOT
 from paymesh.db.provision import SERVICES
 from paymesh.db.session import arguments, parse
+from paymesh.http import open_url
 from paymesh.launch.mesh import Mesh, MeshPlan, prepare
 from paymesh.launch.servers import Broker
 from paymesh.trace import Story, story
 from tests.bus.contract import Management, in_vhost
 from tests.mesh.conftest import TIME_SCALE, shop_of
 from tests.runtime.test_sessions import VARIABLES, hostile
-
-pytestmark = pytest.mark.slow
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy")
 DECOYS = """
@@ -148,6 +150,7 @@ def buy(plan: MeshPlan, folder: Path) -> str:
     return done.stdout.split()[-1]
 
 
+@pytest.mark.slow
 async def test_a_purchase_goes_through_whatever_surrounds_it(
     mesh: Mesh, plan: MeshPlan, proxy: Eavesdropper, tmp_path: Path
 ) -> None:
@@ -177,3 +180,30 @@ async def test_a_purchase_goes_through_whatever_surrounds_it(
             assert admin.execute(FILLED).fetchall() == []
     assert mesh.deaths == []
     assert proxy.heard == 0
+
+
+def test_who_asks_the_environment_is_heard_and_we_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A channel and an opener of the libraries go to the proxy; ours go where they are sent."""
+    nobody = "127.0.0.1:1"
+    for variable in PROXIES:
+        monkeypatch.delenv(variable.upper(), raising=False)
+    for variable in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+
+    def heard(ask: Callable[[], object]) -> int:
+        eavesdropper = Eavesdropper()
+        for variable in PROXIES:
+            monkeypatch.setenv(variable, eavesdropper.url)
+        with pytest.raises((grpc.RpcError, OSError)):
+            ask()
+        eavesdropper.close()
+        return eavesdropper.heard
+
+    def call(*options: tuple[str, int]) -> object:
+        with grpc.insecure_channel(nobody, options=options) as channel:
+            return channel.unary_unary("/a/b")(b"", timeout=30)
+
+    assert heard(call) > 0
+    assert heard(lambda: call(DIRECT)) == 0
+    assert heard(lambda: urllib.request.urlopen(f"http://{nobody}", timeout=30)) > 0
+    assert heard(lambda: open_url(f"http://{nobody}", timeout=30)) == 0
