@@ -21,7 +21,7 @@ def told(error: BaseException) -> str:
     if isinstance(error, StatementError) and error.orig is not None:
         return told(error.orig)
     if not isinstance(error, psycopg.Error) or error.sqlstate is None:
-        return str(error) or type(error).__name__
+        return " ".join(str(error).split()) or type(error).__name__
     message = error.diag.message_primary or type(error).__name__
     if error.sqlstate.startswith("22"):  # it quotes the value that it refuses
         message = re.sub(r'"[^"]*"', '"…"', message)

@@ -208,6 +208,11 @@ CASES = {
         "trade_svc work",
         "no RabbitMQ at 127.0.0.1:1 vhost /: ",
     ),
+    "no database there": Case(
+        "trade_svc migrate",
+        "the database of trade does not answer, or not us: ",
+        {"PAYMESH_TRADE_OWNER_URL": f"postgresql://u:{SECRET}@127.0.0.1:1/d"},
+    ),
     "up": Case(
         "paymesh.cli.main up",
         "✗ PAYMESH_DATABASE_POOL is '-1': input should be greater than or equal to 1",
