@@ -18,13 +18,14 @@ from gateway_svc.ingress import Ingress
 from gateway_svc.payees import Payees
 from gateway_svc.rpc import ChannelServicer
 from gateway_svc.settings import GatewaySettings
-from gateway_svc.store import CALLBACK, ORDERS
+from gateway_svc.store import CALLBACK, ORDERS, SEALED
 from gateway_svc.watch import Watcher
 from paymesh.app import App, Core
 from paymesh.bus.port import Bus
 from paymesh.clock import Clock
 from paymesh.db.engine import create_engine
 from paymesh.effects import SweepLimits
+from paymesh.keyprobe import KeyProbe
 from paymesh.loads import Loads
 from paymesh.outbox import Publisher
 from paymesh.secretbox import SecretBox
@@ -56,7 +57,9 @@ def build(settings: GatewaySettings, *, bus: Bus, clock: Clock) -> App:
     store = PostgresStore(engine)
     publisher = Publisher(store, bus)
     offered = channels(settings, clock=clock)
-    payees = Payees(SecretBox.from_file(settings.secret_key_file))
+    box = SecretBox(settings.secret_key_file)
+    probe = KeyProbe(store, box, service="gateway", sealed=SEALED, clock=clock)
+    payees = Payees(box)
     limits = GuardLimits(in_flight_max=settings.channel_in_flight_max)
     asked: Loads[model.OrderView] = Loads(store, ORDERS, clock=clock)
     asking = Asking(
@@ -117,8 +120,9 @@ def build(settings: GatewaySettings, *, bus: Bus, clock: Clock) -> App:
         ],
         cores=[orders],
         ingress=lambda: Ingress(callbacks.app, listen=settings.ingress_listen),
-        openers=[channel.start for channel in offered.values()],
+        openers=[probe.open, *(channel.start for channel in offered.values())],
         closers=[
+            probe.close,
             asked.close,
             watcher.close,
             *(channel.stop for channel in offered.values()),

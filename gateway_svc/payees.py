@@ -24,7 +24,7 @@ class Payees:
         return self._box.seal(_bytes_of(payee), belongs_to=order_id)
 
     def open(self, sealed: bytes, *, order_id: str) -> Payee:
-        """Raises cryptography.exceptions.InvalidTag if it was sealed otherwise."""
+        """Raises paymesh.secretbox.Unopened if it was sealed otherwise."""
         return Payee(*json.loads(self._box.open(sealed, belongs_to=order_id)))
 
     def digest(self, payee: Payee, *, order_id: str) -> str:

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from gateway_svc.model import Callback, ChannelOrder, OrderView
 from paymesh.db.schema import runtime_tables
+from paymesh.secretbox import SealedColumn
 from paymesh.store.kinds import Aggregate, Json, Kind
 
 ORDER: Kind[ChannelOrder] = Kind(
@@ -27,6 +28,7 @@ ORDER: Kind[ChannelOrder] = Kind(
 )
 CALLBACK: Kind[Callback] = Kind("callback", Callback, insert_only=True)
 ORDERS = Aggregate("channel_order", OrderView, ORDER, deadline="expires_at")
+SEALED = SealedColumn("channel_order", "sealed_payee")
 
 metadata = sa.MetaData()
 runtime_tables(metadata)

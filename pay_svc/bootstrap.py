@@ -19,13 +19,14 @@ from pay_svc.clients.ledger import Ledger
 from pay_svc.queries import Beneficiaries
 from pay_svc.rpc import PaymentServicer
 from pay_svc.settings import PaySettings
-from pay_svc.store import BENEFICIARIES, PAYMENTS
+from pay_svc.store import BENEFICIARIES, PAYMENTS, SEALED
 from paymesh.app import App, Core
 from paymesh.bus.port import Bus, ConsumerOptions
 from paymesh.channel import open_channel
 from paymesh.clock import Clock
 from paymesh.db.engine import create_engine
 from paymesh.effects import SweepLimits
+from paymesh.keyprobe import KeyProbe
 from paymesh.outbox import Publisher
 from paymesh.secretbox import SecretBox
 from paymesh.server import Service
@@ -39,7 +40,8 @@ def build(settings: PaySettings, *, bus: Bus, clock: Clock) -> App:
     publisher = Publisher(store, bus)
     gateway_channel = open_channel(settings.gateway_target)
     ledger_channel = open_channel(settings.clearing_target)
-    box = SecretBox.from_file(settings.secret_key_file)
+    box = SecretBox(settings.secret_key_file)
+    probe = KeyProbe(store, box, service="pay", sealed=SEALED, clock=clock)
     known = _beneficiaries(settings, store, publisher, clock)
     gateway = Gateway(gateway_channel, clock=clock, beneficiary=known.load, box=box)
     ledger = Ledger(ledger_channel, clock=clock)
@@ -74,7 +76,9 @@ def build(settings: PaySettings, *, bus: Bus, clock: Clock) -> App:
                 ConsumerOptions(),
             )
         ],
+        openers=[probe.open],
         closers=[
+            probe.close,
             gateway.stop,
             ledger.stop,
             gateway_channel.close,

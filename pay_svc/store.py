@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from pay_svc.beneficiaries import Beneficiary, BeneficiaryView
 from pay_svc.model import Instruction, Payment, PaymentView, dump_sources, load_sources
 from paymesh.db.schema import runtime_tables
+from paymesh.secretbox import SealedColumn
 from paymesh.store.kinds import Aggregate, Json, Kind
 from paymesh.tools import dump_tools, load_tools
 
@@ -37,6 +38,7 @@ PAYMENTS = Aggregate("payment", PaymentView, PAYMENT, {"instructions": INSTRUCTI
 
 BENEFICIARY: Kind[Beneficiary] = Kind("beneficiary", Beneficiary, changing=["version", "state"])
 BENEFICIARIES = Aggregate("beneficiary", BeneficiaryView, BENEFICIARY)
+SEALED = SealedColumn("beneficiary", "sealed_account_no")
 
 metadata = sa.MetaData()
 runtime_tables(metadata)

@@ -29,6 +29,12 @@ EVENTS_HANDLED = Counter(
 )
 EFFECTS = Counter("payments_effects", "Effects by what became of them", ["effect", "outcome"])
 EFFECTS_IN_FLIGHT = Gauge("payments_effects_in_flight", "Effects being done now", ["executor"])
+SECRETS_UNOPENED = Counter(
+    "payments_secrets_unopened", "Secrets at rest that no key opened: alert on any"
+)
+KEYS_UNUSABLE = Gauge(
+    "payments_keys_unusable", "1 while the encryption keys are not the database's: alert"
+)
 CALLBACKS = Counter("payments_callbacks", "Channel callbacks by answer", ["channel", "outcome"])
 CHANNEL_WAITING_FUNDS = Counter(
     "payments_channel_waiting_funds",

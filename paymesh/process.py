@@ -26,6 +26,7 @@ from paymesh.clock import Clock, SystemClock
 from paymesh.db.errors import told
 from paymesh.db.migrate import ROOT, UnknownSchema, migrate
 from paymesh.errors import PaymentError
+from paymesh.secretbox import KeyUnusable
 from paymesh.settings import ServiceSettings, SettingsWrong, read, require
 
 log = structlog.get_logger()
@@ -61,6 +62,8 @@ def main(
         telemetry.start(f"{service}-{role}", settings.traces)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run(role, settings, build))
+    except KeyUnusable as error:
+        sys.exit(f"{service}: {error}")
     except (SettingsWrong, UnknownSchema, PaymentError) as error:
         sys.exit(str(error))
     except (psycopg.OperationalError, OperationalError) as error:

@@ -11,7 +11,6 @@ import pika
 from pydantic import AfterValidator, Field
 
 from paymesh.db import session
-from paymesh.secretbox import SecretBox
 
 APPLICATION_URL = "the application role's URL, postgresql://user:password@host:5432/database"
 SECRET_KEY = "a file with 32 random bytes"
@@ -85,15 +84,6 @@ def readable(path: Path) -> bytes:
         raise ValueError(f"names {str(path)!r}: {error.strerror}") from error
 
 
-def _secret_key(path: Path) -> Path:
-    readable(path)
-    try:
-        SecretBox.from_file(path)
-    except ValueError as error:
-        raise ValueError(f"names {str(path)!r}: {error}") from error
-    return path
-
-
 def _writable(path: Path) -> Path:
     if path.is_dir() or not os.access(path.absolute().parent, os.W_OK | os.X_OK):
         raise ValueError(f"names {str(path)!r}: no file can be written there")
@@ -105,5 +95,4 @@ AmqpUrl = Annotated[str, AfterValidator(_amqp)]
 HttpUrl = Annotated[str, AfterValidator(_http)]
 Listen = Annotated[str, AfterValidator(_listen)]
 Target = Annotated[str, AfterValidator(_target)]
-SecretKeyFile = Annotated[Path, AfterValidator(_secret_key)]
 WritableFile = Annotated[Path, AfterValidator(_writable)]

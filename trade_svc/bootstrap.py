@@ -20,6 +20,7 @@ from paymesh.channel import open_channel
 from paymesh.clock import Clock
 from paymesh.db.engine import create_engine
 from paymesh.effects import SweepLimits
+from paymesh.keyprobe import KeyProbe
 from paymesh.outbox import Publisher
 from paymesh.secretbox import SecretBox
 from paymesh.server import Service
@@ -32,7 +33,7 @@ from trade_svc.queries import RegisteredCodes
 from trade_svc.readers import BusinessCodes, Merchants
 from trade_svc.rpc import TradeServicer
 from trade_svc.settings import TradeSettings
-from trade_svc.store import BUSINESS_CODES, MERCHANTS, STREAMS, TRADES
+from trade_svc.store import BUSINESS_CODES, MERCHANTS, SEALED, STREAMS, TRADES
 
 
 def build(settings: TradeSettings, *, bus: Bus, clock: Clock) -> App:
@@ -43,7 +44,8 @@ def build(settings: TradeSettings, *, bus: Bus, clock: Clock) -> App:
     payment_core = PaymentCore(channel, clock=clock)
     ledger_channel = open_channel(settings.clearing_target)
     ledger = Ledger(ledger_channel, clock=clock)
-    box = SecretBox.from_file(settings.secret_key_file)
+    box = SecretBox(settings.secret_key_file)
+    probe = KeyProbe(store, box, service="trade", sealed=SEALED, clock=clock)
     sweep = SweepLimits(
         ladder_s=settings.ladder(5, 30, 120, 600, 3600, 21600), idle_s=0.5 * settings.time_scale
     )
@@ -97,8 +99,9 @@ def build(settings: TradeSettings, *, bus: Bus, clock: Clock) -> App:
                 ConsumerOptions(prefetch=100, batch_deliveries_max=50),
             ),
         ],
-        openers=[delivery.open],
+        openers=[probe.open, delivery.open],
         closers=[
+            probe.close,
             payment_core.close,
             ledger.close,
             channel.close,

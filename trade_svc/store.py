@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from paymesh.db.schema import runtime_tables
+from paymesh.secretbox import SealedColumn
 from paymesh.store.kinds import Aggregate, Json, Kind
 from paymesh.tools import dump_tools, load_tools
 from trade_svc.business_codes import BusinessCode, BusinessCodeView
@@ -59,6 +60,7 @@ MERCHANTS = Aggregate(
         changing=["version", "state", "display_name", "notify_url", "sealed_notify_secret"],
     ),
 )
+SEALED = SealedColumn("merchant", "sealed_notify_secret")
 
 BUSINESS_CODE: Kind[BusinessCode] = Kind(
     "business_code", BusinessCode, changing=["version", "description"]

@@ -1,4 +1,5 @@
-"""The command `paymesh`: demo, up, down, trace, explain, check, ledger, storm, bench, topology."""
+"""The command `paymesh`: demo, up, down, trace, explain, check, ledger, keys, storm, bench,
+topology."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from clearing_svc.settings import ClearingSettings
 from paymesh.bus.topology import Topology, TopologyError, apply, verify
 from paymesh.check import check as run_checks
 from paymesh.check import print_findings
-from paymesh.cli import ledger
+from paymesh.cli import keys, ledger
 from paymesh.cli.running import (
     PID_FILE,
     Commands,
@@ -30,7 +31,7 @@ from paymesh.cli.running import (
     plan_of_running,
     supervisor_pid,
 )
-from paymesh.db.migrate import ROOT, UnknownSchema
+from paymesh.db.migrate import ROOT
 from paymesh.explain import UnknownAccount
 from paymesh.explain import explain as explain_account
 from paymesh.explain.printing import moment, print_explanation
@@ -56,6 +57,7 @@ app = typer.Typer(
 topology = typer.Typer(help="The exchanges and queues of RabbitMQ.", no_args_is_help=True)
 app.add_typer(topology, name="topology")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(keys.app, name="keys")
 
 Benchmark = Literal["all", "ledger", "chain", "gateway", "endurance"]
 UP_TIMEOUT_S = 120.0
@@ -72,11 +74,7 @@ def demo() -> None:
     """A purchase from order to booked journal on embedded defaults: no server, no root."""
     from paymesh.cli.demo import run
 
-    try:
-        ok = run(console)
-    except (PostgresUnavailable, UnknownSchema) as error:
-        raise fail(str(error)) from error
-    raise typer.Exit(0 if ok else 1)
+    raise typer.Exit(0 if run(console) else 1)
 
 
 @app.command()
@@ -88,10 +86,7 @@ def up() -> None:
     state = folder / STATE_FILE
     state.unlink(missing_ok=True)
     with console.status("PostgreSQL, RabbitMQ, databases, keys, topology …"):
-        try:
-            plan = prepare(folder)
-        except (PostgresUnavailable, RabbitUnavailable, UnknownSchema) as error:
-            raise fail(str(error)) from error
+        plan = prepare(folder)
     with console.status(f"{len(PROCESSES)} processes …"):
         pid = spawn(
             [sys.executable, "-m", "paymesh.launch.supervisor", str(folder)],

@@ -97,3 +97,11 @@ def runtime_tables(metadata: sa.MetaData) -> None:
         sa.PrimaryKeyConstraint("shard_key", "event_id"),
         sa.Index("outbox_due_by_time", "due_at"),
     )
+    sa.Table(
+        "key_probe",  # one row: what a service's encryption keys must open
+        metadata,
+        sa.Column("one", sa.Boolean, primary_key=True, server_default=sa.true()),
+        sa.Column("sealed", sa.LargeBinary, nullable=False),
+        _created(),
+        sa.CheckConstraint("one", name="key_probe_once"),
+    )

@@ -24,13 +24,14 @@ from paymesh.bus.topology import Topology, TopologyError, apply
 from paymesh.db.errors import told
 from paymesh.db.migrate import ROOT, UnknownSchema
 from paymesh.db.provision import READER, SERVICES, credentials, provision, remember_sandbox, url_for
-from paymesh.db.session import parse
+from paymesh.db.session import arguments, parse
 from paymesh.launch.home import kept_ports, write_atomically
 from paymesh.launch.postgres import PostgresUnavailable
 from paymesh.launch.rabbitmq import RabbitUnavailable
 from paymesh.launch.servers import ensure_postgres, ensure_rabbitmq
 from paymesh.process import DEFINITIONS
 from paymesh.sandbox.book import book_id
+from paymesh.secretbox import KeyUnusable, key_files, make_key
 from paymesh.signing import generate_key_pair
 
 READY_TIMEOUT_S = 60.0
@@ -44,6 +45,7 @@ REFUSALS = (
     RabbitUnavailable,
     TopologyError,
     UnknownSchema,
+    KeyUnusable,
 )
 """Of `prepare`: what an operator can put right, and how."""
 
@@ -128,18 +130,19 @@ def prepare(
     if amqp:
         amqp_url = amqp_url or ensure_rabbitmq(home).amqp_url
         apply(amqp_url, Topology.load(DEFINITIONS).scaled(time_scale))
-    keys = _keys(home / "keys")
     ports = kept_ports(home / "ports.json", PORTS, in_use=running)
 
     def url(service: str, role: str) -> str:
         return url_for(admin_url, role=role, password=passwords[role], database=databases[service])
 
+    reader_urls = {service: url(service, READER) for service in SERVICES}
+    keys = _keys(home / "keys", reader_urls.values())
     environment = {
         "PAYMESH_AMQP_URL": amqp_url or "",
         "PAYMESH_TIME_SCALE": str(time_scale),
         "PAYMESH_DRAIN_WAIT_S": "0",
         "PAYMESH_RELAY_OLDER_THAN_S": str(5 * time_scale),
-        "PAYMESH_SECRET_KEY_FILE": str(keys / "secret.key"),
+        "PAYMESH_SECRET_KEY_FILE": str(keys),
         "PAYMESH_NOTIFY_ALLOW_PRIVATE": "true",
         "PAYMESH_SANDBOX_URL": f"http://127.0.0.1:{ports['sandbox']}",
         "PAYMESH_SANDBOX_PUBLIC_KEY_FILE": str(keys / "sandbox.pub.pem"),
@@ -161,23 +164,34 @@ def prepare(
         amqp_url=amqp_url or "",
         admin_url=admin_url,
         databases=databases,
-        reader_urls={service: url(service, READER) for service in SERVICES},
+        reader_urls=reader_urls,
     )
 
 
-def _keys(folder: Path) -> Path:
-    """The keys of sandbox and merchant and the key that encrypts secrets: made once, ours alone."""
+def _keys(folder: Path, databases: Iterable[str]) -> Path:
+    """The keys of sandbox and merchant and the key that encrypts secrets: made once, ours alone.
+
+    Databases that were in use need the key that they had: none is made, and who needs it says so.
+    """
     folder.mkdir(mode=0o700, exist_ok=True)
     for name in ("sandbox", "merchant"):
         if not (folder / f"{name}.pub.pem").exists():
             private, public = generate_key_pair()
             write_atomically(folder / f"{name}.pem", private.decode(), mode=0o600)
             write_atomically(folder / f"{name}.pub.pem", public.decode(), mode=0o600)
-    secret = folder / "secret.key"
-    if not secret.exists():
-        secret.touch(mode=0o600)
-        secret.write_bytes(os.urandom(32))
+    if not key_files(folder) and not any(map(_was_used, databases)):
+        with suppress(FileExistsError):  # who prepares at the same moment has made it
+            make_key(folder)
     return folder
+
+
+def _was_used(database: str) -> bool:
+    """Whether something may be encrypted there: it has a probe, or answered before there were."""
+    with psycopg.connect(**arguments(database)) as connection:
+        [found] = connection.execute(
+            "SELECT EXISTS (SELECT FROM key_probe) OR EXISTS (SELECT FROM request_answer)"
+        ).fetchone() or [False]
+        return bool(found)
 
 
 @dataclass
@@ -259,8 +273,15 @@ class Mesh:
             code = child.popen.poll()
             if code is not None or time.monotonic() > deadline:
                 state = f"exited with {code}" if code is not None else "is not ready"
-                raise MeshNotReady(f"{name} {state}; its log ends:\n{self.log_tail(name)}")
+                if code == 1:
+                    state += f": {self._last_word(name)}"
+                raise MeshNotReady(f"{name} {state}\nIts log ends:\n{self.log_tail(name)}")
             time.sleep(POLL_S)
+
+    def _last_word(self, name: str) -> str:
+        """Why a process ended, as it said itself after all its JSON lines."""
+        last = self.log_tail(name, 1)
+        return "" if last.startswith("{") else last
 
     def log_tail(self, name: str, lines: int = 15) -> str:
         path = self.plan.home / "run" / f"{name}.log"

@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import secrets
 import uuid
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 import structlog
-from cryptography.exceptions import InvalidTag
 from payments.gateway.v1 import channel_service_pb2 as m
 from payments.type.v1 import context_pb2
 
 from gateway_svc.channels.port import Verb
 from gateway_svc.channels.sandbox import SandboxChannel
 from gateway_svc.payees import Payee, Payees
-from paymesh.secretbox import SecretBox
+from paymesh.keyprobe import belongs_to
+from paymesh.secretbox import SecretBox, Unopened, make_key
 from tests.gateway.gateway_world import (
     ACCOUNT_NAME,
     ACCOUNT_NO,
@@ -67,20 +68,31 @@ async def test_the_payee_can_be_read_nowhere(
             assert not [place[:80] for place in seen if text in place]
 
 
+def _box(path: Path, database: Database) -> SecretBox:
+    """As the gateway has it: its fingerprints are made with what the probe seals."""
+    box = SecretBox(path)
+    [(probe,)] = database.query("SELECT sealed FROM key_probe")
+    box.use(box.keys, fingerprint_key=box.open(probe, belongs_to=belongs_to("gateway")))
+    return box
+
+
 async def test_a_payee_is_sealed_for_its_order_alone(
-    gateways: Gateways, sandbox: World, keys: Keys, database: Database
+    gateways: Gateways, sandbox: World, keys: Keys, database: Database, tmp_path: Path
 ) -> None:
     """The row opens with the key and the order's id, and not with another of either."""
     caller = gateways.caller(await gateways.start("serve"))
     no = new_request_no()
     await caller.payout(no)
     [(order_id, sealed)] = database.query("SELECT id, sealed_payee FROM channel_order")
-    payees = Payees(SecretBox((keys.folder / "secret.key").read_bytes()))
+    key = keys.folder / "secret.key"
+    payees = Payees(_box(key, database))
     assert payees.open(sealed, order_id=order_id) == Payee(ACCOUNT_NO, ACCOUNT_NAME)
-    with pytest.raises(InvalidTag):
+    with pytest.raises(Unopened):
         payees.open(sealed, order_id="chn_other")
-    strangers = Payees(SecretBox(secrets.token_bytes(32)))
-    with pytest.raises(InvalidTag):
+    stranger = SecretBox(make_key(tmp_path))
+    stranger.use(stranger.keys, fingerprint_key=secrets.token_bytes(32))
+    strangers = Payees(stranger)
+    with pytest.raises(Unopened):
         strangers.open(sealed, order_id=order_id)
     payee = Payee(ACCOUNT_NO, ACCOUNT_NAME)
     digest = payees.digest(payee, order_id=order_id)

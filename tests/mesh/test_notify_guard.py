@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from paymesh.context import Context
-from paymesh.secretbox import SecretBox
+from paymesh.secretbox import SecretBox, make_key
 from trade_svc.delivery import Delivery, ForbiddenAddress, PublicResolver, require_public
 from trade_svc.merchants import Merchant, MerchantState
 from trade_svc.notifications import SendNotification
@@ -76,9 +77,9 @@ class OneMerchant:
         "https://169.254.169.254/latest/meta-data",
     ],
 )
-async def test_nothing_is_sent_to_a_url_that_leads_inside(url: str) -> None:
+async def test_nothing_is_sent_to_a_url_that_leads_inside(url: str, tmp_path: Path) -> None:
     """The notification stays undelivered, with the reason."""
-    box = SecretBox(bytes(32))
+    box = SecretBox(make_key(tmp_path))
     merchants: Any = OneMerchant(url, box.seal(b"s" * 32, belongs_to="mer_1"))
     delivery = Delivery(merchants, box, allow_private=False)
     await delivery.open()

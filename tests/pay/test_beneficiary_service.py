@@ -51,7 +51,7 @@ async def test_the_account_number_is_nowhere_readable(world: World, user: Caller
             assert SECRET not in row
             assert SECRET.encode().hex() not in row
     [(sealed,)] = world.database.query("SELECT sealed_account_no FROM beneficiary")
-    box = SecretBox.from_file(world.secret_key_file)
+    box = SecretBox(world.secret_key_file)
     assert box.open(bytes(sealed), belongs_to=made.beneficiary_id) == SECRET.encode()
     [(kept,)] = world.database.query("SELECT request_hash FROM request_answer")
     plain = hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
