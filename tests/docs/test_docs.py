@@ -43,7 +43,9 @@ def targets() -> set[str]:
 TOOLS = {
     "docker": {"build"},
     "kind": {"create", "load"},
-    "kubectl": {"apply", "create", "get", "label", "port-forward", "rollout", "wait"},
+    "kubectl": {
+        *("apply", "create", "exec", "get", "label", "patch", "port-forward", "rollout", "wait")
+    },
 }
 """What a document may tell people to run beside ours: tools that they have, by their verbs."""
 
