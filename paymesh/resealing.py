@@ -17,6 +17,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import make_url
 
+from paymesh.db.engine import CONNECT_OPTIONS
 from paymesh.keyprobe import READ_PROBE, belongs_to
 from paymesh.secretbox import Key, SealedColumn, open_with
 
@@ -63,12 +64,13 @@ class Vault:
                 self.url,
                 autocommit=True,
                 connect_timeout=5,
-                options="-c statement_timeout=30000 -c lock_timeout=5000",
+                options=f"{CONNECT_OPTIONS} -c statement_timeout=30000",
             ) as connection:
                 yield connection
         except psycopg.Error as error:
             database = make_url(self.url).database
-            raise VaultUnreachable(f"the database {database} of {self.service}: {error}") from error
+            why = " ".join(str(error).split())
+            raise VaultUnreachable(f"the database {database} of {self.service}: {why}") from error
 
     def look(self, keys: Sequence[Key], say: Progress) -> Counter[Key | None]:
         """How many rows each key opens; None: none does."""

@@ -77,6 +77,12 @@ def rotate(
     path, vaults = _where()
     if path is None or not path.is_dir():
         raise fail("PAYMESH_SECRET_KEY_FILE must be a folder of keys, so that there may be two")
+    if drop_old and len(vaults) < len(SEALED):
+        raise fail(
+            "--drop-old looks at the databases of all services that encrypt, or one that was not "
+            "looked at could still need a key: set PAYMESH_…_DATABASE_URL of "
+            f"{', '.join(SEALED)}; where each has keys of its own, remove the file yourself"
+        )
     with _refusing(), _alone(path), console.status("looks …") as line:
         keys = read_keys(path)
         _require_probes(path, keys, vaults)
@@ -93,6 +99,7 @@ def rotate(
         if drop_old:
             _settle(path, keys, max(wait_s, 0.0), line.update)
             found = _sealed_anew(vaults, keys, line.update)  # nothing: that is the proof
+            _require_probes(path, keys[-1:], vaults)
     _tell(found, keys)
     if drop_old and len(keys) > 1:
         _drop(path, keys[:-1])

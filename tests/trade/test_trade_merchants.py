@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from pathlib import Path
 from typing import Any
 
 import pytest
 from payments.trade.v1 import merchant_service_pb2, trade_pb2
 
+from paymesh.metrics import SECRETS_UNOPENED
+from paymesh.secretbox import make_key, read_keys
 from tests.trade.actors import Merchant, PaymentCore, fails, succeeds
 from tests.trade.trade_world import (
     BENEFICIARY,
@@ -291,6 +294,37 @@ async def test_a_rotated_secret_signs_from_then_on(
     await trades.start("work")
     await merchant.hears("trade.paid")
     assert merchant.signed_by == [1]
+
+
+async def test_a_notification_whose_key_is_missing_waits_and_is_never_given_up(
+    trades: Trades,
+    payments: PaymentCore,
+    merchant: Merchant,
+    database: Database,
+    tmp_path: Path,
+) -> None:
+    """It counts as no try of it; once the secret can be opened it is sent."""
+    shop = await Shop.opened(trades.caller(await trades.start("serve")), notify_url=merchant.url)
+    merchant.secrets.append(shop.notify_secret)
+    [(right,)] = database.query("SELECT sealed_notify_secret FROM merchant")
+    [missing] = read_keys(make_key(tmp_path))
+    foreign = missing.seal(shop.notify_secret, belongs_to=shop.merchant_id)
+    change = "UPDATE merchant SET sealed_notify_secret = %s"
+    database.execute(change, foreign)
+    counted = SECRETS_UNOPENED._value.get()
+    await trades.start("work")
+    payments.decides = succeeds
+    await shop.pays(await shop.orders())
+
+    async def tried_thrice() -> bool:
+        return SECRETS_UNOPENED._value.get() >= counted + 3
+
+    await until(tried_thrice)
+    assert database.query("SELECT state, last_error, version FROM notification") == [
+        ("PENDING", "", 1)
+    ]
+    database.execute(change, right)
+    await merchant.hears("trade.paid")
 
 
 async def test_money_is_not_in_the_way_of_a_merchant_without_url(
