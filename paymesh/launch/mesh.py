@@ -190,8 +190,8 @@ def _was_used(database: str) -> bool:
     with psycopg.connect(**arguments(database)) as connection:
         [found] = connection.execute(
             "SELECT EXISTS (SELECT FROM key_probe) OR EXISTS (SELECT FROM request_answer)"
-        ).fetchone() or [False]
-        return bool(found)
+        ).fetchone()
+        return row is not None and bool(row[0])
 
 
 @dataclass

@@ -74,7 +74,7 @@ async def test_a_rotation_under_load_loses_nothing(real_mesh: Mesh, real_plan: M
         assert "all is sealed by secret_0002.key" in text
         assert done >= 3
         text, done = await meanwhile(
-            shop, keys(real_plan, "rotate", "--drop-old", "--wait-s", "20")
+            shop, keys(real_plan, "rotate", "--drop-old", "--wait-s", "12")
         )
         assert f"removed: secret.key ({old.id})" in text
         assert done >= 3
