@@ -15,13 +15,15 @@ from typing import LiteralString
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import make_url
 
-from paymesh.db.engine import CONNECT_OPTIONS
+from paymesh.db.engine import SERVICE_OPTIONS
+from paymesh.db.errors import told
+from paymesh.db.session import arguments, parse
 from paymesh.keyprobe import READ_PROBE, belongs_to
 from paymesh.secretbox import Key, SealedColumn, open_with
 
 WINDOW_ROWS = 1000
+OPTIONS = f"{SERVICE_OPTIONS} -c statement_timeout=30000"
 Progress = Callable[[str], None]
 Row = tuple[int, str, bytes]
 """Shard, id, and what is sealed."""
@@ -60,17 +62,12 @@ class Vault:
     def _connected(self) -> Iterator[psycopg.Connection]:
         """In autocommit: each statement is a transaction of its own."""
         try:
-            with psycopg.connect(
-                self.url,
-                autocommit=True,
-                connect_timeout=5,
-                options=f"{CONNECT_OPTIONS} -c statement_timeout=30000",
-            ) as connection:
+            to = arguments(self.url, options=OPTIONS)
+            with psycopg.connect(**to, autocommit=True) as connection:
                 yield connection
         except psycopg.Error as error:
-            database = make_url(self.url).database
-            why = " ".join(str(error).split())
-            raise VaultUnreachable(f"the database {database} of {self.service}: {why}") from error
+            where = f"the database {parse(self.url).database} of {self.service}"
+            raise VaultUnreachable(f"{where}: {told(error)}") from error
 
     def look(self, keys: Sequence[Key], say: Progress) -> Counter[Key | None]:
         """How many rows each key opens; None: none does."""

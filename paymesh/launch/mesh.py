@@ -188,7 +188,7 @@ def _keys(folder: Path, databases: Iterable[str]) -> Path:
 def _was_used(database: str) -> bool:
     """Whether something may be encrypted there: it has a probe, or answered before there were."""
     with psycopg.connect(**arguments(database)) as connection:
-        [found] = connection.execute(
+        row = connection.execute(
             "SELECT EXISTS (SELECT FROM key_probe) OR EXISTS (SELECT FROM request_answer)"
         ).fetchone()
         return row is not None and bool(row[0])
