@@ -1,7 +1,8 @@
 #!/bin/sh
 # Prepares this checkout: .venv with exactly the packages of requirements.lock, and the command
 # .venv/bin/paymesh. With --broker it also makes sure that a RabbitMQ can be started.
-# Safe to run again and again; takes no time when there is nothing to do.
+# Safe to run again and again; takes no time when there is nothing to do. One at a time: another
+# waits. It may be interrupted or killed at any moment: what is not complete is made anew.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -66,10 +67,19 @@ install_packages() {
 install_checkout() {
     site=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
     printf '%s\n' "$PWD" "$PWD/gen" >"$site/paymesh.pth"
+    # -S: a signal that comes while Python looks for packages has an end without a traceback, too.
     cat >.venv/bin/paymesh <<EOF
 #!/bin/sh
-exec "$PWD/.venv/bin/python" -P -c '
-import sys
+exec "$PWD/.venv/bin/python" -P -S -c '
+import os, signal, sys
+def interrupted(*_):
+    os.write(2, b"paymesh: interrupted; it leaves nothing behind\\n")
+    os._exit(130)
+for number in signal.SIGINT, signal.SIGTERM:
+    if signal.getsignal(number) is not signal.SIG_IGN:
+        signal.signal(number, interrupted)
+import site
+site.main()
 from paymesh.cli.main import app
 sys.argv[0] = "paymesh"
 sys.exit(app())' "\$@"
@@ -77,15 +87,27 @@ EOF
     chmod +x .venv/bin/paymesh
 }
 
+stamp=.venv/paymesh-stamp
+wanted="$PWD $(cat requirements.lock pyproject.toml scripts/setup.sh | cksum)"
+
+has_python() {
+    [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && is_new_enough .venv/bin/python
+}
+
+# The stamp is taken away first and comes back last, whole. Without one nobody knows what is in
+# .venv: an installer that was killed leaves packages that look complete. So all is made anew.
 setup_python() {
-    wanted="$PWD $(cat requirements.lock pyproject.toml scripts/setup.sh | cksum)"
-    if [ -x .venv/bin/python ] && [ "$(cat .venv/paymesh-stamp 2>/dev/null)" = "$wanted" ]; then
-        return
+    if has_python; then return; fi
+    if [ -s "$stamp" ] && is_new_enough .venv/bin/python; then
+        rm -f "$stamp"
+    else
+        rm -f "$stamp"
+        make_venv
     fi
-    is_new_enough .venv/bin/python || make_venv
     install_packages
     install_checkout
-    echo "$wanted" >.venv/paymesh-stamp
+    echo "$wanted" >"$stamp.new"
+    mv "$stamp.new" "$stamp"
     say "done: .venv/bin/paymesh"
 }
 
@@ -128,16 +150,26 @@ install_rabbitmq() {
     restore_policy
 }
 
+has_broker() { [ -n "${PAYMESH_AMQP_URL:-}" ] || has_rabbitmq; }
+
 setup_broker() {
-    if [ -n "${PAYMESH_AMQP_URL:-}" ] || has_rabbitmq; then return; fi
+    if has_broker; then return; fi
     is_root_with_apt || fail "there is no RabbitMQ: set PAYMESH_AMQP_URL to a broker's amqp:// URL," \
         "or install it (as root on Debian this script does; elsewhere: brew install rabbitmq)"
     install_rabbitmq
 }
 
-case "${1:-}" in
-"") setup_python ;;
---broker)
+# ---- what is asked for ----
+
+case "$*" in
+"" | --broker) # nothing to do, or to be done alone
+    trap 'say "interrupted; it had begun nothing"; exit 130' INT TERM
+    if has_python && { [ -z "$*" ] || has_broker; }; then exit 0; fi
+    python=$(find_python)
+    exec "$python" -I scripts/alone.py setup sh scripts/setup.sh --alone "$@"
+    ;;
+--alone) setup_python ;;
+"--alone --broker")
     setup_python
     setup_broker
     ;;

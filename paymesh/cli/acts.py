@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 from payments.trade.v1 import trade_pb2
 from rich.console import Console
+from rich.status import Status
+from rich.table import Table
 
 from paymesh.cli.shop import Shop
 from paymesh.cli.wallet import Wallet
@@ -21,6 +23,7 @@ class Steps:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._acts = 0
+        self._status: Status | None = None
 
     def act(self, title: str) -> None:
         self._acts += 1
@@ -29,10 +32,19 @@ class Steps:
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
         started = time.monotonic()
-        with self._console.status(what):
+        with self._console.status(what) as self._status:
             yield
-        took = f"[dim]{time.monotonic() - started:6.2f} s[/dim]"
-        self._console.print(f"[green]✓[/green] {what:<82} {took}")
+        line = Table.grid(expand=True, padding=(0, 1, 0, 0))
+        line.add_column()
+        line.add_column(ratio=1)
+        line.add_column(justify="right", style="dim")
+        line.add_row("[green]✓[/green]", what, f"{time.monotonic() - started:.2f} s")
+        self._console.print(line)
+
+    def leave(self) -> None:
+        """Takes away what is shown of a step that will not go on."""
+        if self._status is not None:
+            self._status.stop()
 
 
 async def purchase(steps: Steps, shop: Shop) -> trade_pb2.Trade:

@@ -17,6 +17,7 @@ from paymesh import log as logs
 from paymesh.check import check, print_findings
 from paymesh.cli import acts
 from paymesh.cli.acts import Steps
+from paymesh.cli.atwork import Interrupted
 from paymesh.cli.shop import Shop
 from paymesh.cli.wallet import Wallet
 from paymesh.db.provision import SERVICES, drop_databases
@@ -47,14 +48,19 @@ def run(console: Console) -> bool:
             folder, amqp=False, time_scale=TIME_SCALE, prefix=PREFIX, admin_url=admin_url
         )
     sandbox = Mesh(plan)
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
     try:
         with steps.step("The sandbox channel, a separate HTTP program with its own book"):
             sandbox.start(["sandbox"])
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_tell(console, steps, plan))
+        ok = runner.run(_tell(console, steps, plan))
+    except Interrupted:
+        steps.leave()  # its task is not at work now; the loop is left as it is: the process ends
+        raise
     finally:
         sandbox.stop()
         stop_servers(folder)
+    runner.close()
+    return ok
 
 
 async def _tell(console: Console, steps: Steps, plan: MeshPlan) -> bool:

@@ -6,11 +6,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
-import signal
-import sys
-import time
 import urllib.error
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -22,27 +20,20 @@ from clearing_svc.settings import ClearingSettings
 from paymesh.bus.topology import Topology, TopologyError, apply, verify
 from paymesh.check import check as run_checks
 from paymesh.check import print_findings
-from paymesh.cli import keys, ledger
-from paymesh.cli.running import (
-    PID_FILE,
-    Commands,
-    console,
-    fail,
-    plan_of_running,
-    supervisor_pid,
-)
-from paymesh.db.migrate import ROOT
+from paymesh.cli import keys, ledger, updown
+from paymesh.cli.atwork import alone
+from paymesh.cli.running import Commands, console, fail, plan_of_running
 from paymesh.explain import UnknownAccount
 from paymesh.explain import explain as explain_account
 from paymesh.explain.printing import moment, print_explanation
 from paymesh.http import open_url
+from paymesh.launch import work
 from paymesh.launch.home import home
-from paymesh.launch.mesh import PROCESSES, MeshPlan, prepare
+from paymesh.launch.living import end_all
+from paymesh.launch.mesh import MeshPlan
 from paymesh.launch.postgres import PostgresUnavailable
-from paymesh.launch.processes import spawn
 from paymesh.launch.rabbitmq import RabbitUnavailable
-from paymesh.launch.servers import running_servers, stop_servers
-from paymesh.launch.supervisor import STATE_FILE
+from paymesh.launch.servers import running_servers
 from paymesh.process import DEFINITIONS
 from paymesh.settings import require_all
 from paymesh.trace import UnknownBusinessId, print_story, story
@@ -60,7 +51,8 @@ app.add_typer(ledger.app, name="ledger")
 app.add_typer(keys.app, name="keys")
 
 Benchmark = Literal["all", "ledger", "chain", "gateway", "endurance"]
-UP_TIMEOUT_S = 120.0
+app.command()(updown.up)
+app.command()(updown.down)
 
 
 @app.callback()
@@ -74,66 +66,9 @@ def demo() -> None:
     """A purchase from order to booked journal on embedded defaults: no server, no root."""
     from paymesh.cli.demo import run
 
-    raise typer.Exit(0 if run(console) else 1)
-
-
-@app.command()
-def up() -> None:
-    """Start the whole mesh on this machine, every role a process of its own."""
-    folder = home()
-    if supervisor_pid(folder) is not None:
-        raise fail("the mesh is up already; `paymesh down` stops it")
-    state = folder / STATE_FILE
-    state.unlink(missing_ok=True)
-    with console.status("PostgreSQL, RabbitMQ, databases, keys, topology …"):
-        plan = prepare(folder)
-    with console.status(f"{len(PROCESSES)} processes …"):
-        pid = spawn(
-            [sys.executable, "-m", "paymesh.launch.supervisor", str(folder)],
-            directory=ROOT,
-            log=folder / "supervisor.log",
-            env=os.environ,
-        )
-        (folder / PID_FILE).write_text(str(pid))
-        deadline = time.monotonic() + UP_TIMEOUT_S
-        while not state.exists():
-            if time.monotonic() > deadline or supervisor_pid(folder) is None:
-                raise fail(f"the mesh did not come up; see {folder / 'supervisor.log'}")
-            time.sleep(0.1)
-    if (text := state.read_text()) != "ready":
-        raise fail(text)
-    _print_addresses(plan)
-
-
-def _print_addresses(plan: MeshPlan) -> None:
-    console.print("[green]✓[/green] the mesh is up")
-    for service in ("trade", "pay", "gateway", "clearing"):
-        console.print(f"  {service:<9} gRPC {plan.target(service)}")
-    console.print(f"  callbacks HTTP {plan.ingress_url}/callbacks/sandbox")
-    console.print(f"  sandbox   HTTP {plan.sandbox_url}")
-    console.print(f"  logs      {plan.home / 'run'}")
-
-
-@app.command()
-def down(
-    purge: Annotated[bool, typer.Option(help="Also remove all data, keys and binaries.")] = False,
-) -> None:
-    """Stop the mesh and the servers that we started; what others started is left alone."""
-    folder = home()
-    pid = supervisor_pid(folder)
-    if pid is not None:
-        os.kill(pid, signal.SIGTERM)
-        with console.status("processes end …"):
-            deadline = time.monotonic() + 45
-            while supervisor_pid(folder) is not None and time.monotonic() < deadline:
-                time.sleep(0.1)
-        if supervisor_pid(folder) is not None:
-            raise fail(f"the supervisor (process {pid}) did not end; see {folder}/supervisor.log")
-    with console.status("servers end …"):
-        stop_servers(folder)
-    if purge:
-        shutil.rmtree(folder)
-    console.print("[green]✓[/green] the mesh is down" + (", its data removed" if purge else ""))
+    with _alone(work.DEMO, "paymesh demo"):
+        ok = run(console)
+    raise typer.Exit(0 if ok else 1)
 
 
 @app.command()
@@ -221,7 +156,7 @@ def storm(
     plan = replace(SHORT if short else LONG, seed=seed)
     if payments:
         plan = replace(plan, payments=payments)
-    with console.status("prepares …") as status:
+    with _alone(work.STORM, "paymesh storm"), console.status("prepares …") as status:
         try:
             outcome = run_storm(home() / "storm", plan, progress=status.update)
         except (PostgresUnavailable, RabbitUnavailable) as error:
@@ -246,8 +181,23 @@ def bench(
     """
     from paymesh.cli.benchmark import run
 
-    if wrong := run(console, what, runs=runs, scale=scale, profile=profile, write=write):
+    with _alone(work.BENCH, "paymesh bench"):
+        wrong = run(console, what, runs=runs, scale=scale, profile=profile, write=write)
+    if wrong:
         raise fail(escape(wrong))
+
+
+@contextmanager
+def _alone(what: str, command: str) -> Iterator[None]:
+    """Alone at work in the folder of that name; interrupted, it leaves nothing running there."""
+
+    def tidy() -> str:
+        end_all(home() / what)
+        return "what it had started is stopped"
+
+    with alone(what, command, tidy=tidy):
+        end_all(home() / what)  # what one that was killed has left
+        yield
 
 
 def _sandbox_book(plan: MeshPlan) -> dict[str, Any] | None:

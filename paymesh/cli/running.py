@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -17,17 +16,16 @@ from paymesh.check.snapshots import DatabaseUnreadable
 from paymesh.db.errors import told
 from paymesh.launch import mesh
 from paymesh.launch.home import HomeUnusable, home
-from paymesh.launch.mesh import MeshPlan, prepare
-from paymesh.launch.processes import command_of
+from paymesh.launch.living import living
+from paymesh.launch.mesh import MeshNotReady, MeshPlan, prepare
 from paymesh.launch.servers import running_servers
 from paymesh.settings import SettingsWrong
 
-PID_FILE = "supervisor.pid"
 # Piped output has no width of its own: take what the tables need.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
 
 
-REFUSALS = (*mesh.REFUSALS, DatabaseUnreadable, HomeUnusable, SettingsWrong)
+REFUSALS = (*mesh.REFUSALS, MeshNotReady, DatabaseUnreadable, HomeUnusable, SettingsWrong)
 """What an operator can put right: its text says how."""
 
 
@@ -48,18 +46,11 @@ def fail(message: str) -> typer.Exit:
     return typer.Exit(1)
 
 
-def supervisor_pid(folder: Path) -> int | None:
-    """The running supervisor, recognised by its command line."""
-    path = folder / PID_FILE
-    if not path.exists():
-        return None
-    pid = int(path.read_text())
-    return pid if "paymesh.launch.supervisor" in (command_of(pid) or "") else None
-
-
 def plan_of_running() -> MeshPlan:
     """The plan of the mesh that is up here. Says what to do when there is none."""
     folder = home()
     if running_servers(folder).postgres is None and not os.environ.get("PAYMESH_DATABASE_URL"):
         raise fail("no mesh is up here; `paymesh up` starts it")
-    return prepare(folder, amqp=False, running=supervisor_pid(folder) is not None)
+    # Orphans of a dead supervisor have the mesh's ports, too: nobody may give it others meanwhile.
+    found = living(folder)
+    return prepare(folder, amqp=False, running=bool(found.supervisors or found.processes))

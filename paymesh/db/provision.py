@@ -15,6 +15,7 @@ from psycopg import sql
 
 from paymesh.db.migrate import MIGRATION_LOCK, migrate
 from paymesh.db.session import arguments, parse
+from paymesh.launch.home import write_atomically
 from paymesh.settings import SERVICES as SERVICES
 
 READER = "paymesh_reader"
@@ -27,8 +28,8 @@ ROLES = (
 def credentials(path: Path) -> dict[str, str]:
     """The roles' passwords from a file that only we can read; made at the first call."""
     if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(json.dumps({role: secrets.token_urlsafe(24) for role in ROLES}))
+        made = json.dumps({role: secrets.token_urlsafe(24) for role in ROLES})
+        write_atomically(path, made, mode=0o600)
     return dict(json.loads(path.read_text()))
 
 
@@ -56,13 +57,18 @@ def create_roles(admin_url: str, passwords: dict[str, str]) -> None:
 
 
 def create_database(admin_url: str, service: str, *, database: str, template: str = "") -> None:
-    """Makes a service's database unless it exists; `template`: a copy of that database."""
+    """Makes a service's database unless it exists; `template`: a copy of that database.
+
+    It is made aside and gets its name last: one that was cut short is made anew.
+    """
     owner, app = (sql.Identifier(f"paymesh_{service}_{kind}") for kind in ("owner", "app"))
-    name = sql.Identifier(database)
+    aside = f"{database}_new"
+    name = sql.Identifier(aside)
     with psycopg.connect(**arguments(admin_url), autocommit=True) as connection:
         found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,))
         if found.fetchone():
             return
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
         # The server may be somebody's whose administrator is no superuser: be a member first.
         connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(owner))
         make = sql.SQL("CREATE DATABASE {} OWNER {}").format(name, owner)
@@ -75,8 +81,18 @@ def create_database(admin_url: str, service: str, *, database: str, template: st
                 name, app, sql.Identifier(READER)
             )
         )
-    if template:
-        return
+    if not template:
+        _give_rights(admin_url, aside, owner=owner, app=app)
+    with psycopg.connect(**arguments(admin_url), autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("ALTER DATABASE {} RENAME TO {}").format(name, sql.Identifier(database))
+        )
+
+
+def _give_rights(
+    admin_url: str, database: str, *, owner: sql.Identifier, app: sql.Identifier
+) -> None:
+    """The owner makes tables, the application uses them, the reader reads them."""
     inside = {**arguments(admin_url), "dbname": database}
     with psycopg.connect(**inside, autocommit=True) as connection:
         for statement in (

@@ -15,6 +15,10 @@ _PORT_ATTEMPTS_MAX = 200
 _CHOOSE = "Set PAYMESH_HOME to a folder that you may write"
 
 
+class PortTaken(RuntimeError):
+    """A port that has to stay the same is somebody else's now; the message names it."""
+
+
 class HomeUnusable(RuntimeError):
     """The folder that Paymesh would keep its servers in is not ours, or cannot be written."""
 
@@ -47,22 +51,27 @@ def home() -> Path:
 def free_port() -> int:
     """A TCP port that nothing listens on at 127.0.0.1 at this moment."""
     for port in random.sample(_PORTS, _PORT_ATTEMPTS_MAX):
-        if _is_free(port):
+        if is_free(port):
             return port
     raise OSError(f"no free port found in {_PORT_ATTEMPTS_MAX} attempts")
 
 
-def kept_ports(file: Path, names: Sequence[str], *, in_use: bool = False) -> dict[str, int]:
+def kept_ports(
+    file: Path, names: Sequence[str], *, in_use: bool = False, must_stay: bool = False
+) -> dict[str, int]:
     """The port of each name, the same ones as last time (JSON in `file`) where still free.
 
     A server that is restarted is found where it was; a port that somebody else took meanwhile is
     replaced by a new one, and the file says so. `in_use`: it is our own servers that hold them.
+    `must_stay`: others look for the server there. Raises PortTaken if that cannot be.
     """
     kept: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
     ports: dict[str, int] = {}
     for name in names:
         port = kept.get(name, 0)
-        while not port or port in ports.values() or not (in_use or _is_free(port)):
+        if must_stay and port and not is_free(port):
+            raise PortTaken(f"port {port}, where it is looked for, is taken by another program")
+        while not port or port in ports.values() or not (in_use or is_free(port)):
             port = free_port()
         ports[name] = port
     if ports != kept:
@@ -79,7 +88,8 @@ def write_atomically(file: Path, text: str, *, mode: int = 0o644) -> None:
     fresh.replace(file)
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether nothing listens on the port at 127.0.0.1; asked without a connection to it."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # As the servers do: connections in TIME_WAIT are no obstacle, a listener is.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -12,9 +12,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import dropwhile
 from pathlib import Path
 
 import psycopg
@@ -25,7 +26,9 @@ from paymesh.db.errors import told
 from paymesh.db.migrate import ROOT, UnknownSchema
 from paymesh.db.provision import READER, SERVICES, credentials, provision, remember_sandbox, url_for
 from paymesh.db.session import arguments, parse
+from paymesh.launch import processes
 from paymesh.launch.home import kept_ports, write_atomically
+from paymesh.launch.living import process_options
 from paymesh.launch.postgres import PostgresUnavailable
 from paymesh.launch.rabbitmq import RabbitUnavailable
 from paymesh.launch.servers import ensure_postgres, ensure_rabbitmq
@@ -34,9 +37,19 @@ from paymesh.sandbox.book import book_id
 from paymesh.secretbox import KeyUnusable, key_files, make_key
 from paymesh.signing import generate_key_pair
 
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 30.0
+STEADY_S = 60.0
+"""What has lived so long and dies is started again at once."""
 POLL_S = 0.05
+_HELPFUL_CHARS_MAX = 300
+
+Progress = Callable[[str], None]
+"""Is told what is being done now."""
+
+
+def _nobody(_now: str) -> None:
+    """Nobody wants to know."""
 
 
 REFUSALS = (
@@ -111,6 +124,7 @@ def prepare(
     admin_url: str | None = None,
     amqp_url: str | None = None,
     running: bool = False,
+    progress: Progress = _nobody,
 ) -> MeshPlan:
     """Servers up, databases migrated, keys made, topology applied: safe to repeat.
 
@@ -119,7 +133,9 @@ def prepare(
     Raises one of REFUSALS, saying what to do.
     """
     home.mkdir(parents=True, exist_ok=True)
+    progress("PostgreSQL")
     admin_url = admin_url or ensure_postgres(home).url
+    progress("databases")
     passwords = credentials(home / "credentials.json")
     try:
         databases = provision(admin_url, passwords, prefix=prefix)
@@ -128,7 +144,9 @@ def prepare(
         where = parse(admin_url).set(password=None)
         raise PostgresUnavailable(f"{where} does not do what we need: {told(error)}") from error
     if amqp:
+        progress("RabbitMQ")
         amqp_url = amqp_url or ensure_rabbitmq(home).amqp_url
+        progress("exchanges and queues")
         apply(amqp_url, Topology.load(DEFINITIONS).scaled(time_scale))
     ports = kept_ports(home / "ports.json", PORTS, in_use=running)
 
@@ -199,6 +217,8 @@ class _Child:
     popen: subprocess.Popen[bytes]
     ready_file: Path
     started: float
+    log_start: int
+    """Where its own words begin in the log."""
     restarts: int = 0
 
 
@@ -214,20 +234,22 @@ class Mesh:
     exit_codes: dict[str, int] = field(default_factory=dict)
     """How each process ended when it was told to."""
 
-    def start(self, names: Iterable[str] = PROCESSES) -> None:
-        """Starts processes and waits until each is ready. Raises MeshNotReady with its last log."""
+    def start(self, names: Iterable[str] = PROCESSES, *, progress: Progress = _nobody) -> None:
+        """Starts processes and waits until each is ready. Raises MeshNotReady, saying why not."""
         names = list(names)
         for name in names:
             self._spawn(name)
         for name in names:
+            progress(name)
             self.wait_ready(name)
 
     def _spawn(self, name: str, restarts: int = 0) -> None:
         folder = self.plan.home / "run"
         folder.mkdir(exist_ok=True)
-        ready = folder / f"{name}.ready"
+        ready = _ready_file(self.plan.home, name)
         ready.unlink(missing_ok=True)
         log = (folder / f"{name}.log").open("ab")
+        log_start = log.tell()
         environment = {
             **os.environ,
             "PYTHONUNBUFFERED": "1",
@@ -251,15 +273,16 @@ class Mesh:
             start_new_session=True,
         )
         log.close()
-        self.children[name] = _Child(popen, ready, time.monotonic(), restarts)
+        self.children[name] = _Child(popen, ready, time.monotonic(), log_start, restarts)
 
     def _argv(self, name: str) -> list[str]:
+        python = [sys.executable, *process_options(self.plan.home)]
         if name != "sandbox":
             service, role = name.split("-")
-            return [sys.executable, "-m", f"{service}_svc", role]
+            return [*python, f"{service}_svc", role]
         keys = self.plan.home / "keys"
         return [
-            *(sys.executable, "-m", "paymesh.sandbox"),
+            *(*python, "paymesh.sandbox"),
             *("--port", str(self.plan.ports["sandbox"])),
             *("--book", str(self.plan.home / "sandbox")),
             *("--key", str(keys / "sandbox.pem")),
@@ -269,23 +292,14 @@ class Mesh:
     def wait_ready(self, name: str) -> None:
         child = self.children[name]
         deadline = time.monotonic() + READY_TIMEOUT_S
-        while not (child.ready_file.exists() and child.ready_file.stat().st_size):
+        while not is_ready(self.plan.home, name):
             code = child.popen.poll()
             if code is not None or time.monotonic() > deadline:
                 state = f"exited with {code}" if code is not None else "is not ready"
-                if code == 1:
-                    state += f": {self._last_word(name)}"
-                raise MeshNotReady(f"{name} {state}\nIts log ends:\n{self.log_tail(name)}")
+                log = self.plan.home / "run" / f"{name}.log"
+                said = first_helpful_line(processes.tail(log, offset=child.log_start))
+                raise MeshNotReady(f"{name} {state}: {said or 'it said nothing'}; see {log}")
             time.sleep(POLL_S)
-
-    def _last_word(self, name: str) -> str:
-        """Why a process ended, as it said itself after all its JSON lines."""
-        last = self.log_tail(name, 1)
-        return "" if last.startswith("{") else last
-
-    def log_tail(self, name: str, lines: int = 15) -> str:
-        path = self.plan.home / "run" / f"{name}.log"
-        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
 
     def restart(self, names: Iterable[str]) -> None:
         """kill -9, then start anew with what `extra` says now."""
@@ -310,7 +324,8 @@ class Mesh:
                 continue
             self.deaths.append((name, code))
             self.extra.get(name, {}).pop("FAILPOINT", None)  # it has fired
-            self._spawn(name, child.restarts + 1)
+            steady = time.monotonic() - child.started > STEADY_S
+            self._spawn(name, 1 if steady else child.restarts + 1)
             revived.append(name)
         return revived
 
@@ -351,5 +366,29 @@ async def tended(mesh: Mesh, *, at_once: bool = False) -> AsyncIterator[None]:
             await task
 
 
+def is_ready(home: Path, name: str) -> bool:
+    """Whether the process has said that it is ready."""
+    file = _ready_file(home, name)
+    return file.exists() and file.stat().st_size > 0
+
+
+def _ready_file(home: Path, name: str) -> Path:
+    return home / "run" / f"{name}.ready"
+
+
 class MeshNotReady(RuntimeError):
-    """A process of the mesh did not come up; the message has the end of its log."""
+    """A process of the mesh did not come up; the message has what it said, and where its log is."""
+
+
+def first_helpful_line(said: str) -> str:
+    """What a log says went wrong: the error that the first traceback ends with, else its last line.
+
+    An error may have several lines; they are made one, cut where it is long.
+    """
+    lines = [line for line in said.splitlines() if line.strip()]
+    for number, line in enumerate(lines):
+        if line.startswith("Traceback "):
+            # Frames are indented; from the next line that is not it is the error.
+            error = list(dropwhile(lambda later: later.startswith(" "), lines[number + 1 :]))
+            return " ".join(" ".join(error).split())[:_HELPFUL_CHARS_MAX]
+    return lines[-1][:_HELPFUL_CHARS_MAX] if lines else ""

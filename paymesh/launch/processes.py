@@ -97,6 +97,47 @@ def command_of(pid: int) -> str | None:
     return b" ".join(words).decode(errors="replace").strip() or f"[{pid}]"
 
 
+def find(marker: str) -> dict[int, str]:
+    """Living processes, without ourselves, with `marker` in their command line: it by their id."""
+    if not Path("/proc/self/stat").exists():
+        return _found_by_ps(marker)
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    commands = {pid: command_of(pid) or "" for pid in pids if pid != os.getpid()}
+    return {pid: command for pid, command in commands.items() if marker in command}
+
+
+def end(marker: str, *, polite_s: float = 0.0, kill_s: float = 10.0) -> None:
+    """Ends all processes with the marker: SIGTERM, after `polite_s` seconds SIGKILL.
+
+    Also one that is being started at the moment: it is over when nothing is found twice.
+    Raises TimeoutError if one cannot be killed.
+    """
+    polite_until = time.monotonic() + polite_s
+    nothing = 0
+    while nothing < 2:
+        found = find(marker)
+        nothing = 0 if found else nothing + 1
+        polite = time.monotonic() < polite_until
+        for pid in found:
+            send(pid, marker, signal.SIGTERM if polite else signal.SIGKILL)
+        for pid in found:
+            left_s = max(0.0, polite_until - time.monotonic()) if polite else kill_s
+            if not wait_until_gone(pid, marker, timeout_s=left_s) and not polite:
+                raise TimeoutError(f"process {pid} cannot be killed: {found[pid][:200]}")
+
+
+def working_in(directory: Path) -> list[int]:
+    """Processes whose working directory it is, as far as we may know; none where no /proc is."""
+    place, found = directory.resolve(), []
+    for entry in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            if entry.readlink() == place:
+                found.append(int(entry.parent.name))
+        except OSError:
+            continue  # it ended while we looked, or is somebody else's
+    return found
+
+
 def exists(pid: int) -> bool:
     """Whether the process id is taken, be it by a zombie or by somebody else's process."""
     try:
@@ -141,6 +182,23 @@ def tail(file: Path, *, offset: int = 0, bytes_max: int = 2_000) -> str:
     with file.open("rb") as log:
         log.seek(max(offset, file.stat().st_size - bytes_max))
         return log.read(bytes_max).decode(errors="replace").strip()
+
+
+def _found_by_ps(marker: str) -> dict[int, str]:
+    """As find, where there is no /proc (macOS)."""
+    listed = subprocess.run(
+        ["ps", "-axo", "pid=,command="],
+        capture_output=True,
+        text=True,
+        timeout=_PS_TIMEOUT_S,
+        check=True,
+    )
+    lines = (line.strip().partition(" ") for line in listed.stdout.splitlines())
+    return {
+        int(pid): command
+        for pid, _, command in lines
+        if marker in command and int(pid) != os.getpid()
+    }
 
 
 def _command_from_ps(pid: int) -> str | None:

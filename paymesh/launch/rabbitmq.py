@@ -5,7 +5,6 @@ mapper, not its cookie, not its configuration.
 """
 
 import shutil
-import signal
 import socket
 import time
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import pika
 import pika.exceptions
 
 from paymesh.launch import processes
+from paymesh.launch.home import PortTaken, is_free
 from paymesh.launch.rabbitmq_folder import NODE, USER, NodeFolder, search_path
 
 _POLL_S = 0.05
@@ -57,12 +57,16 @@ def find_rabbitmq() -> Path | None:
     return Path(on_path)
 
 
-def start_rabbitmq(directory: Path, *, timeout_s: float = 60.0) -> RabbitServer:
+def start_rabbitmq(
+    directory: Path, *, timeout_s: float = 60.0, same_ports: bool = False
+) -> RabbitServer:
     """Start the node of `directory` and wait until it accepts an AMQP login.
 
-    User, password and ports are made once and kept. A node that already runs there is returned
-    as it is. Not to be called by two processes for one directory at a time (ensure_rabbitmq may
-    be). Raises RabbitUnavailable, also after `timeout_s` seconds; nothing is then left running.
+    User, password and ports are made once and kept; if somebody took a port meanwhile there is a
+    new one, or with `same_ports` a refusal. A node that already runs there is returned as it is; a
+    port mapper that it has lost is started again. Not to be called by two processes for one
+    directory at a time (ensure_rabbitmq may be).
+    Raises RabbitUnavailable, also after `timeout_s` seconds; nothing is then left running.
     """
     script = find_rabbitmq()
     epmd = shutil.which("epmd", path=search_path())
@@ -78,10 +82,12 @@ def start_rabbitmq(directory: Path, *, timeout_s: float = 60.0) -> RabbitServer:
     try:
         if _beam_pid(folder) is None or not _becomes_ready(folder, deadline):
             _stop(folder, kill=True, timeout_s=_KILL_TIMEOUT_S)  # what a killed node left
-            _boot(folder, script, epmd)
+            _boot(folder, script, epmd, same_ports=same_ports)
             if not _becomes_ready(folder, deadline):
                 said = processes.tail(folder.log)
                 raise RabbitUnavailable(f"RabbitMQ did not start in {folder.path}:\n{said}")
+        elif is_free(folder.ports["epmd"]):
+            _start_epmd(folder, epmd)  # else the node would start one that nobody knows
     except BaseException:
         _stop(folder, kill=True, timeout_s=_KILL_TIMEOUT_S)
         raise
@@ -105,6 +111,18 @@ def running_rabbitmq(directory: Path) -> RabbitServer | None:
         directory=folder.path,
         node=NODE,
     )
+
+
+def is_whole(server: RabbitServer) -> bool:
+    """Whether the node and its port mapper live. Cheap: to be asked all the time."""
+    folder = _folder(server.directory)
+    return processes.is_running(server.pid, folder.marker) and not is_free(folder.ports["epmd"])
+
+
+def answers(server: RabbitServer) -> bool:
+    """Whether the node is whole and lets our user in."""
+    folder = _folder(server.directory)
+    return is_whole(server) and _accepts_login(folder.ports["amqp"], folder.password)
 
 
 def stop_rabbitmq(
@@ -131,8 +149,11 @@ def _beam_pid(folder: NodeFolder) -> int | None:
     return pid if pid is not None and processes.is_running(pid, folder.marker) else None
 
 
-def _boot(folder: NodeFolder, script: Path, epmd: str) -> None:
-    folder.configure()
+def _boot(folder: NodeFolder, script: Path, epmd: str, *, same_ports: bool) -> None:
+    try:
+        folder.configure(same_ports=same_ports)
+    except PortTaken as error:
+        raise RabbitUnavailable(f"RabbitMQ cannot start in {folder.path}: {error}") from error
     _start_epmd(folder, epmd)
     pid = processes.spawn(
         # The script hands its arguments on to Erlang: the marker is there from the first moment.
@@ -186,40 +207,29 @@ def _listens(port: int) -> bool:
 
 
 def _stop(folder: NodeFolder, *, kill: bool, timeout_s: float) -> None:
-    pid = folder.pid()
-    if pid is not None and not kill:
-        processes.send(pid, folder.marker, signal.SIGTERM)
-        kill = not processes.wait_until_gone(pid, folder.marker, timeout_s=timeout_s)
-    if pid is not None and kill:
-        processes.send(pid, folder.marker, signal.SIGKILL)
-        if not processes.wait_until_gone(pid, folder.marker, timeout_s=_KILL_TIMEOUT_S):
-            raise RabbitUnavailable(f"RabbitMQ (pid {pid}) cannot be killed")
-    _stop_epmd(folder)
+    """By the marker, not by the recorded pid: also a start that was cut short before it."""
+    try:
+        processes.end(folder.marker, polite_s=0.0 if kill else timeout_s, kill_s=_KILL_TIMEOUT_S)
+        _stop_epmd(folder)
+    except TimeoutError as error:
+        raise RabbitUnavailable(f"RabbitMQ stays in {folder.path}: {error}") from error
 
 
 def _start_epmd(folder: NodeFolder, epmd: str) -> None:
     """Start Erlang's port mapper as a process that we know; else the node starts one that stays."""
-    port = folder.ports["epmd"]
     pid = processes.spawn(
-        [epmd, "-port", str(port), "-address", "127.0.0.1"],
+        [epmd, *folder.epmd_marker.split()],
         directory=folder.path,
         log=folder.log,
         env={"PATH": search_path()},
     )
-    folder.epmd_file.write_text(f"{pid} {port}")
     deadline = time.monotonic() + _EPMD_TIMEOUT_S
-    while not _listens(port):
+    while is_free(folder.ports["epmd"]):
         if processes.command_of(pid) is None or time.monotonic() > deadline:
             raise RabbitUnavailable(f"Erlang's epmd did not start; see {folder.log}")
         time.sleep(_POLL_S / 5)
 
 
 def _stop_epmd(folder: NodeFolder) -> None:
-    if not folder.epmd_file.exists():
-        return
-    pid, port = map(int, folder.epmd_file.read_text().split())
-    marker = f"-port {port} -address 127.0.0.1"
-    processes.send(pid, marker, signal.SIGKILL)
-    if not processes.wait_until_gone(pid, marker, timeout_s=_KILL_TIMEOUT_S):
-        raise RabbitUnavailable(f"epmd (pid {pid}) cannot be killed")
-    folder.epmd_file.unlink()
+    if folder.has_ports:
+        processes.end(folder.epmd_marker, kill_s=_KILL_TIMEOUT_S)

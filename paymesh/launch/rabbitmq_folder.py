@@ -52,9 +52,9 @@ class NodeFolder:
         return self.path / "rabbitmq.pid"
 
     @property
-    def epmd_file(self) -> Path:
-        """Process id and port of the node's Erlang port mapper."""
-        return self.path / "epmd.pid"
+    def epmd_marker(self) -> str:
+        """The arguments of the node's Erlang port mapper: only this node has its port."""
+        return f"-port {self.ports['epmd']} -address 127.0.0.1"
 
     @property
     def was_ready(self) -> Path:
@@ -77,13 +77,21 @@ class NodeFolder:
         ports: dict[str, int] = json.loads((self.path / "ports.json").read_text())
         return ports
 
+    @property
+    def has_ports(self) -> bool:
+        """Whether it was ever configured."""
+        return (self.path / "ports.json").exists()
+
     def pid(self) -> int | None:
         """The process id that is recorded, whatever became of it."""
         text = self.pid_file.read_text().strip() if self.pid_file.exists() else ""
         return int(text) if text.isdigit() else None
 
-    def configure(self) -> None:
-        """Write the configuration. Secrets are made at the first time, ports kept where free."""
+    def configure(self, *, same_ports: bool = False) -> None:
+        """Write the configuration. Secrets are made at the first time, ports kept where free.
+
+        Raises PortTaken if one is not and they have to be the `same_ports`.
+        """
         if not self.was_ready.exists() and (self.path / "mnesia").exists():
             # Interrupted at its very first start: such a node would never make its user.
             shutil.rmtree(self.path / "mnesia")
@@ -93,7 +101,7 @@ class NodeFolder:
         for file, mode in {self.path / "password": 0o600, cookie: 0o400}.items():
             if not file.exists():
                 write_atomically(file, secrets.token_hex(16), mode=mode)
-        ports = kept_ports(self.path / "ports.json", _PORT_NAMES)
+        ports = kept_ports(self.path / "ports.json", _PORT_NAMES, must_stay=same_ports)
         text = _CONFIGURATION.format(**ports, user=USER, password=self.password)
         write_atomically(self.path / "rabbitmq.conf", text, mode=0o600)
         plugins = "[rabbitmq_management, rabbitmq_prometheus].\n"

@@ -149,7 +149,6 @@ def test_stop_of_a_node_that_never_ran_does_nothing(directory: Path) -> None:
         ["/bin/sleep", "60"], directory=directory, log=directory / "sleep.log", env={}
     )
     (directory / "rabbitmq.pid").write_text(str(bystander))
-    (directory / "epmd.pid").write_text(f"{bystander} 1")
     try:
         assert running_rabbitmq(directory) is None
         stop_rabbitmq(directory, kill=True)
