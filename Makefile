@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE # compiled modules halve the time that everythi
 export PATH := $(CURDIR)/$(bin):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down check test test-fast sabotage lint proto contract-release clean setup broker
+.PHONY: help demo up down check test test-fast prove sabotage lint proto contract-release clean setup broker
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ test: broker lint ## lint, and each rule proven once on real servers: about 8 mi
 
 test-fast: broker lint ## lint and the quick tests, about 2 minutes
 	$(pytest) $(parallel) -m "not slow and not prove"
+
+prove: broker ## the long proof, an hour at most: what takes minutes, and a page of it
+	$(bin)/paymesh prove
 
 sabotage: broker ## take guards away one by one; the tests must notice each
 	$(bin)/python scripts/sabotage.py

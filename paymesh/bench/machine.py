@@ -21,12 +21,19 @@ _GIT_TIMEOUT_S = 10.0
 def machine(postgres_url: str, amqp_url: str) -> Mapping[str, str]:
     """The machine and the versions by name, in the order in which they are told."""
     return {
-        "CPU": f"{_cpu()}, {os.cpu_count()} cores",
-        "memory": _memory(),
-        "kernel": f"{platform.system()} {platform.release()}",
+        **hardware(),
         "PostgreSQL": _postgres(postgres_url),
         "RabbitMQ": _rabbitmq(amqp_url),
         "Python": platform.python_version(),
+    }
+
+
+def hardware() -> Mapping[str, str]:
+    """The machine alone."""
+    return {
+        "CPU": f"{_cpu()}, {os.cpu_count()} cores",
+        "memory": _memory(),
+        "kernel": f"{platform.system()} {platform.release()}",
     }
 
 

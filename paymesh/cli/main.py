@@ -1,5 +1,4 @@
-"""The command `paymesh`: demo, up, down, trace, explain, check, ledger, keys, storm, bench,
-topology."""
+"""The command `paymesh`: from `demo` and `up` to `storm`, `bench` and `prove`."""
 
 from __future__ import annotations
 
@@ -10,6 +9,7 @@ import urllib.error
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -20,9 +20,9 @@ from clearing_svc.settings import ClearingSettings
 from paymesh.bus.topology import Topology, TopologyError, apply, verify
 from paymesh.check import check as run_checks
 from paymesh.check import print_findings
-from paymesh.cli import keys, ledger, updown
+from paymesh.cli import keys, ledger, proving, updown
 from paymesh.cli.atwork import alone
-from paymesh.cli.running import Commands, console, fail, plan_of_running
+from paymesh.cli.running import Commands, console, fail, plan_of_running, telling
 from paymesh.explain import UnknownAccount
 from paymesh.explain import explain as explain_account
 from paymesh.explain.printing import moment, print_explanation
@@ -59,6 +59,11 @@ app.command()(updown.down)
 def _require_settings() -> None:
     """Before anything is started or written."""
     require_all()
+
+
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", dir_okay=False, help="Write what was seen to this file.")
+]
 
 
 @app.command()
@@ -116,6 +121,7 @@ def explain(
 
 
 ledger.app.command("explain")(explain)
+app.command()(proving.prove)
 
 
 @app.command()
@@ -144,11 +150,13 @@ def storm(
     short: Annotated[bool, typer.Option(help="Less of everything: about a minute.")] = False,
     seed: Annotated[int, typer.Option(help="The same seed gives the same storm.")] = 1,
     payments: Annotated[int, typer.Option(help="How many flows; 0: as planned.")] = 0,
+    json_file: JsonFile = None,
 ) -> None:
     """Try to lose money: load while processes, broker and database die; exit 1 if it was lost.
 
     Runs on servers of its own and leaves a mesh that is up alone.
     """
+    from paymesh.storm import recording
     from paymesh.storm.plan import LONG, SHORT
     from paymesh.storm.printing import print_outcome
     from paymesh.storm.run import storm as run_storm
@@ -156,12 +164,14 @@ def storm(
     plan = replace(SHORT if short else LONG, seed=seed)
     if payments:
         plan = replace(plan, payments=payments)
-    with _alone(work.STORM, "paymesh storm"), console.status("prepares …") as status:
+    with _alone(work.STORM, "paymesh storm"), telling(console, "prepares …") as progress:
         try:
-            outcome = run_storm(home() / "storm", plan, progress=status.update)
+            outcome = run_storm(home() / "storm", plan, progress=progress)
         except (PostgresUnavailable, RabbitUnavailable) as error:
             raise fail(str(error)) from error
     print_outcome(console, outcome)
+    if json_file:
+        recording.write(json_file, outcome)
     raise typer.Exit(0 if outcome.passed else 1)
 
 
@@ -174,6 +184,7 @@ def bench(
     write: Annotated[
         bool, typer.Option("--write", help="Replace the figures in docs/BENCHMARKS.md.")
     ] = False,
+    json_file: JsonFile = None,
 ) -> None:
     """Measure rates beside baselines of the same run; exit 1 if the books are wrong after it.
 
@@ -182,7 +193,9 @@ def bench(
     from paymesh.cli.benchmark import run
 
     with _alone(work.BENCH, "paymesh bench"):
-        wrong = run(console, what, runs=runs, scale=scale, profile=profile, write=write)
+        wrong = run(
+            console, what, runs=runs, scale=scale, profile=profile, write=write, json=json_file
+        )
     if wrong:
         raise fail(escape(wrong))
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -21,6 +24,7 @@ from paymesh.launch.mesh import MeshNotReady, MeshPlan, prepare
 from paymesh.launch.servers import running_servers
 from paymesh.settings import SettingsWrong
 
+SAID_EVERY_S = 5.0
 # Piped output has no width of its own: take what the tables need.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
 
@@ -44,6 +48,25 @@ class Commands(TyperGroup):
 def fail(message: str) -> typer.Exit:
     console.print(f"[red]✗[/red] {message}", soft_wrap=True)
     return typer.Exit(1)
+
+
+@contextmanager
+def telling(console: Console, text: str) -> Iterator[Callable[[str], None]]:
+    """Says how far it is: a spinner on a terminal, elsewhere a line every few seconds at most."""
+    if console.is_terminal:
+        with console.status(text) as status:
+            yield status.update
+        return
+    said = 0.0
+
+    def say(text: str) -> None:
+        nonlocal said
+        if time.monotonic() - said >= SAID_EVERY_S:
+            said = time.monotonic()
+            console.print(text, soft_wrap=True)
+
+    say(text)
+    yield say
 
 
 def plan_of_running() -> MeshPlan:

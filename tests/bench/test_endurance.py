@@ -23,6 +23,7 @@ from paymesh.bench.plan import BenchPlan
 from paymesh.bench.printing import print_endured
 from paymesh.cli import benchmark
 from paymesh.cli.main import app
+from paymesh.prove import showing
 
 MACHINE = {"CPU": "a processor, 2 cores", "memory": "4 GiB"}
 
@@ -155,10 +156,14 @@ def test_there_is_no_profile_of_endurance() -> None:
 
 
 @pytest.mark.slow
-def test_the_command_posts_ten_tenths_and_finds_right_books(own_home: Path) -> None:
+def test_the_command_posts_ten_tenths_and_finds_right_books(own_home: Path, tmp_path: Path) -> None:
     """How fast it is on the machine that tests run on is not judged."""
+    told = tmp_path / "told.json"
     done = subprocess.run(
-        [sys.executable, "-m", "paymesh.cli.main", "bench", "endurance", "--scale", "0.004"],
+        [
+            *(sys.executable, "-m", "paymesh.cli.main", "bench", "endurance", "--scale", "0.004"),
+            *("--json", str(told)),
+        ],
         env={**os.environ, "PAYMESH_HOME": str(own_home)},
         capture_output=True,
         text=True,
@@ -167,6 +172,7 @@ def test_the_command_posts_ten_tenths_and_finds_right_books(own_home: Path) -> N
     assert done.returncode == 0, done.stdout + done.stderr
     assert RATE.name in done.stdout
     assert "Tenths of 4,000 journals" in done.stdout
+    assert "4,000 journals" in showing.endurance(told, tmp_path).facts
     for number in range(1, TENTHS + 1):
         assert re.search(rf"^{number} +[\d,.]+ +[\d.]+ ms ", done.stdout, re.MULTILINE)
     if Path("/proc/self/status").exists():

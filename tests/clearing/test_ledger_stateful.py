@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from itertools import count
@@ -558,7 +558,10 @@ SEEN = [
     [pytest.param(25, marks=pytest.mark.slow), pytest.param(300, marks=pytest.mark.prove)],
 )
 def test_the_ledger_is_as_its_model_says(
-    database: Database, monkeypatch: pytest.MonkeyPatch, runs: int
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    runs: int,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """Whatever is asked of it, in any order, twice, by two at once, while connections break and
     answers are lost: each request is carried out once, and every balance is what it should be."""
@@ -575,5 +578,8 @@ def test_the_ledger_is_as_its_model_says(
     with running(database) as world:
         run_state_machine_as_test(partial(Ledger, world), settings=limits)
         assert database.books_are_true()
+        histories = next(world.examples) - 1
+        answers = sum(times for what, times in world.seen.items() if what[0].isupper())
+        record_property("proved", {"histories": histories, "answers as the model says": answers})
         unseen = [what for what in SEEN if not world.seen[what]]
         assert not unseen or runs < 300, f"never happened: {unseen}"

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
@@ -105,7 +105,10 @@ async def test_of_100_refunds_of_30_on_100_through_two_processes_three_succeed(
 
 @pytest.mark.parametrize("busy_s", [12, pytest.param(120, marks=pytest.mark.prove)])
 async def test_a_healthy_busy_mesh_gives_no_false_alarm(
-    real_mesh: Mesh, real_plan: MeshPlan, busy_s: float
+    real_mesh: Mesh,
+    real_plan: MeshPlan,
+    busy_s: float,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """All flows, again and again, by several customers; all invariants, again and again."""
     loop = asyncio.get_running_loop()
@@ -133,3 +136,4 @@ async def test_a_healthy_busy_mesh_gives_no_false_alarm(
     await asyncio.gather(*customers)
     assert done >= CUSTOMERS
     assert checks > 0
+    record_property("proved", {"flows": done, "checks of all invariants while it was busy": checks})

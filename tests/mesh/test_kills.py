@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,15 +61,15 @@ class Deaths:
         for order in self.orders.iterdir():
             order.unlink()
 
-    async def come(self, point: str) -> bool:
-        """Whether somebody died there: at once, or a moment after what the flow waits for."""
+    async def come(self, point: str) -> set[str]:
+        """Who died there: at once, or a moment after what the flow waits for."""
         for _ in range(100):
             died = {line.split()[2] for line in self.log.read_text().splitlines()}
             self.where[point] |= died
             if died:
-                return True
+                return died
             await asyncio.sleep(0.1)
-        return False
+        return set()
 
 
 @pytest.fixture(scope="module")
@@ -101,13 +101,20 @@ def test_every_point_is_killed_somewhere() -> None:
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.__name__)
 async def test_a_flow_converges_though_processes_die_at_a_point_of_it(
-    flow: Flow, point: str, mortal_mesh: Mesh, real_plan: MeshPlan, deaths: Deaths
+    flow: Flow,
+    point: str,
+    mortal_mesh: Mesh,
+    real_plan: MeshPlan,
+    deaths: Deaths,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """SIGKILL at the first passage; the flow ends as it should."""
     async with shop_of(real_plan, patience_s=PATIENCE_S) as shop, tended(mortal_mesh, at_once=True):
         deaths.arm(point, deaths.due(flow, point))
         await flow(shop)
-        assert await deaths.come(point)
+        died = await deaths.come(point)
+        assert died
+    record_property("died", (flow.__name__, point, sorted(died)))
 
 
 @pytest.mark.prove

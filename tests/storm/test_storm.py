@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from paymesh.check.runner import INVARIANTS
 from paymesh.launch.mesh import OURS
+from paymesh.prove import showing
 from paymesh.storm.plan import LONG, SHORT, FaultKind, schedule
 
 
@@ -47,13 +50,14 @@ def test_kills_are_spread_over_all_processes() -> None:
 
 
 @pytest.mark.slow
-def test_a_short_storm_loses_nothing(own_home: Path) -> None:
+def test_a_short_storm_loses_nothing(own_home: Path, tmp_path: Path) -> None:
     """The command itself: exit 0, everything at its end, all invariants, the channel's book."""
+    told = tmp_path / "told.json"
     environment = {**os.environ, "PAYMESH_HOME": str(own_home)}
     for name in ("PAYMESH_DATABASE_URL", "PAYMESH_AMQP_URL"):
         environment.pop(name, None)  # it kills its servers: they must be its own
     done = subprocess.run(
-        [sys.executable, "-m", "paymesh.cli.main", "storm", "--short"],
+        [sys.executable, "-m", "paymesh.cli.main", "storm", "--short", "--json", str(told)],
         env=environment,
         capture_output=True,
         text=True,
@@ -61,3 +65,9 @@ def test_a_short_storm_loses_nothing(own_home: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "invariants hold" in done.stdout
+    assert "flows started" in done.stdout  # how far it is
+    assert json.loads(told.read_text())["passed"]
+    shown = showing.storm(told, tmp_path)
+    assert f"{len(INVARIANTS)} of {len(INVARIANTS)} invariants hold" in shown.facts
+    assert shown.facts[0].startswith(f"{SHORT.payments} flows, ")
+    assert not shown.wrong
