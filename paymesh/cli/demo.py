@@ -32,6 +32,9 @@ PREFIX = "paymesh_demo_"
 TIME_SCALE = 0.1
 """The demo's clocks run ten times as fast: the query ladder starts at half a second."""
 
+PATIENCE_S = 120.0
+"""A busy machine is slow, and no reason to fail."""
+
 
 def run(console: Console) -> bool:
     """True if every step was done and every invariant holds."""
@@ -72,6 +75,7 @@ async def _tell(console: Console, steps: Steps, plan: MeshPlan) -> bool:
             gateway_target=plan.target("gateway"),
             clearing_target=plan.target("clearing"),
             sandbox_url=plan.sandbox_url,
+            patience_s=PATIENCE_S,
         ) as shop,
     ):
         bought = await _all_acts(steps, shop)

@@ -72,7 +72,10 @@ def demo() -> None:
     from paymesh.cli.demo import run
 
     with _alone(work.DEMO, "paymesh demo"):
-        ok = run(console)
+        try:
+            ok = run(console)
+        except TimeoutError as error:
+            raise fail(escape(str(error))) from error
     raise typer.Exit(0 if ok else 1)
 
 
