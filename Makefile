@@ -37,7 +37,7 @@ prove: broker ## the long proof, an hour at most: what takes minutes, and a page
 	$(bin)/paymesh prove
 
 sabotage: broker ## take guards away one by one; the tests must notice each
-	$(bin)/python scripts/sabotage.py
+	$(bin)/python -m tests.sabotage
 
 lint: setup ## style, types, imports and contracts
 	$(bin)/ruff check .

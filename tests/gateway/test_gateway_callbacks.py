@@ -225,6 +225,19 @@ async def test_a_channel_cannot_speak_for_an_order_of_another_channel(
     assert database.query("SELECT matched FROM callback") == [(False,)]
 
 
+async def test_a_callback_with_another_amount_is_not_believed(
+    caller: Caller, poster: Poster, sandbox: World, database: Database
+) -> None:
+    """Rightly signed, but of a cent: kept, and the channel is asked. Paid is what it then says."""
+    no = await awaiting(caller)
+    assert (await poster.post(callback_of(no, 1)))[0] == 200
+    assert database.query("SELECT state FROM channel_order") == [("AWAITING_PAYER",)]
+    assert database.query("SELECT matched FROM callback") == [(True,)]
+    await sandbox.pay(await caller.ready(no))
+    await caller.reaches(no, "SUCCEEDED")
+    assert (await caller.order(no)).moved_amount.minor_units == 1234
+
+
 async def test_a_callback_is_not_2xx_while_the_database_is_away(
     caller: Caller, poster: Poster, database: Database
 ) -> None:

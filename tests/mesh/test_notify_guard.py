@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from paymesh.context import Context
 from paymesh.secretbox import SecretBox, make_key
@@ -79,11 +80,43 @@ class OneMerchant:
 )
 async def test_nothing_is_sent_to_a_url_that_leads_inside(url: str, tmp_path: Path) -> None:
     """The notification stays undelivered, with the reason."""
-    box = SecretBox(make_key(tmp_path))
+    error = await sent_to(url, make_key(tmp_path), allow_private=False)
+    assert "Forbidden" in error or "not a public address" in error
+
+
+async def sent_to(url: str, key: Path, *, allow_private: bool) -> str:
+    """Why a notification to that URL was not delivered, or an empty text."""
+    box = SecretBox(key)
     merchants: Any = OneMerchant(url, box.seal(b"s" * 32, belongs_to="mer_1"))
-    delivery = Delivery(merchants, box, allow_private=False)
+    delivery = Delivery(merchants, box, allow_private=allow_private)
     await delivery.open()
     effect = SendNotification(Context("biz_1", merchant_id="mer_1"), "nts_1", "ntf_1", "{}")
     result = await delivery.send(effect)
     await delivery.close()
-    assert "Forbidden" in result.command.error or "not a public address" in result.command.error
+    return str(result.command.error)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_of_a_notification_is_not_followed(status: int, tmp_path: Path) -> None:
+    """It is an answer that is not 2xx: where it leads is never asked."""
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        if request.path == "/notify":
+            return web.Response(status=status, headers={"Location": "/inside"})
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_route("*", "/{path}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        port = runner.addresses[0][1]
+        url = f"http://127.0.0.1:{port}/notify"
+        error = await sent_to(url, make_key(tmp_path), allow_private=True)
+    finally:
+        await runner.cleanup()
+    assert asked == ["/notify"]
+    assert error == f"HTTP {status}"

@@ -21,8 +21,8 @@ from aiohttp import web
 
 from paymesh.signing import Signer, Verifier, serial_of
 
-READY_TIMEOUT_S = 15
-STOP_TIMEOUT_S = 8
+READY_TIMEOUT_S = 60
+STOP_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True)
