@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import time
 from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
@@ -111,7 +110,8 @@ class Callbacks:
             raise Refusal(415, "ENCODED", "send the body without Content-Encoding")
         raw = await _body(request)
         try:
-            verified = channel.verify_callback(raw, request.headers, int(time.time()))
+            now_s = int(self._clock.now().timestamp())
+            verified = channel.verify_callback(raw, request.headers, now_s)
         except StaleTimestamp as error:
             raise Refusal(401, "STALE_TIMESTAMP", str(error)) from error
         except MalformedSignature as error:

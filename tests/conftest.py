@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import structlog
 import uvloop
+from hypothesis import HealthCheck, settings
 
 from paymesh.db.provision import create_roles, credentials
 from paymesh.launch.postgres import start_postgres
@@ -37,6 +38,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     # We log what matters of a connection's end; pika logs each with a traceback.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
+    # How long an example takes says how busy the machine is.
+    slow = [HealthCheck.too_slow]
+    settings.register_profile("any machine", deadline=None, suppress_health_check=slow)
+    settings.load_profile("any machine")
     told = getattr(config, "workerinput", None)
     if told is None:
         home = Path(tempfile.mkdtemp(prefix="paymesh-tests-", dir="/var/tmp"))

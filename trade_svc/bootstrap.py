@@ -66,7 +66,7 @@ def build(settings: TradeSettings, *, bus: Bus, clock: Clock) -> App:
         rules={business_codes.RegisterBusinessCode: business_codes.register_business_code},
     )
     known = Merchants(merchant_core)
-    delivery = Delivery(known, box, allow_private=settings.notify_allow_private)
+    delivery = Delivery(known, box, clock=clock, allow_private=settings.notify_allow_private)
     streams = core(
         aggregate=STREAMS,
         rules={

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-import time
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
+from paymesh.clock import Clock
 from paymesh.effects import Result
 from paymesh.errors import PaymentError
 from paymesh.secretbox import SecretBox
@@ -60,8 +60,11 @@ class PublicResolver(AbstractResolver):
 class Delivery:
     """Carries out the effect SendNotification."""
 
-    def __init__(self, merchants: Merchants, box: SecretBox, *, allow_private: bool) -> None:
-        self._merchants, self._box, self._allow_private = merchants, box, allow_private
+    def __init__(
+        self, merchants: Merchants, box: SecretBox, *, clock: Clock, allow_private: bool
+    ) -> None:
+        self._merchants, self._box, self._clock = merchants, box, clock
+        self._allow_private = allow_private
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
@@ -86,7 +89,8 @@ class Delivery:
             return _sent(effect, "")  # a merchant without URL wants none
         secret = self._box.open(merchant.sealed_notify_secret, belongs_to=merchant.id)
         body = effect.body.encode()
-        signature = sign_notification(secret, timestamp=int(time.time()), body=body)
+        now_s = int(self._clock.now().timestamp())
+        signature = sign_notification(secret, timestamp=now_s, body=body)
         headers = {
             SIGNATURE_HEADER: signature,
             "Content-Type": "application/json",

@@ -37,7 +37,7 @@ from paymesh.sandbox.book import book_id
 from paymesh.secretbox import KeyUnusable, key_files, make_key
 from paymesh.signing import generate_key_pair
 
-READY_TIMEOUT_S = 120.0
+READY_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 30.0
 STEADY_S = 60.0
 """What has lived so long and dies is started again at once."""

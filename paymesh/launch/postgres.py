@@ -88,7 +88,7 @@ def start_postgres(
     *,
     settings: Mapping[str, str] = {},
     version: int | None = None,
-    timeout_s: float = 30.0,
+    timeout_s: float = 120.0,
     same_port: bool = False,
 ) -> PostgresServer:
     """Start the server of `directory` on 127.0.0.1 and wait until it accepts connections.

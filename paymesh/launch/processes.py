@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _POLL_S = 0.02
-_SPAWN_TIMEOUT_S = 10.0
+_SPAWN_TIMEOUT_S = 60.0
 _PS_TIMEOUT_S = 5.0
 _PF_EXITING = 0x4  # linux/sched.h
 

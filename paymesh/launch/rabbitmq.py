@@ -58,7 +58,7 @@ def find_rabbitmq() -> Path | None:
 
 
 def start_rabbitmq(
-    directory: Path, *, timeout_s: float = 60.0, same_ports: bool = False
+    directory: Path, *, timeout_s: float = 180.0, same_ports: bool = False
 ) -> RabbitServer:
     """Start the node of `directory` and wait until it accepts an AMQP login.
 

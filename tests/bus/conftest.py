@@ -45,7 +45,16 @@ async def proxy(amqp_url: str) -> AsyncIterator[Proxy]:
 
 @pytest.fixture
 async def disturbed(proxy: Proxy) -> AsyncIterator[RabbitHarness]:
-    """A bus that speaks through the proxy and is soon out of patience."""
+    """A bus that speaks through the proxy."""
+    harness = RabbitHarness(proxy.amqp_url)
+    await harness.open()
+    yield harness
+    await harness.close()
+
+
+@pytest.fixture
+async def impatient(proxy: Proxy) -> AsyncIterator[RabbitHarness]:
+    """Another one, which soon gives up."""
     harness = RabbitHarness(proxy.amqp_url, confirm_timeout_s=0.5, admission_timeout_s=0.5)
     await harness.open()
     yield harness

@@ -23,7 +23,7 @@ TIME_SCALE = 0.0001
 """The five rungs of most queues together take 0.4 s instead of 72 minutes."""
 DELIVERY_LIMIT = 6
 """Instead of 100, so that poison gets there within a test."""
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 Answer = Callable[[Delivery], Verdict]
 
@@ -106,6 +106,9 @@ class Harness(Protocol):
     async def another(self) -> Bus:
         """A started bus that sees the same queues."""
 
+    async def queued(self, publishing: Sequence[asyncio.Task[None]]) -> None:
+        """Waits until what is being published lies in its queue, handled or not."""
+
     async def close(self) -> None: ...
 
 
@@ -121,11 +124,19 @@ async def dead_letters(harness: Harness, queue: str, count: int) -> list[Deliver
 class InProcessHarness:
     def __init__(self) -> None:
         self.topology = topology_for_tests()
-        limits = InProcessLimits(reopen_min_s=0.01, reopen_max_s=0.05, consumer_wait_s=0.2)
+        limits = InProcessLimits(
+            reopen_min_s=0.01,
+            reopen_max_s=0.05,
+            consumer_wait_s=PATIENCE_S,
+            publish_timeout_s=PATIENCE_S,
+        )
         self.bus: Bus = InProcessBus(self.topology, limits=limits)
 
     async def another(self) -> Bus:
         return self.bus
+
+    async def queued(self, publishing: Sequence[asyncio.Task[None]]) -> None:
+        await asyncio.sleep(0.01)  # a turn of the loop; the confirms come when it is handled
 
     async def close(self) -> None:
         await self.bus.close()
@@ -141,6 +152,8 @@ class RabbitHarness:
                 "reopen_max_s": 0.05,
                 "reconnect_min_s": 0.1,
                 "reconnect_max_s": 1.0,
+                "confirm_timeout_s": PATIENCE_S,
+                "admission_timeout_s": PATIENCE_S,
                 **limits,
             }
         )
@@ -159,6 +172,9 @@ class RabbitHarness:
         await bus.start()
         self._others.append(bus)
         return bus
+
+    async def queued(self, publishing: Sequence[asyncio.Task[None]]) -> None:
+        await asyncio.gather(*publishing)
 
     async def close(self) -> None:
         for bus in [*self._others, self.bus]:

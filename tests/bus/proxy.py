@@ -18,6 +18,8 @@ class Proxy:
         self._pumps: set[asyncio.Task[None]] = set()
         self._flowing = asyncio.Event()
         self._flowing.set()
+        self.held = b""
+        """What has come while nothing passed."""
 
     async def open(self) -> None:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
@@ -32,6 +34,7 @@ class Proxy:
     def stall(self) -> None:
         """Nothing passes any more, in either direction, as if the broker hung."""
         self._flowing.clear()
+        self.held = b""
 
     def resume(self) -> None:
         self._flowing.set()
@@ -72,6 +75,8 @@ class Proxy:
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         try:
             while data := await source.read(65536):
+                if not self._flowing.is_set():
+                    self.held += data
                 await self._flowing.wait()
                 sink.write(data)
                 await sink.drain()

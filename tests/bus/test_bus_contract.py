@@ -18,7 +18,15 @@ from paymesh.bus.port import (
     Verdict,
 )
 from paymesh.bus.topology import TopologyError
-from tests.bus.contract import DELIVERY_LIMIT, Harness, Seen, dead_letters, eventually, message
+from tests.bus.contract import (
+    DELIVERY_LIMIT,
+    PATIENCE_S,
+    Harness,
+    Seen,
+    dead_letters,
+    eventually,
+    message,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -83,6 +91,7 @@ async def test_handler_gets_what_has_arrived_as_one_batch(harness: Harness) -> N
     await harness.bus.consume(QUEUE, seen, ConsumerOptions(batch_deliveries_max=8))
     publishing = [asyncio.create_task(_publish(harness, n)) for n in range(20)]
     await seen.until(1)
+    await harness.queued(publishing)
     await asyncio.sleep(SETTLE_S)
     seen.gate.set()
     await seen.until(20)
@@ -218,10 +227,8 @@ async def test_handler_that_hangs_is_cancelled_and_gets_its_batch_again(harness:
     seen.gate.clear()
     await harness.bus.consume(QUEUE, seen, ConsumerOptions(handler_timeout_s=0.2))
     publishing = asyncio.create_task(_publish(harness, 1))
-    await seen.until(1)
-    await asyncio.sleep(SETTLE_S)
-    seen.gate.set()
     await seen.until(2)
+    seen.gate.set()
     await publishing
     assert set(seen.ids) == {"evt_1"}
     assert seen.under_way_most == 1
@@ -255,7 +262,7 @@ async def test_after_three_failures_deliveries_come_alone(harness: Harness) -> N
         return [HANDLED] * len(ids)
 
     publishing = [asyncio.create_task(_publish(harness, n)) for n in range(5)]
-    await asyncio.sleep(0.1)  # they gather in the queue
+    await harness.queued(publishing)
     await harness.bus.consume(QUEUE, handler)
     [dead] = await dead_letters(harness, QUEUE, 1)
     await asyncio.gather(*publishing)
@@ -275,7 +282,7 @@ async def test_stop_ends_the_batch_and_leaves_the_rest(harness: Harness) -> None
     subscription = await harness.bus.consume(QUEUE, seen, ConsumerOptions(batch_deliveries_max=2))
     publishing = [asyncio.create_task(_publish(harness, n)) for n in range(6)]
     await seen.until(1)
-    await asyncio.sleep(SETTLE_S)
+    await harness.queued(publishing)
     stopping = asyncio.create_task(subscription.stop())
     await asyncio.sleep(0.05)
     assert not stopping.done()
@@ -365,12 +372,17 @@ async def test_two_consumers_of_a_queue_share_it(harness: Harness) -> None:
     options = ConsumerOptions(prefetch=5, batch_deliveries_max=5)
     await harness.bus.consume(QUEUE, one, options)
     await (await harness.another()).consume(QUEUE, other, options)
-    await asyncio.sleep(0.1)
-    assert not any(await harness.bus.publish([message(n) for n in range(100)]))
-    await eventually(lambda: len(one.ids) + len(other.ids) == 100)
-    assert sorted(one.ids + other.ids) == sorted(f"evt_{n}" for n in range(100))
-    assert one.ids
-    assert other.ids
+    sent = 0
+
+    async def both_have_some() -> None:
+        nonlocal sent
+        while not (one.ids and other.ids):  # the broker may know the first one only
+            assert not any(await harness.bus.publish([message(sent + n) for n in range(50)]))
+            sent += 50
+
+    await asyncio.wait_for(both_have_some(), PATIENCE_S)
+    await eventually(lambda: len(one.ids) + len(other.ids) == sent)
+    assert sorted(one.ids + other.ids) == sorted(f"evt_{n}" for n in range(sent))
 
 
 async def _publish(harness: Harness, number: int) -> None:

@@ -48,7 +48,7 @@ TOOLS = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.en
 
 def _run(*argv: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        argv, cwd=cwd, env=TOOLS, capture_output=True, text=True, timeout=120, check=False
+        argv, cwd=cwd, env=TOOLS, capture_output=True, text=True, timeout=600, check=False
     )
 
 

@@ -34,7 +34,8 @@ from paymesh.wire import time_to
 from tests import databases
 from tests.sandbox.sandbox_actors import Keys, World
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
+RPC_TIMEOUT_S = 30.0
 TIME_SCALE = 0.02
 """The ladder's first rungs are 0.1 s, 0.6 s and 2.4 s."""
 
@@ -102,7 +103,7 @@ class Gateways:
             sandbox_merchant_key_file=self._keys.folder / "merchant.pem",
             sandbox_public_key_file=self._keys.folder / "channel.pub.pem",
             secret_key_file=self._keys.folder / "secret.key",
-            channel_budget_s=1.0,
+            channel_budget_s=30.0,
             drain_wait_s=0,
             time_scale=TIME_SCALE,
         )
@@ -117,6 +118,28 @@ class Gateways:
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{app.server.port}", options=[DIRECT])
         self._channels.append(channel)
         return Caller(channel_service_pb2_grpc.ChannelServiceStub(channel))
+
+    def effects(self) -> list[asyncio.Task[Any]]:
+        """What is being asked of channels."""
+        return [
+            task
+            for app in self._apps
+            for core in app.cores
+            for task in core.executor._running.values()
+        ]
+
+    def forget_effects(self) -> None:
+        """As a crash would."""
+        for task in self.effects():
+            task.cancel()
+
+    async def settle(self) -> None:
+        """Waits until all that was asked of channels has been answered, and has gone in."""
+
+        async def is_idle() -> Any:
+            return not self.effects()
+
+        await until(is_idle)
 
     async def stop(self) -> None:
         for channel in self._channels:
@@ -162,7 +185,7 @@ class Caller:
 
     async def prepay(self, request_no: str, minor: int = 1234, **changes: Any) -> Any:
         request = self.prepay_request(request_no, minor, **changes)
-        return await self.stub.Prepay(request, metadata=self.metadata, timeout=5)
+        return await self.stub.Prepay(request, metadata=self.metadata, timeout=RPC_TIMEOUT_S)
 
     async def refund(self, request_no: str, original: str, minor: int, **changes: Any) -> Any:
         request = m.RefundChannelOrderRequest(
@@ -175,7 +198,9 @@ class Caller:
                 **changes,
             }
         )
-        return await self.stub.RefundChannelOrder(request, metadata=self.metadata, timeout=5)
+        return await self.stub.RefundChannelOrder(
+            request, metadata=self.metadata, timeout=RPC_TIMEOUT_S
+        )
 
     def payout_request(self, request_no: str, **changes: Any) -> Any:
         values: dict[str, Any] = {
@@ -193,21 +218,23 @@ class Caller:
         if account_no := changes.pop("account_no", ""):
             changes["payee"] = m.Payee(account_no=account_no, account_name=ACCOUNT_NAME)
         request = self.payout_request(request_no, **changes)
-        answer = await self.stub.Payout(request, metadata=self.metadata, timeout=5)
+        answer = await self.stub.Payout(request, metadata=self.metadata, timeout=RPC_TIMEOUT_S)
         return answer.channel_order
 
     async def close(self, request_no: str) -> Any:
         request = m.CloseChannelOrderRequest(request_id=str(uuid.uuid4()), request_no=request_no)
-        answer = await self.stub.CloseChannelOrder(request, metadata=self.metadata, timeout=5)
+        answer = await self.stub.CloseChannelOrder(
+            request, metadata=self.metadata, timeout=RPC_TIMEOUT_S
+        )
         return answer.channel_order
 
     async def order(self, request_no: str) -> Any:
         request = m.GetChannelOrderRequest(request_no=request_no)
-        return (await self.stub.GetChannelOrder(request, timeout=5)).channel_order
+        return (await self.stub.GetChannelOrder(request, timeout=RPC_TIMEOUT_S)).channel_order
 
     async def credential(self, request_no: str) -> Any:
         request = m.GetCredentialRequest(credential_id=f"crd_{request_no}")
-        return (await self.stub.GetCredential(request, timeout=5)).credential
+        return (await self.stub.GetCredential(request, timeout=RPC_TIMEOUT_S)).credential
 
     async def ready(self, request_no: str) -> str:
         """Waits for the credential; the sandbox's prepay_id."""

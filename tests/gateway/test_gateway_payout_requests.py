@@ -17,12 +17,14 @@ from payments.type.v1 import context_pb2
 from gateway_svc.channels.port import Verb
 from gateway_svc.channels.sandbox import SandboxChannel
 from gateway_svc.payees import Payee, Payees
+from paymesh.app import Role
 from paymesh.keyprobe import belongs_to
 from paymesh.secretbox import SecretBox, Unopened, make_key
 from tests.gateway.gateway_world import (
     ACCOUNT_NAME,
     ACCOUNT_NO,
     DECLINED,
+    RPC_TIMEOUT_S,
     STUCK,
     Caller,
     Database,
@@ -48,7 +50,8 @@ async def test_the_payee_can_be_read_nowhere(
 ) -> None:
     """Not in any table, log, event or answer, whatever becomes of the payout."""
     await sandbox.faults(next={"payout": {"short": 1, "timeout": 1}})
-    caller = gateways.caller(await gateways.start("serve", "work", "ingress"))
+    roles: list[Role] = ["serve", "work", "ingress"]
+    caller = gateways.caller(await gateways.start(*roles, channel_budget_s=1.0))
     no, refused_no = new_request_no(), new_request_no()
     with structlog.testing.capture_logs() as logs:
         answer = await caller.payout(no)
@@ -113,7 +116,7 @@ async def test_the_same_payout_is_one_order_under_one_request_id_or_two(
     payee = m.Payee(account_no=STUCK, account_name=ACCOUNT_NAME)
     request = caller.payout_request(no, payee=payee)
     for _ in range(3):
-        await caller.stub.Payout(request, metadata=caller.metadata, timeout=5)
+        await caller.stub.Payout(request, metadata=caller.metadata, timeout=RPC_TIMEOUT_S)
     await caller.payout(no, payee=payee)
     assert database.query("SELECT count(*) FROM channel_order") == [(1,)]
     for change in (
@@ -193,7 +196,7 @@ async def test_a_batch_of_payouts_gives_each_item_its_own_answer(
     request = m.BatchPayoutsRequest(
         items=[m.BatchPayoutsItem(call_context=call_context, request=r) for r in requests]
     )
-    results = (await caller.stub.BatchPayouts(request, timeout=5)).results
+    results = (await caller.stub.BatchPayouts(request, timeout=RPC_TIMEOUT_S)).results
     assert [r.WhichOneof("result") for r in results] == ["response", "error", "error"]
     assert results[0].response.channel_order.request_no == requests[0].request_no
     await caller.reaches(requests[0].request_no, "SUCCEEDED")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -61,7 +62,13 @@ async def test_a_change_is_told_after_the_store_was_away_and_after_a_defect(
     watcher = Watcher(store, ORDERS)  # type: ignore[arg-type]
     store.failures = [Unreachable("away"), RuntimeError("a defect")]
     store.order = replace(order, version=2, state=OrderState.AWAITING_PAYER)
-    assert [o.version async for o in watcher.watch(order, limit_s=0.3)] == [1, 2]
+    versions = []
+    async with aclosing(watcher.watch(order, limit_s=60)) as orders:
+        async for o in orders:
+            versions.append(o.version)
+            if len(versions) == 2:
+                break
+    assert versions == [1, 2]
     await watcher.close()
 
 
@@ -70,8 +77,8 @@ async def test_only_so_many_may_watch(
 ) -> None:
     monkeypatch.setattr(watch, "WATCHERS_MAX", 1)
     watcher = Watcher(store, ORDERS)  # type: ignore[arg-type]
-    first = watcher.watch(order, limit_s=1)
+    first = watcher.watch(order, limit_s=60)
     assert await anext(first) == order
     with pytest.raises(Overloaded):
-        await anext(watcher.watch(order, limit_s=1))
+        await anext(watcher.watch(order, limit_s=60))
     await watcher.close()

@@ -54,7 +54,7 @@ def _grant(owner_url: str) -> None:
     subprocess.run(
         [sys.executable, str(ROOT / "k8s/base/prepare/grants.py"), SERVICE],
         env=os.environ | {f"PAYMESH_{SERVICE.upper()}_OWNER_URL": owner_url},
-        timeout=60,
+        timeout=300,
         check=True,
     )
 

@@ -50,7 +50,7 @@ if shutil.which("kubectl"):
     def test_kubectl_renders_the_same(where: str) -> None:
         """The real kustomize makes exactly what ours makes; only where there is a kubectl."""
         command = ["kubectl", "kustomize", str(FOLDERS[where])]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
         theirs = {
             (body["kind"], body["metadata"]["name"]): body
             for body in yaml.safe_load_all(done.stdout)

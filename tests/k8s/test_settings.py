@@ -84,7 +84,7 @@ Secrets = dict[str, dict[str, str]]
 def _make_secrets() -> Secrets:
     """What k8s/make_secrets.py makes: the data of each Secret, by name."""
     command = [sys.executable, str(ROOT / "k8s" / "make_secrets.py"), "--sandbox"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
     items = json.loads(done.stdout)["items"]
     for item in items:
         assert kubernetes_validate.validate(item, "1.29", strict=True)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from paymesh.clock import SystemClock
 from paymesh.context import Context
 from paymesh.secretbox import SecretBox, make_key
 from trade_svc.delivery import Delivery, ForbiddenAddress, PublicResolver, require_public
@@ -88,7 +89,7 @@ async def sent_to(url: str, key: Path, *, allow_private: bool) -> str:
     """Why a notification to that URL was not delivered, or an empty text."""
     box = SecretBox(key)
     merchants: Any = OneMerchant(url, box.seal(b"s" * 32, belongs_to="mer_1"))
-    delivery = Delivery(merchants, box, allow_private=allow_private)
+    delivery = Delivery(merchants, box, clock=SystemClock(), allow_private=allow_private)
     await delivery.open()
     effect = SendNotification(Context("biz_1", merchant_id="mer_1"), "nts_1", "ntf_1", "{}")
     result = await delivery.send(effect)

@@ -71,6 +71,12 @@ async def world(
     await world.stop()
 
 
+@pytest.fixture(autouse=True)
+def _answers_when_asked_of_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not only as far as it has come by then, on a machine that is busy."""
+    monkeypatch.setattr("pay_svc.rpc.CREDENTIAL_WAIT_S", 30.0)
+
+
 @pytest.fixture
 async def trade(world: World) -> Caller:
     """The trade core, at a payment core with all its roles; Ann has 50.00."""

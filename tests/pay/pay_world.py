@@ -36,7 +36,8 @@ from paymesh.wire import time_to
 from tests.databases import Database
 from tests.pay.neighbours import GatewayStandIn, LedgerStandIn
 
-PATIENCE_S = 8.0
+PATIENCE_S = 60.0
+RPC_TIMEOUT_S = 60.0
 TIME_SCALE = 0.02
 """What was not answered is asked again after 0.1 s, 0.6 s and 2.4 s."""
 MERCHANT = "mer_1"
@@ -159,7 +160,9 @@ class Caller:
         return payment_service_pb2.CreatePaymentRequest(**{**values, **changes})
 
     async def sends(self, request: Any) -> Any:
-        return await self.payments.CreatePayment(request, metadata=self.metadata, timeout=8)
+        return await self.payments.CreatePayment(
+            request, metadata=self.metadata, timeout=RPC_TIMEOUT_S
+        )
 
     async def creates(self, purpose: str, *tools: Any, **changes: Any) -> Any:
         """CreatePayment's answer."""
@@ -169,12 +172,14 @@ class Caller:
         request = payment_service_pb2.CancelPaymentRequest(
             request_id=request_id(), payment_id=payment.payment_id, return_if_succeeded=give_back
         )
-        answer = await self.payments.CancelPayment(request, metadata=self.metadata, timeout=8)
+        answer = await self.payments.CancelPayment(
+            request, metadata=self.metadata, timeout=RPC_TIMEOUT_S
+        )
         return answer.payment
 
     async def payment(self, payment: Any) -> Any:
         request = payment_service_pb2.GetPaymentRequest(payment_id=payment.payment_id)
-        return (await self.payments.GetPayment(request, timeout=5)).payment
+        return (await self.payments.GetPayment(request, timeout=RPC_TIMEOUT_S)).payment
 
     async def reaches(self, payment: Any, state: str) -> Any:
         """Waits until the payment is in the state; the payment."""
@@ -198,13 +203,17 @@ class Caller:
         return await self.sends_beneficiary(self.beneficiary_request(**changes))
 
     async def sends_beneficiary(self, request: Any) -> Any:
-        return (await self.beneficiaries.CreateBeneficiary(request, timeout=5)).beneficiary
+        return (
+            await self.beneficiaries.CreateBeneficiary(request, timeout=RPC_TIMEOUT_S)
+        ).beneficiary
 
     async def deletes(self, beneficiary: Any) -> Any:
         request = beneficiary_service_pb2.DeleteBeneficiaryRequest(
             request_id=request_id(), beneficiary_id=beneficiary.beneficiary_id
         )
-        return (await self.beneficiaries.DeleteBeneficiary(request, timeout=5)).beneficiary
+        return (
+            await self.beneficiaries.DeleteBeneficiary(request, timeout=RPC_TIMEOUT_S)
+        ).beneficiary
 
     def beneficiary_request(self, **changes: Any) -> Any:
         values = {

@@ -13,7 +13,7 @@ from payments.pay.v1 import beneficiary_pb2, beneficiary_service_pb2
 from paymesh.errors import Code
 from paymesh.ids import bucket_of, new_id, shard_of
 from paymesh.secretbox import SecretBox
-from tests.pay.pay_world import Caller, World, refusal, request_id
+from tests.pay.pay_world import RPC_TIMEOUT_S, Caller, World, refusal, request_id
 
 SECRET = "DE0031415926"
 
@@ -27,7 +27,7 @@ async def user(world: World) -> Caller:
 
 async def page(user: Caller, owner_id: str, **changes: Any) -> Any:
     request = m.ListBeneficiariesRequest(owner_id=owner_id, **changes)
-    return await user.beneficiaries.ListBeneficiaries(request, timeout=5)
+    return await user.beneficiaries.ListBeneficiaries(request, timeout=RPC_TIMEOUT_S)
 
 
 async def test_a_beneficiary_is_shown_with_its_number_hidden(user: Caller) -> None:
@@ -39,7 +39,9 @@ async def test_a_beneficiary_is_shown_with_its_number_hidden(user: Caller) -> No
     assert shard_of(made.beneficiary_id) == bucket_of("ann")
     assert made.usable_time == made.create_time
     request = m.GetBeneficiaryRequest(beneficiary_id=made.beneficiary_id)
-    assert (await user.beneficiaries.GetBeneficiary(request, timeout=5)).beneficiary == made
+    assert (
+        await user.beneficiaries.GetBeneficiary(request, timeout=RPC_TIMEOUT_S)
+    ).beneficiary == made
 
 
 async def test_the_account_number_is_nowhere_readable(world: World, user: Caller) -> None:
@@ -79,7 +81,9 @@ async def test_a_deleted_beneficiary_is_known_but_no_longer_listed(user: Caller)
         gone = await user.deletes(made)
         assert (gone.state, gone.version) == (beneficiary_pb2.BENEFICIARY_STATE_DELETED, 2)
     request = m.GetBeneficiaryRequest(beneficiary_id=made.beneficiary_id)
-    assert (await user.beneficiaries.GetBeneficiary(request, timeout=5)).beneficiary == gone
+    assert (
+        await user.beneficiaries.GetBeneficiary(request, timeout=RPC_TIMEOUT_S)
+    ).beneficiary == gone
     assert list((await page(user, owner)).beneficiaries) == []
 
 
@@ -149,8 +153,8 @@ async def test_what_does_not_exist_is_not_found(user: Caller) -> None:
     read = m.GetBeneficiaryRequest(beneficiary_id=unknown)
     delete = m.DeleteBeneficiaryRequest(request_id=request_id(), beneficiary_id=unknown)
     for call in (
-        user.beneficiaries.GetBeneficiary(read, timeout=5),
-        user.beneficiaries.DeleteBeneficiary(delete, timeout=5),
+        user.beneficiaries.GetBeneficiary(read, timeout=RPC_TIMEOUT_S),
+        user.beneficiaries.DeleteBeneficiary(delete, timeout=RPC_TIMEOUT_S),
     ):
         error = await refusal(call)
         assert (error.code, error.metadata["field"]) == (Code.NOT_FOUND, "beneficiary_id")

@@ -34,16 +34,17 @@ async def engine(database: Database) -> AsyncIterator[AsyncEngine]:
     await engine.dispose()
 
 
-async def backend(engine: AsyncEngine) -> int:
-    """The process that serves a connection; it is kept so long that others need another."""
-    async with engine.connect() as connection:
-        pid: int = (await connection.execute(sa.text("SELECT pg_backend_pid()"))).scalar_one()
-        await asyncio.sleep(0.05)
-        return pid
-
-
 async def backends(engine: AsyncEngine) -> set[int]:
-    return set(await asyncio.gather(*(backend(engine) for _ in range(POOL))))
+    """The processes that serve the pool's connections; each is kept until all are in use."""
+    all_have_one = asyncio.Barrier(POOL)
+
+    async def backend() -> int:
+        async with engine.connect() as connection:
+            pid: int = (await connection.execute(sa.text("SELECT pg_backend_pid()"))).scalar_one()
+            await all_have_one.wait()
+            return pid
+
+    return set(await asyncio.gather(*(backend() for _ in range(POOL))))
 
 
 async def test_connections_are_kept(engine: AsyncEngine) -> None:
@@ -57,11 +58,11 @@ async def test_connections_that_the_server_closed_are_replaced_unseen(
 ) -> None:
     """All of them at once, as after a restart; and one alone."""
     first = await backends(engine)
-    database.query("SELECT pg_terminate_backend(pid, 2000) FROM unnest(%s) AS pid", sorted(first))
+    database.query("SELECT pg_terminate_backend(pid, 60000) FROM unnest(%s) AS pid", sorted(first))
     second = await backends(engine)
     assert len(second) == POOL
     assert not first & second
-    database.query("SELECT pg_terminate_backend(%s, 2000)", min(second))
+    database.query("SELECT pg_terminate_backend(%s, 60000)", min(second))
     assert len(await backends(engine)) == POOL
 
 
@@ -70,7 +71,7 @@ async def test_a_server_that_hangs_up_at_once_is_away(
 ) -> None:
     """As while it stops, or when sessions are ended again and again: that is no defect of ours."""
     first = await backends(engine)
-    terminate = "SELECT pg_terminate_backend(pid, 2000) FROM unnest(%s) AS pid"
+    terminate = "SELECT pg_terminate_backend(pid, 60000) FROM unnest(%s) AS pid"
     database.query(terminate, sorted(first))
 
     @sa.event.listens_for(engine.sync_engine, "connect")
@@ -139,7 +140,7 @@ async def test_a_flight_whose_errors_come_while_it_is_still_leaving_ends_all_the
     """More than fits into the sockets: the server answers, with an error and then with what it
     skipped, before all has been sent. The connection can be used again, and nobody waits."""
     much = "x" * 1_000_000
-    async with asyncio.timeout(20), engine.connect() as checked_out:
+    async with asyncio.timeout(60), engine.connect() as checked_out:
         raw = (await checked_out.get_raw_connection()).driver_connection
         assert raw is not None
 
@@ -166,7 +167,7 @@ async def test_a_connection_that_is_left_in_pipeline_mode_is_given_to_nobody(
     """What is sent on it would never be answered. The next caller gets another one, at once."""
     engine = create_engine(database.app_url, pool=1)
     store = PostgresStore(engine)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         async with store.writing() as connection:
             [old] = await (await connection.execute("SELECT pg_backend_pid()")).fetchone() or ()
 

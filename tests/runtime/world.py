@@ -58,7 +58,7 @@ class Database(databases.Database):
     def kill_open_transactions(self) -> None:
         """Ends the application's connections that wait inside a transaction."""
         self.query(
-            "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity WHERE datname = %s "
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = %s "
             "AND usename = 'paymesh_trade_app' AND state = 'idle in transaction'",
             self.name,
         )
@@ -112,7 +112,7 @@ def request_id() -> str:
     return str(uuid.uuid4())
 
 
-def call(*, seconds: float = 10, context: Context = CONTEXT) -> Call:
+def call(*, seconds: float = 60, context: Context = CONTEXT) -> Call:
     return Call(context, time.monotonic() + seconds)
 
 

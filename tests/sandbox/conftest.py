@@ -14,7 +14,7 @@ from aiohttp import web
 from gateway_svc.channels.port import PayoutOrder, PrepayOrder, RefundOrder
 from gateway_svc.channels.sandbox import SandboxChannel
 from paymesh.signing import Verifier, generate_key_pair
-from tests.sandbox.sandbox_actors import Keys, Program, Receiver, World
+from tests.sandbox.sandbox_actors import PATIENCE_S, Keys, Program, Receiver, World
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +47,7 @@ def own_program(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    timeout = aiohttp.ClientTimeout(total=10)
+    timeout = aiohttp.ClientTimeout(total=PATIENCE_S)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         yield session
 
@@ -91,7 +91,9 @@ async def channel_of(keys: Keys) -> AsyncIterator[Callable[..., Any]]:
     """Makes started adapters: `await channel_of(url, budget_s=…)`."""
     made: list[SandboxChannel] = []
 
-    async def make(url: str, *, budget_s: float = 5, verifier: Verifier | None = None) -> Any:
+    async def make(
+        url: str, *, budget_s: float = PATIENCE_S, verifier: Verifier | None = None
+    ) -> Any:
         channel = SandboxChannel(
             url,
             signer=keys.merchant_signer,

@@ -21,8 +21,9 @@ from aiohttp import web
 
 from paymesh.signing import Signer, Verifier, serial_of
 
-READY_TIMEOUT_S = 60
+READY_TIMEOUT_S = 180
 STOP_TIMEOUT_S = 60
+PATIENCE_S = 60
 
 
 @dataclass(frozen=True)
@@ -66,22 +67,30 @@ class Program:
         command += ["--book", str(self.book), "--key", str(self._keys.folder / "channel.pem")]
         command += ["--merchant-key", str(self._keys.folder / "merchant.pub.pem")]
         command += ["--callback-ladder-s", "0.05,0.1,0.2,0.4,0.8,1.6"]
-        command += ["--callback-timeout-s", "1"]
+        command += ["--callback-timeout-s", "30"]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=Path.cwd()
             )
-        assert self._process.stdout is not None
-        killer_at = time.monotonic() + READY_TIMEOUT_S
-        os.set_blocking(self._process.stdout.fileno(), False)
-        line = ""
-        while not line.endswith("\n"):
-            assert time.monotonic() < killer_at, "the sandbox was not ready in time"
-            assert self._process.poll() is None, self._log.read_text()
-            line += self._process.stdout.readline()
-            time.sleep(0.01)
+        try:
+            line = self._ready_line(self._process)
+        except AssertionError:
+            self.kill()
+            raise
         self.url = line.split()[2]
         self.port = int(self.url.rsplit(":", 1)[1])
+        return line
+
+    def _ready_line(self, process: subprocess.Popen[str]) -> str:
+        assert process.stdout is not None
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        os.set_blocking(process.stdout.fileno(), False)
+        line = ""
+        while not line.endswith("\n"):
+            assert time.monotonic() < deadline, "the sandbox was not ready in time"
+            assert process.poll() is None, self._log.read_text()
+            line += process.stdout.readline()
+            time.sleep(0.01)
         return line
 
     def kill(self) -> None:
@@ -187,7 +196,7 @@ class Receiver:
         self._arrived.set()
         return web.Response(status=self.statuses.pop(0) if self.statuses else 200)
 
-    async def wait_for(self, count: int, timeout_s: float = 5) -> list[Any]:
+    async def wait_for(self, count: int, timeout_s: float = PATIENCE_S) -> list[Any]:
         """The bodies, once there are that many."""
         async with asyncio.timeout(timeout_s):
             while len(self.tries) < count:

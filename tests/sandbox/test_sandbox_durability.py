@@ -106,7 +106,7 @@ async def test_nobody_is_answered_or_called_back_before_the_fsync(
     fsync = os.fsync
 
     def slow_fsync(fd: int) -> None:
-        assert disk_works.wait(timeout=10)
+        assert disk_works.wait(timeout=60)
         fsync(fd)
 
     monkeypatch.setattr("paymesh.sandbox.book.os.fsync", slow_fsync)

@@ -19,6 +19,7 @@ from gateway_svc.channels.port import (
     PrepayOrder,
     RefundOrder,
 )
+from tests.sandbox.sandbox_actors import PATIENCE_S
 
 MakeOrder = Callable[..., PrepayOrder]
 MakeRefund = Callable[..., RefundOrder]
@@ -40,7 +41,7 @@ async def paid_order(
 
 async def settled(channel: Channel, refund: RefundOrder, state: NativeOutcome) -> ChannelResult:
     """The refund once it is in that state."""
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             result = await channel.query_refund(refund.refund_no, refund.request_no)
             if result.state is state:
@@ -237,7 +238,7 @@ async def test_a_payout_is_idempotent_and_its_refusals_are_definite(
 
 async def paid_out(channel: Channel, payout: PayoutOrder, state: NativeOutcome) -> ChannelResult:
     """The payout once the channel says that it is in that state."""
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             result = await channel.query_payout(payout.payout_no)
             if result.state is state:

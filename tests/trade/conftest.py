@@ -87,6 +87,12 @@ async def trades(
     await trades.stop()
 
 
+@pytest.fixture(autouse=True)
+def _answers_when_asked_of_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not only as far as it has come by then, on a machine that is busy."""
+    monkeypatch.setattr("trade_svc.rpc.START_WAIT_S", 30.0)
+
+
 @pytest.fixture
 async def shop(trades: Trades) -> Shop:
     """A merchant with a registered business code, at a trade core that serves and works."""

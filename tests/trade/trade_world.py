@@ -32,8 +32,8 @@ from tests import databases
 from trade_svc.bootstrap import build
 from trade_svc.settings import TradeSettings
 
-PATIENCE_S = 20.0
-RPC_TIMEOUT_S = 10.0
+PATIENCE_S = 60.0
+RPC_TIMEOUT_S = 60.0
 TIME_SCALE = 0.02
 """The sweeper's ladder begins with 0.1 s, 0.6 s and 2.4 s."""
 
