@@ -17,7 +17,7 @@ import uvloop
 from hypothesis import HealthCheck, settings
 
 from paymesh.db.provision import create_roles, credentials
-from paymesh.launch.postgres import start_postgres
+from paymesh.launch.postgres import PostgresServer, start_postgres
 from paymesh.launch.rabbitmq import stop_rabbitmq
 from paymesh.launch.servers import Broker, ensure_rabbitmq, stop_servers
 from tests.bus.contract import Management
@@ -25,14 +25,6 @@ from tests.databases import Databases, locked
 
 HOME = pytest.StashKey[Path]()
 SEED = pytest.StashKey[int]()
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--seed",
-        type=int,
-        help="what random tests draw from; default: another one every second, which is printed",
-    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -46,9 +38,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if told is None:
         home = Path(tempfile.mkdtemp(prefix="paymesh-tests-", dir="/var/tmp"))
         home.chmod(0o755)  # another user may enter it: as root, PostgreSQL runs as nobody
-        seed = config.getoption("seed")
-        config.stash[HOME] = home
-        config.stash[SEED] = int(time.time()) if seed is None else seed
+        given = config.getoption("hypothesis_seed")
+        config.stash[HOME], config.stash[SEED] = home, int(given or time.time())
     else:
         config.stash[HOME], config.stash[SEED] = Path(told["servers_home"]), told["seed"]
     config.option.hypothesis_seed = config.stash[SEED]
@@ -62,7 +53,8 @@ def pytest_configure_node(node) -> None:  # type: ignore[no-untyped-def]
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    return f"seed: {config.stash[SEED]} (the same again: --seed {config.stash[SEED]})"
+    seed = config.stash[SEED]
+    return f"random tests drew from the seed {seed}; the same again: --hypothesis-seed={seed}"
 
 
 def pytest_terminal_summary(
@@ -126,14 +118,19 @@ def own_home() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def admin_url(servers_home: Path) -> str:
-    """A PostgreSQL administrator: PAYMESH_DATABASE_URL, or that of the run's own server."""
-    if named := os.environ.get("PAYMESH_DATABASE_URL"):
-        return named
+def postgres(servers_home: Path) -> PostgresServer:
+    """The run's own server."""
     # No power is cut here: what is killed is processes of ours, and the kernel keeps their writes.
     settings = {"fsync": "off", "max_connections": "500"}
     with locked(servers_home, "postgres"):
-        return start_postgres(servers_home / "postgres", settings=settings).url
+        return start_postgres(servers_home / "postgres", settings=settings)
+
+
+@pytest.fixture(scope="session")
+def admin_url(request: pytest.FixtureRequest) -> str:
+    """A PostgreSQL administrator: PAYMESH_DATABASE_URL, or that of the run's own server."""
+    named = os.environ.get("PAYMESH_DATABASE_URL")
+    return named or request.getfixturevalue("postgres").url
 
 
 @pytest.fixture(scope="session")

@@ -51,7 +51,7 @@ def by_paymesh(*words: str) -> Sequence[str]:
 def by_pytest(*words: str) -> Sequence[str]:
     """Tests, written down while they run."""
     plugin = ("-p", "paymesh.prove.pytest_plugin", "--record", "{result}")
-    return (sys.executable, "-m", "pytest", *plugin, "--seed", "{seed}", *words)
+    return (sys.executable, "-m", "pytest", *plugin, "--hypothesis-seed", "{seed}", *words)
 
 
 KILLS = "tests/mesh/test_kills.py"
@@ -101,7 +101,7 @@ STEPS = (
         "storm",
         "Under load, while processes, broker and database die and the channel misbehaves, no cent "
         "is lost, created or counted twice.",
-        by_paymesh("storm", "--seed", "{seed}"),
+        by_paymesh("storm", "--hypothesis-seed", "{seed}"),
         usual_s=720,
         limit_s=960,
         shows=showing.storm,

@@ -2,50 +2,22 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from paymesh.db import provision
 from paymesh.db.engine import create_engine
-from paymesh.db.migrate import migrate
-from paymesh.launch.postgres import PostgresServer
 from paymesh.secretbox import make_key
 from paymesh.store.postgres import PostgresStore
-from tests.conftest import PASSWORD
+from tests.databases import Databases
 from tests.keys.keys_world import Database
-
-TEMPLATE = "keys_template"
-
-
-def _database(server: PostgresServer, name: str) -> Database:
-    return Database(
-        name,
-        *(
-            provision.url_for(server.url, role=role, password=PASSWORD, database=name)
-            for role in ("postgres", "paymesh_pay_app")
-        ),
-    )
-
-
-@pytest.fixture(scope="session")
-def migrated(postgres: PostgresServer) -> Database:
-    provision.create_database(postgres.url, "pay", database=TEMPLATE)
-    owner_url = provision.url_for(
-        postgres.url, role="paymesh_pay_owner", password=PASSWORD, database=TEMPLATE
-    )
-    migrate("pay", owner_url, app_role="paymesh_pay_app")
-    return _database(postgres, TEMPLATE)
 
 
 @pytest.fixture
-def database(postgres: PostgresServer, migrated: Database) -> Database:
+def database(databases: Databases) -> Database:
     """With nothing in it."""
-    name = f"keys_{secrets.token_hex(4)}"
-    provision.create_database(postgres.url, "pay", database=name, template=TEMPLATE)
-    return _database(postgres, name)
+    return databases.new("pay", Database)
 
 
 @pytest.fixture

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import psycopg
 
@@ -23,25 +21,13 @@ from paymesh.resealing import Vault
 from paymesh.secretbox import Key, SecretBox
 from paymesh.store import sql
 from paymesh.store.postgres import PostgresStore
+from tests import databases
 
 PATIENCE_S = 30.0
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-@dataclass(frozen=True)
-class Database:
-    """One database, by the URLs of those who may enter it."""
-
-    name: str
-    admin_url: str
-    app_url: str
-
-    def query(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """As superuser."""
-        with psycopg.connect(self.admin_url) as connection:
-            cursor = connection.execute(statement.encode(), parameters)
-            return cursor.fetchall() if cursor.description else []
-
+class Database(databases.Database):
     @property
     def vault(self) -> Vault:
         return Vault("pay", self.app_url, SEALED)

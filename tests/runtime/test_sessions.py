@@ -19,7 +19,7 @@ from paymesh.db.engine import create_engine
 from paymesh.db.migrate import migrate
 from paymesh.db.session import arguments, parse
 from paymesh.launch.postgres import PostgresServer
-from tests.conftest import PASSWORD
+from tests.databases import Databases
 
 ODD = "a@b/c:d%20e f?g#h+ü"
 HOSTILE = {
@@ -60,20 +60,18 @@ def hostile(admin: psycopg.Connection[object], database: str) -> None:
 
 
 @pytest.fixture
-def misled(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> str:
+def misled(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> str:
     """A database in which everything is set otherwise, and an environment that says so too."""
-    name = f"hostile_{secrets.token_hex(3)}"
-    provision.create_database(postgres.url, "trade", database=name)
-    url = provision.url_for(postgres.url, role="postgres", password=PASSWORD, database=name)
-    with psycopg.connect(url, autocommit=True) as admin:
+    database = databases.new("trade", migrated=False)
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
         admin.execute("CREATE SCHEMA decoy")
         for schema, value in (("decoy", "1999-01-01"), ("public", AT.isoformat())):
             admin.execute(f"CREATE TABLE {schema}.numbers (value timestamptz)".encode())
             admin.execute(f"INSERT INTO {schema}.numbers VALUES ('{value}')".encode())
-        hostile(admin, name)
+        hostile(admin, database.name)
     for variable, value in VARIABLES.items():
         monkeypatch.setenv(variable, value)
-    return url
+    return database.admin_url
 
 
 async def test_what_a_value_is_does_not_depend_on_where_it_is_asked(misled: str) -> None:
