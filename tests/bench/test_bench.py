@@ -371,7 +371,7 @@ def test_the_command_measures_everything_and_finds_right_books(own_home: Path) -
         env={**os.environ, "PAYMESH_HOME": str(own_home)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1200,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     for name in WHAT["all"]:

@@ -167,7 +167,7 @@ def test_the_command_posts_ten_tenths_and_finds_right_books(own_home: Path, tmp_
         env={**os.environ, "PAYMESH_HOME": str(own_home)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1200,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert RATE.name in done.stdout

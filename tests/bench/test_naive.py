@@ -69,7 +69,7 @@ async def _until_booked(naive: Naive, count: int) -> None:
     async def look() -> bool | None:
         return True if naive.booked() >= count else None
 
-    await eventually(f"{count} booked purchases", look, timeout_s=20)
+    await eventually(f"{count} booked purchases", look, timeout_s=120)
 
 
 async def test_twenty_purchases_are_booked_once_each(naive: Naive, trades: Any) -> None:

@@ -78,7 +78,7 @@ class Client:
 
     async def _call(self, method: str, values: dict[str, Any], changes: dict[str, Any]) -> Any:
         request = getattr(service, f"{method}Request")(**{"request_id": uid(), **values, **changes})
-        return await getattr(self.stub, method)(request, metadata=METADATA, timeout=10)
+        return await getattr(self.stub, method)(request, metadata=METADATA, timeout=60)
 
     async def create(self, account: str, /, **changes: Any) -> Any:
         values = {"account": ref(account), "currency_code": "CNY"}
@@ -140,7 +140,7 @@ class Client:
         """Of one PostJournals, through the generic core or through the bulk path."""
         items = [asked(draft, request_id=uid() if with_id else "") for draft in drafts]
         request = service.PostJournalsRequest(items=items)
-        return list((await self.stub.PostJournals(request, timeout=10)).results)
+        return list((await self.stub.PostJournals(request, timeout=60)).results)
 
     async def post(self, *drafts: JournalDraft, with_id: bool) -> list[str]:
         results = await self.results(*drafts, with_id=with_id)
@@ -151,7 +151,7 @@ class Client:
         request = service.GetAccountRequest(
             subject=named.subject, owner=named.owner, currency_code="CNY"
         )
-        return (await self.stub.GetAccount(request, timeout=10)).account
+        return (await self.stub.GetAccount(request, timeout=60)).account
 
 
 async def refusal(call: Awaitable[Any]) -> tuple[grpc.StatusCode, str, Status]:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -35,12 +35,6 @@ from tests.clearing.ledger_world import CONFIG, top_up, transfer
 if TYPE_CHECKING:
     from tests.clearing.conftest import Database
 
-TODAY = datetime.now(UTC).date()
-
-
-def ago(days: int) -> date:
-    return TODAY - timedelta(days=days)
-
 
 def to_date(day: date) -> Date:
     return Date(year=day.year, month=day.month, day=day.day)
@@ -51,11 +45,16 @@ class Books:
     """Clearing with clients, and what the tests do to it."""
 
     database: Database
+    today: date
+    """The database's when the test began; the next one may come before it ends."""
     store: PostgresStore
     port: int
     ledger: Any
     books: Any
     _keys: Any
+
+    def ago(self, days: int) -> date:
+        return self.today - timedelta(days=days)
 
     async def post(self, *drafts: JournalDraft, day: date | None = None) -> list[str]:
         """Posts all of them; their ids."""
@@ -64,7 +63,7 @@ class Books:
             if day is not None:
                 item.request.accounting_date.CopyFrom(to_date(day))
         request = ledger_service_pb2.PostJournalsRequest(items=items)
-        results = (await self.ledger.PostJournals(request, timeout=10)).results
+        results = (await self.ledger.PostJournals(request, timeout=60)).results
         assert [r.WhichOneof("result") for r in results] == ["journal"] * len(items), results
         return [r.journal.journal_id for r in results]
 
@@ -80,7 +79,7 @@ class Books:
         context = call_context().context.SerializeToString()
         request = books_service_pb2.CloseDayRequest(accounting_date=to_date(day))
         metadata = ((CONTEXT_METADATA, context),)
-        return (await self.books.CloseDay(request, timeout=10, metadata=metadata)).day
+        return (await self.books.CloseDay(request, timeout=60, metadata=metadata)).day
 
     async def snapshots(self, **limits: int) -> int:
         return await Snapshots(self.store, limits=SnapshotLimits(**limits)).run()
@@ -114,13 +113,13 @@ class Books:
             request.accounting_date.CopyFrom(to_date(day))
         if known is not None:
             request.known_time.FromDatetime(known)
-        return await self.ledger.GetBalance(request, timeout=10)
+        return await self.ledger.GetBalance(request, timeout=60)
 
     async def trial_balance(self, day: date | None = None) -> Any:
         request = books_service_pb2.GetTrialBalanceRequest()
         if day is not None:
             request.accounting_date.CopyFrom(to_date(day))
-        return await self.books.GetTrialBalance(request, timeout=10)
+        return await self.books.GetTrialBalance(request, timeout=60)
 
     async def entries(self, owner: str, **fields: Any) -> list[Any]:
         """All pages."""
@@ -131,7 +130,7 @@ class Books:
             **fields,
         )
         while True:
-            page = await self.ledger.ListEntries(request, timeout=10)
+            page = await self.ledger.ListEntries(request, timeout=60)
             found += page.entries
             if not page.next_page_token:
                 return found
@@ -164,10 +163,13 @@ class Books:
 
 @asynccontextmanager
 async def books_of(port: int, database: Database) -> AsyncIterator[Books]:
+    [(today,)] = database.query("SELECT (now() AT TIME ZONE 'UTC')::date")
+    assert isinstance(today, date)
     engine = create_engine(database.app_url, pool=3)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=[DIRECT]) as channel:
         yield Books(
             database,
+            today,
             PostgresStore(engine),
             port,
             ledger_service_pb2_grpc.LedgerServiceStub(channel),

@@ -57,7 +57,7 @@ async def clearing(url: str, *roles: Role) -> AsyncIterator[App]:
 async def post(app: App, key: str, flow: str) -> SplitJournal:
     command = PostSplit(CONTEXT, NAME, key, FLOWS[flow])
     clock = SystemClock()
-    call = Call(CONTEXT, deadline=clock.monotonic() + 10)
+    call = Call(CONTEXT, deadline=clock.monotonic() + 60)
     return await Splits(app.cores[1], clock=clock).post(command, call)
 
 

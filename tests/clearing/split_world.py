@@ -46,13 +46,13 @@ def split_request(lines: Sequence[Line] = PAYROLL, key: str = "1", **changes: An
 
 async def post_split(stub: Stub, *lines: Line, key: str = "1", **changes: Any) -> Any:
     request = split_request(lines or PAYROLL, key, **changes)
-    response = await stub.PostSplitJournal(request, metadata=CONTEXT, timeout=10)
+    response = await stub.PostSplitJournal(request, metadata=CONTEXT, timeout=60)
     return response.split_journal
 
 
 async def get_split(stub: Stub, split_id: str) -> Any:
     request = ledger_service_pb2.GetSplitJournalRequest(split_journal_id=split_id)
-    return (await stub.GetSplitJournal(request, timeout=10)).split_journal
+    return (await stub.GetSplitJournal(request, timeout=60)).split_journal
 
 
 def state_of(split: Any) -> str:

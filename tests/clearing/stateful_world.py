@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from itertools import count
 from typing import Any
 
@@ -48,7 +48,7 @@ from tests.clearing.model import (
     Take,
 )
 
-FIRST_DAY = datetime.now(UTC).date() - timedelta(days=30_000)
+FIRST_DAY = date(1940, 1, 1)
 """The books begin so long ago that there is always a day to close."""
 TRANSIENT = {"UNAVAILABLE", "INTERNAL", "DEADLINE_PASSED", "OVERLOADED"}
 """What says nothing about whether the request was carried out: it is repeated."""
@@ -205,6 +205,12 @@ class World:
                 request = books_service_pb2.CloseDayRequest(accounting_date=_date(day))
                 return self._books.CloseDay, request
         raise TypeError(command)
+
+    def today(self) -> date:
+        """The database's."""
+        [(today,)] = self.query("SELECT (now() AT TIME ZONE 'UTC')::date")
+        assert isinstance(today, date)
+        return today
 
     async def account(self, name: Name) -> ledger_pb2.Account | None:
         subject, owner, currency = name

@@ -151,7 +151,7 @@ async def test_each_item_of_a_batch_has_its_own_verdict(stub: Stub, database: Da
         )
         for event in events
     ]
-    response = await stub.BatchBookEvents(m.BatchBookEventsRequest(items=items), timeout=10)
+    response = await stub.BatchBookEvents(m.BatchBookEventsRequest(items=items), timeout=60)
     first, second, third = response.results
     assert reason_of(second.error) == "NOT_BOOKABLE"
     assert [len(r.response.journal_ids) for r in (first, third)] == [1, 1]

@@ -14,7 +14,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from paymesh.cli.main import app
-from tests.clearing.books_world import TODAY, Books, ago
+from tests.clearing.books_world import Books
 from tests.clearing.conftest import Database
 
 Run = Callable[..., Awaitable[Result]]
@@ -49,11 +49,11 @@ def run(plan: Plan) -> Run:
 
 async def traded(books: Books) -> None:
     """Two days of traffic, closed, and some of today."""
-    await books.gives("ann", 123_456, ago(2))
-    await books.sends("ann", "bob", 5_000, ago(1))
-    await books.gives("ann", 700, ago(1), cur="JPY")
+    await books.gives("ann", 123_456, books.ago(2))
+    await books.sends("ann", "bob", 5_000, books.ago(1))
+    await books.gives("ann", 700, books.ago(1), cur="JPY")
     for n in (2, 1):
-        await books.close(ago(n))
+        await books.close(books.ago(n))
     await books.gives("ann", 1)
 
 
@@ -81,7 +81,7 @@ async def test_accounts_are_listed_with_their_balances(books: Books, run: Run) -
 
 async def test_the_trial_balance_is_even_in_each_currency(books: Books, run: Run) -> None:
     await traded(books)
-    told = await run("trial-balance", str(ago(1)))
+    told = await run("trial-balance", str(books.ago(1)))
     assert told.exit_code == 0, told.output
     assert "closed: it stays so" in told.output
     assert ["1100", "BANK", "1", "1,234.56", "0.00", "1,234.56", "Dr"] in words(told)
@@ -97,13 +97,15 @@ async def test_a_statement_goes_to_the_screen_or_to_a_file(
 ) -> None:
     """The same text: what is printed can be compared with what was kept."""
     await traded(books)
-    wanted = await books.statement("ann", ago(2), ago(1))
-    arguments = ("statement", "USER_BALANCE:ann:CNY", "--from", str(ago(2)))
+    wanted = await books.statement("ann", books.ago(2), books.ago(1))
+    arguments = ("statement", "USER_BALANCE:ann:CNY", "--from", str(books.ago(2)))
     assert (await run(*arguments)).output == wanted
     file = tmp_path / "ann.txt"
-    told = await run(*arguments, "--to", str(ago(1)), "--output", str(file))
+    told = await run(*arguments, "--to", str(books.ago(1)), "--output", str(file))
     assert (told.exit_code, file.read_text()) == (0, wanted)
-    assert (await run(*arguments[:2])).output == await books.statement("ann", ago(1), ago(1))
+    assert (await run(*arguments[:2])).output == await books.statement(
+        "ann", books.ago(1), books.ago(1)
+    )
     nowhere = await run(*arguments, "--output", str(tmp_path / "no" / "ann.txt"))
     assert (nowhere.exit_code, "No such file" in nowhere.output) == (1, True)
 
@@ -113,10 +115,10 @@ async def test_a_day_is_exported(books: Books, run: Run, tmp_path: Path) -> None
     file = tmp_path / "day.csv"
     told = await run("export", "--output", str(file))
     assert told.exit_code == 0, told.output
-    assert f"PM-{ago(1)}-CNY  2 rows, debits and credits CNY 50.00" in told.output
+    assert f"PM-{books.ago(1)}-CNY  2 rows, debits and credits CNY 50.00" in told.output
     assert file.read_text().count("\n") == 5
     parquet = tmp_path / "day.parquet"
-    told = await run("export", str(ago(2)), "--format", "parquet", "--output", str(parquet))
+    told = await run("export", str(books.ago(2)), "--format", "parquet", "--output", str(parquet))
     assert told.exit_code == 0, told.output
     assert import_module("pyarrow.parquet").read_table(parquet).num_rows == 2
 
@@ -135,22 +137,24 @@ async def test_who_lacks_pyarrow_is_told_how_to_get_it(
 
 async def test_days_are_closed_one_after_the_other(books: Books, run: Run) -> None:
     """Without a day: the first open one that is over."""
-    await books.gives("ann", 100, ago(2))
+    await books.gives("ann", 100, books.ago(2))
     for n in (2, 1):
         told = await run("close-day")
-        assert (told.exit_code, f"{ago(n)} is closed" in told.output) == (0, True), told.output
+        assert (told.exit_code, f"{books.ago(n)} is closed" in told.output) == (0, True), (
+            told.output
+        )
+    told = await run("close-day", str(books.today))
+    assert (told.exit_code, f"{books.today} is closed" in told.output) == (0, True)
     told = await run("close-day")
     assert (told.exit_code, "is not over" in told.output) == (1, True)
-    told = await run("close-day", str(TODAY))
-    assert (told.exit_code, f"{TODAY} is closed" in told.output) == (0, True)
-    told = await run("close-day", str(ago(-9)))
+    told = await run("close-day", str(books.ago(-9)))
     assert (told.exit_code, "lies in the future" in told.output) == (1, True)
 
 
 async def test_a_close_that_reaches_nobody_says_what_to_do(
     books: Books, run: Run, plan: Plan
 ) -> None:
-    await books.gives("ann", 100, ago(1))
+    await books.gives("ann", 100, books.ago(1))
     plan.clearing = "127.0.0.1:1"
     told = await run("close-day")
     assert (told.exit_code, "`paymesh up` starts the mesh" in told.output) == (1, True)
@@ -176,7 +180,7 @@ async def test_the_chain_is_verified(books: Books, run: Run, database: Database)
         (("statement", "USER_BALANCE:ann:CNY"), "no day is closed yet; `paymesh ledger close-day`"),
         (("statement", "USER_BALANCE:ann:CNY", "--to", "[/]"), "--to: '[/]' is no day"),
         (("export",), "no day is closed yet"),
-        (("export", str(TODAY)), "is not closed; `paymesh ledger close-day"),
+        (("export", "{today}"), "is not closed; `paymesh ledger close-day"),
         (("trial-balance", "tomorrow"), "is no day; one is 2026-11-22"),
     ],
 )
@@ -184,7 +188,7 @@ async def test_what_is_wrong_is_said_with_what_to_do(
     arguments: tuple[str, ...], said: str, books: Books, run: Run
 ) -> None:
     await books.gives("ann", 100)
-    told = await run(*arguments)
+    told = await run(*(argument.format(today=books.today) for argument in arguments))
     assert (told.exit_code, said in told.output) == (1, True), told.output
 
 

@@ -47,7 +47,7 @@ async def books(app: App) -> AsyncIterator[Any]:
 
 async def post(stub: Stub, prefix: str, journals: int) -> None:
     items = [asked(top_up("ann", 1 + n, key=f"{prefix}-{n}")) for n in range(journals)]
-    await stub.PostJournals(ledger_service_pb2.PostJournalsRequest(items=items), timeout=10)
+    await stub.PostJournals(ledger_service_pb2.PostJournalsRequest(items=items), timeout=60)
 
 
 def request_of(cursor: str = "", *subjects: str) -> Any:
@@ -61,7 +61,7 @@ def keys_of(response: Any) -> list[Key]:
 async def watched(books: Any, entries: int, cursor: str = "", *subjects: str) -> list[Any]:
     """Responses until so many entries came; the first one if none are asked for."""
     responses: list[Any] = []
-    call = books.WatchEntries(request_of(cursor, *subjects), timeout=20)
+    call = books.WatchEntries(request_of(cursor, *subjects), timeout=60)
     async for response in call:
         responses.append(response)
         if sum(len(r.entries) for r in responses) >= entries:
@@ -83,14 +83,14 @@ def in_chain(database: Database) -> list[Key]:
 
 async def refusal(books: Any, cursor: str) -> grpc.aio.AioRpcError:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await anext(aiter(books.WatchEntries(request_of(cursor), timeout=10)))
+        await anext(aiter(books.WatchEntries(request_of(cursor), timeout=60)))
     return refused.value
 
 
 async def test_an_entry_comes_as_it_was_booked(books: Any, stub: Stub) -> None:
     posted = asked(top_up("ann", 500, key="1"))
     request = ledger_service_pb2.PostJournalsRequest(items=[posted])
-    [result] = (await stub.PostJournals(request, timeout=5)).results
+    [result] = (await stub.PostJournals(request, timeout=60)).results
     [response] = await watched(books, 2)
     journal = result.journal
     assert [entry.entry for entry in response.entries] == list(journal.entries)
@@ -154,7 +154,7 @@ async def test_who_leaves_at_any_entry_and_comes_again_has_no_gap_and_no_double(
     cursor, lives = "", 0
     while len(worked_off) < total:
         lives += 1
-        call = books.WatchEntries(request_of(cursor), timeout=20)
+        call = books.WatchEntries(request_of(cursor), timeout=60)
         left = chance.randrange(6)
         async for response in call:
             if chance.random() < 0.1:  # it dies before it has worked this off
@@ -191,7 +191,7 @@ async def test_only_the_subjects_asked_for_come_and_the_others_move_the_cursor(
     assert list(heartbeat.entries) == []
     assert place_of(heartbeat.cursor) > Place(0)
     item = asked(earned(5, 7))
-    await stub.PostJournals(ledger_service_pb2.PostJournalsRequest(items=[item]), timeout=5)
+    await stub.PostJournals(ledger_service_pb2.PostJournalsRequest(items=[item]), timeout=60)
     chosen = ("MERCHANT_AVAILABLE", "MERCHANT_PENDING")
     for cursor in ("", heartbeat.cursor):
         *_, response = await watched(books, 2, cursor, *chosen)
@@ -238,10 +238,10 @@ async def test_a_server_that_stops_ends_streams_in_order_and_at_once(
     books: Any, app: App, stub: Stub, database: Database
 ) -> None:
     await post(stub, "a", 3)
-    call = books.WatchEntries(request_of(), timeout=30)
+    call = books.WatchEntries(request_of(), timeout=60)
     responses = aiter(call)
     first = await anext(responses)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         stopping = asyncio.create_task(app.stop())
         assert [r async for r in responses if r.entries] == []
         assert await call.code() is grpc.StatusCode.OK
@@ -260,53 +260,82 @@ class CountedStore:
         return self._store.snapshot()
 
 
+class Polls(SystemClock):
+    """Each wait between polls lasts until the test lets it pass."""
+
+    def __init__(self) -> None:
+        self.waiting = self.begun = 0
+        self._passes = asyncio.Semaphore(0)
+
+    async def sleep(self, seconds: float) -> None:
+        assert seconds == feed.POLL_S
+        self.waiting += 1
+        self.begun += 1
+        await self._passes.acquire()
+        self.waiting -= 1
+
+    def let_pass(self) -> None:
+        self._passes.release()
+
+    async def next(self) -> None:
+        """One poll, from the wait before it to the wait behind it."""
+        async with asyncio.timeout(60):
+            while not self.waiting:
+                await asyncio.sleep(0.001)
+            begun = self.begun
+            self.let_pass()
+            while self.begun == begun:
+                await asyncio.sleep(0.001)
+
+
 async def test_watchers_share_their_polls_and_their_pages_and_leave_nothing_behind(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Database,
 ) -> None:
-    monkeypatch.setattr(feed, "POLL_S", 0.2)
     put_all(database.app_url, 3)
     await sealed(database.app_url)
     async with store_of(database.app_url) as store:
         counted: Any = CountedStore(store)
-        shared = Feed(counted, SystemClock())
+        clock = Polls()
+        shared = Feed(counted, clock)
         watchers = [aiter(shared.watch(request_of())) for _ in range(50)]
         found = await asyncio.gather(*(anext(watcher) for watcher in watchers))
-        assert counted.asked <= 50 + 1 + 9  # each at its start, a page for all, some polls
+        assert counted.asked == 50 + 1, "each at its start, and a page for all"
         waiting = [asyncio.ensure_future(anext(watcher)) for watcher in watchers]
         counted.asked = 0
-        await asyncio.sleep(10 * feed.POLL_S)
-        assert 1 <= counted.asked <= 11
+        for polls in range(1, 11):
+            await clock.next()
+            assert counted.asked == polls
         put_all(database.app_url, 1)
         await sealed(database.app_url)
+        await clock.next()
         again = await asyncio.gather(*waiting)
-        assert counted.asked <= 40
+        assert counted.asked == 10 + 1 + 1, "one poll and one page for all"
         assert len({r.cursor for r in found}) == len({r.cursor for r in again}) == 1
         for watcher in watchers:
             await watcher.aclose()  # type: ignore[attr-defined]
-        await asyncio.sleep(3 * feed.POLL_S)
-        counted.asked = 0
-        await asyncio.sleep(5 * feed.POLL_S)
-        assert counted.asked == 0
+        clock.let_pass()
+        assert shared._poller is not None
+        await asyncio.wait_for(shared._poller, 60)
         await shared.close()
 
 
 async def test_too_many_watchers_are_refused_and_those_who_left_make_room(
-    books: Any, monkeypatch: pytest.MonkeyPatch
+    books: Any, stub: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feed, "WATCHERS_MAX", 1)
-    call = books.WatchEntries(request_of(), timeout=20)
-    waiting = asyncio.ensure_future(anext(aiter(call)))
-    await asyncio.sleep(0.2)
+    await post(stub, "a", 1)
+    call = books.WatchEntries(request_of(), timeout=60)
+    await anext(aiter(call))  # so it is there
     assert (await refusal(books, "")).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     call.cancel()
-    await asyncio.wait([waiting])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while True:
-            second = books.WatchEntries(request_of(), timeout=0.3)
-            with suppress(grpc.aio.AioRpcError):
-                await anext(aiter(second))
-            if await second.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+            try:
+                assert await watched(books, 2)
                 return
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+                    raise
 
 
 async def test_a_database_that_goes_and_comes_back_ends_streams_or_lets_them_wait(

@@ -68,22 +68,22 @@ class Ledger:
 
     async def place(self, *asked: Any, **changes: Any) -> Any:
         request = placing(*asked, **changes) if isinstance(asked[0], str) else asked[0]
-        return (await self.stub.PlaceHold(request, metadata=CONTEXT, timeout=10)).hold
+        return (await self.stub.PlaceHold(request, metadata=CONTEXT, timeout=60)).hold
 
     async def release(self, *asked: Any, **changes: Any) -> Any:
         request = releasing(*asked, **changes) if isinstance(asked[0], str) else asked[0]
-        return (await self.stub.ReleaseHold(request, metadata=CONTEXT, timeout=10)).hold
+        return (await self.stub.ReleaseHold(request, metadata=CONTEXT, timeout=60)).hold
 
     async def get(self, name: str) -> Any:
         request = ledger_service_pb2.GetHoldRequest(hold_id=hold_id(name))
-        return (await self.stub.GetHold(request, timeout=10)).hold
+        return (await self.stub.GetHold(request, timeout=60)).hold
 
     async def account(self, account: str) -> Any:
         [source] = sources(account)
         request = ledger_service_pb2.GetAccountRequest(
             subject=source.subject, owner=source.owner, currency_code="CNY"
         )
-        return (await self.stub.GetAccount(request, timeout=10)).account
+        return (await self.stub.GetAccount(request, timeout=60)).account
 
     async def available(self, account: str = BALANCE[0]) -> tuple[int, int, int]:
         """Balance, held, available."""
@@ -270,7 +270,7 @@ async def test_a_release_that_cannot_be_is_refused_with_its_field(
 
 
 async def test_a_hold_without_context_is_refused(ledger: Ledger) -> None:
-    code, status = await refusal(ledger.stub.PlaceHold(placing("h", 1), timeout=10))
+    code, status = await refusal(ledger.stub.PlaceHold(placing("h", 1), timeout=60))
     assert (code, reason_of(status)) == (CODE.INVALID_ARGUMENT, "CONTEXT_MISSING")
 
 
@@ -293,13 +293,13 @@ async def test_each_item_of_a_batch_of_holds_has_its_own_verdict(
     strange = placed_item(placing("x", 1, "HEAVEN:ann"))
     items = [placed_item(placing(f"h{n}", 200)) for n in range(4)]
     request = ledger_service_pb2.BatchPlaceHoldsRequest(items=[strange, *items, items[0]])
-    results = (await ledger.stub.BatchPlaceHolds(request, timeout=10)).results
+    results = (await ledger.stub.BatchPlaceHolds(request, timeout=60)).results
     short = "INSUFFICIENT_FUNDS"
     assert verdicts(results) == ["INVALID_FIELD", "OK", "OK", short, short, "OK"]
     assert results[1].response == results[5].response
     releases = [released_item(releasing(name)) for name in ("h0", "h1", "h2", "h0")]
     batch = ledger_service_pb2.BatchReleaseHoldsRequest(items=releases)
-    results = (await ledger.stub.BatchReleaseHolds(batch, timeout=10)).results
+    results = (await ledger.stub.BatchReleaseHolds(batch, timeout=60)).results
     assert verdicts(results) == ["OK", "OK", "NOT_FOUND", "OK"]
     assert await ledger.available() == (500, 0, 500)
     await ledger.post(transfer("ann", "bob", 500, key="1"))

@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from functools import partial
 from itertools import count
 from typing import Any
@@ -119,8 +119,7 @@ class Ledger(RuleBasedStateMachine):
             ("CHANNEL_RECEIVABLE", channel, "JPY"),
         ]
         self.ids = {account_id_of(*name): name for name in self.names}
-        today = datetime.now(UTC).date()
-        self.models = [Model(today, world.last_closed)]
+        self.models = [Model(world.today(), world.last_closed)]
         self.posts: list[Post] = []
         self.asked: list[Command] = []
         self.rows: dict[Name, tuple[Any, ...]] = {}
@@ -194,6 +193,9 @@ class Ledger(RuleBasedStateMachine):
     def reverses(self, pick: int, why: str, day: str, fault: str, when: int) -> None:
         names = [*self.model.journals, ("test", "never posted")]
         event_type, key = names[pick % len(names)]
+        original = self.model.journals.get((event_type, key))
+        if day == "today" and original is not None and original.day is None:
+            day = ""  # of what named no day, which one it is of is not known at midnight
         command = Reverse(event_type, key, why, self.request_id(), self.day(day))
         self.does(command, fault, when)
 

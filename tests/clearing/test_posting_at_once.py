@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -75,11 +75,11 @@ async def test_a_batch_of_which_nothing_can_be_refused(
     assert (at_once.tried, at_once.written) == (1, 1)
     assert await balances(ledger) == [0, 101]
     assert (await ledger.account(ANN)).version == before + 3
-    today = datetime.now(UTC).date()
     rows = database.query(
-        "SELECT accounting_date FROM journal WHERE business_key IN ('50', '30', '21')"
+        "SELECT accounting_date = (posted_at AT TIME ZONE 'UTC')::date FROM journal "
+        "WHERE business_key IN ('50', '30', '21')"
     )
-    assert [day for (day,) in rows] in ([today] * 3, [today - timedelta(days=1)] * 3)
+    assert rows == [(True,)] * 3
     assert database.books_are_true()
 
 
@@ -146,16 +146,19 @@ async def test_what_is_not_so_plain_is_decided_journal_by_journal(
 async def test_a_day_that_is_closed_already(
     ledger: Process, at_once: AtOnce, database: Database
 ) -> None:
-    """As at midnight, when one process's clock is ahead: the next open day takes it."""
-    today = datetime.now(UTC).date()
-    database.query(
-        "INSERT INTO accounting_day (day, block, closed_at) VALUES (%s, 0, now()) RETURNING 1",
-        today,
+    """As at midnight, when one process's clock is ahead: the next open day takes it.
+
+    Closed is the day to come, so that the midnight of the test changes nothing.
+    """
+    [(closed,)] = database.query(
+        "INSERT INTO accounting_day (day, block, closed_at) "
+        "VALUES ((now() AT TIME ZONE 'UTC')::date + 1, 0, now()) RETURNING day"
     )
+    assert isinstance(closed, date)
     assert await ledger.post(*TEN) == ["OK"]
     assert (at_once.tried, at_once.written) == (1, 0)
     rows = database.query("SELECT accounting_date FROM journal WHERE business_key = 'x'")
-    assert rows == [(today + timedelta(days=1),)]
+    assert rows == [(closed + timedelta(days=1),)]
 
 
 async def test_for_a_while_nothing_is_tried_again(

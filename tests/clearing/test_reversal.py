@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import grpc
@@ -17,6 +17,7 @@ from clearing_svc.ledger.reversing import ReverseJournal
 from paymesh.failpoint import InjectedFault, arm
 from paymesh.ids import derived_id
 from tests.clearing.accounts_world import Client, field_of, process, refusal, uid
+from tests.clearing.books_world import to_date
 from tests.clearing.conftest import SERVE_ONLY, Database, Stub
 from tests.clearing.ledger_world import CONTEXT, line, top_up, transfer
 
@@ -40,8 +41,7 @@ async def balances(client: Client) -> tuple[int, int]:
 
 
 def day(days_from_today: int) -> Date:
-    found = (datetime.now(UTC) + timedelta(days=days_from_today)).date()
-    return Date(year=found.year, month=found.month, day=found.day)
+    return to_date((datetime.now(UTC) + timedelta(days=days_from_today)).date())
 
 
 async def test_a_journal_is_taken_back_by_another_with_its_sides_exchanged(
@@ -90,7 +90,9 @@ async def test_the_same_reversal_again_is_answered_as_posted(
     assert database.query("SELECT count(*) FROM ledger_act") == [(1,)]
 
 
-@pytest.mark.parametrize("changes", [{"why": "other"}, {"accounting_date": day(0)}])
+@pytest.mark.parametrize(
+    "changes", [{"why": "other"}, {"accounting_date": to_date(date(2028, 2, 29))}]
+)
 async def test_a_journal_is_taken_back_once(
     client: Client, database: Database, changes: dict[str, Any]
 ) -> None:
@@ -172,20 +174,23 @@ async def test_a_reversal_belongs_to_the_day_that_is_asked_for(
     client: Client, database: Database
 ) -> None:
     """Not to a closed one, not to the future, and not to one before that of the journal itself."""
-    assert await field_of(client.reverse(PAID, accounting_date=day(1))) == "accounting_date"
+    assert await field_of(client.reverse(PAID, accounting_date=day(2))) == "accounting_date"
     assert await field_of(client.reverse(PAID, accounting_date=day(-1))) == "accounting_date"
     assert await field_of(client.reverse(PAID, accounting_date=Date())) == "accounting_date"
-    journal = await client.reverse(PAID, accounting_date=day(0))
-    assert journal.accounting_date == day(0)
+    today = day(0)
+    journal = await client.reverse(PAID, accounting_date=today)
+    assert journal.accounting_date == today
     assert database.query("SELECT count(*) FROM journal") == [(3,)]
 
 
 async def test_a_closed_day_takes_no_reversal(client: Client, database: Database) -> None:
-    database.query("INSERT INTO accounting_day VALUES (now()::date, 0, now()) RETURNING true")
-    code, reason, _ = await refusal(client.reverse(PAID, accounting_date=day(0)))
+    insert = "INSERT INTO accounting_day VALUES ((now() AT TIME ZONE 'UTC')::date, 0, now())"
+    [(closed,)] = database.query(f"{insert} RETURNING day")
+    assert isinstance(closed, date)
+    code, reason, _ = await refusal(client.reverse(PAID, accounting_date=to_date(closed)))
     assert (code, reason) == (CODE.FAILED_PRECONDITION, "DAY_CLOSED")
     journal = await client.reverse(PAID)
-    assert journal.accounting_date == day(1)
+    assert journal.accounting_date == to_date(closed + timedelta(days=1))
 
 
 @pytest.mark.parametrize(

@@ -291,7 +291,7 @@ async def test_ten_writers_break_no_limit_and_every_verdict_is_explained(
 async def everything_is_as_the_acts_say(client: Client, database: Database, log: Log) -> None:
     for account in (ANN, BOB, "BANK:platform"):
         await client.mode(account, "DIRECT")
-        for _ in range(200):
+        for _ in range(1200):
             found = await client.account(account)
             if found.mode == ledger_pb2.ACCOUNT_MODE_DIRECT:
                 break

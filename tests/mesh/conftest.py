@@ -20,7 +20,7 @@ TIME_SCALE = 0.1
 """Every ladder runs ten times as fast: the first query after half a second."""
 
 
-def shop_of(plan: MeshPlan, *, patience_s: float = 20.0) -> Shop:
+def shop_of(plan: MeshPlan, *, patience_s: float = 60.0) -> Shop:
     return Shop(
         trade_target=plan.target("trade"),
         pay_target=plan.target("pay"),
@@ -29,6 +29,13 @@ def shop_of(plan: MeshPlan, *, patience_s: float = 20.0) -> Shop:
         sandbox_url=plan.sandbox_url,
         patience_s=patience_s,
     )
+
+
+@pytest.fixture(autouse=True)
+def _answers_when_asked_of_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not only as far as it has come by then, on a machine that is busy."""
+    monkeypatch.setattr("trade_svc.rpc.START_WAIT_S", 30.0)
+    monkeypatch.setattr("pay_svc.rpc.CREDENTIAL_WAIT_S", 30.0)
 
 
 @pytest.fixture(scope="session")

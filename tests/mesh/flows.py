@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
+import grpc
 from payments.clearing.v1 import ledger_pb2
+from payments.gateway.v1 import channel_pb2
 from payments.trade.v1 import trade_pb2
 
 from paymesh.cli.shop import Shop
@@ -139,6 +142,26 @@ async def filled(shop: Shop, minor_units: int) -> Wallet:
     return wallet
 
 
+async def expiring(
+    shop: Shop, minor_units: int = 1234, **changes: Any
+) -> tuple[trade_pb2.Trade, channel_pb2.Credential]:
+    """A trade that expires soon, and a credential that could still pay it when it came."""
+    tools = changes.pop("tools", None)
+    for expires_in_s in (1.5, 8, 40):  # later, where calls take long
+        try:
+            trade = await shop.order(minor_units, expires_in_s=expires_in_s, **changes)
+            asked = {} if tools is None else {"tools": tools}
+            credential = await shop.credential(await shop.start_payment(trade, **asked))
+        except grpc.aio.AioRpcError as error:
+            if error.code() not in TOO_LATE:
+                raise
+            continue
+        if credential.state == channel_pb2.CREDENTIAL_STATE_READY:
+            return trade, credential
+    raise AssertionError("no trade lives long enough to be paid")
+
+
+TOO_LATE = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION}
 Flow = Callable[[Shop], Awaitable[None]]
 FLOWS: tuple[Flow, ...] = (
     purchase,

@@ -26,8 +26,10 @@ from tests.mesh.test_flows import reason_of
 
 pytestmark = pytest.mark.slow
 
+BUSY_S = 120.0
 CUSTOMERS = 4
-GRACE_S = 3.0
+GRACE_S = 30.0
+"""What is under way for so long is amiss, on the slowest machine."""
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +84,7 @@ async def test_of_100_refunds_of_30_on_100_through_two_processes_three_succeed(
             )
             stub = shop.trades if number % 2 else second
             try:
-                response = await stub.RefundTrade(request, timeout=10)
+                response = await stub.RefundTrade(request, timeout=60)
             except grpc.aio.AioRpcError as error:
                 return reason_of(error)
             return str(response.refund.refund_id)
@@ -103,30 +105,32 @@ async def test_of_100_refunds_of_30_on_100_through_two_processes_three_succeed(
         assert [(r["state"], r["amount"]) for r in mine] == [("SUCCESS", 3000)] * 3
 
 
-@pytest.mark.parametrize("busy_s", [12, pytest.param(120, marks=pytest.mark.prove)])
-async def test_a_healthy_busy_mesh_gives_no_false_alarm(
+@pytest.mark.prove
+async def test_a_healthy_busy_mesh_gives_no_false_alarm_for_two_minutes(
     real_mesh: Mesh,
     real_plan: MeshPlan,
-    busy_s: float,
     record_property: Callable[[str, object], None],
 ) -> None:
     """All flows, again and again, by several customers; all invariants, again and again."""
     loop = asyncio.get_running_loop()
-    until = loop.time() + busy_s
-    done = 0
+    until = loop.time() + BUSY_S
+    done = checks = 0
+
+    def goes_on() -> bool:
+        """So long, and until enough has been done and looked at."""
+        return loop.time() < until or done <= 50 or checks <= 10
 
     async def customer(first: int) -> None:
         nonlocal done
         async with shop_of(real_plan, patience_s=60) as shop:
             number = first
-            while loop.time() < until:
+            while goes_on():
                 await FLOWS[number % len(FLOWS)](shop)
                 number, done = number + 1, done + 1
 
     customers = [asyncio.create_task(customer(2 * n)) for n in range(CUSTOMERS)]
-    checks = 0
-    async with shop_of(real_plan) as shop:
-        while loop.time() < until and not any(task.done() for task in customers):
+    async with shop_of(real_plan) as shop, asyncio.timeout(10 * BUSY_S):
+        while goes_on() and not any(task.done() for task in customers):
             results = await check(
                 real_plan.reader_urls, grace_s=GRACE_S, sandbox_book=await shop.book()
             )
@@ -134,6 +138,4 @@ async def test_a_healthy_busy_mesh_gives_no_false_alarm(
             checks += 1
             await asyncio.sleep(1)
     await asyncio.gather(*customers)
-    assert done >= CUSTOMERS
-    assert checks > 0
     record_property("proved", {"flows": done, "checks of all invariants while it was busy": checks})

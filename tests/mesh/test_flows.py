@@ -11,11 +11,11 @@ from payments.gateway.v1 import channel_pb2, channel_service_pb2
 from payments.trade.v1 import merchant_service_pb2, trade_pb2, trade_service_pb2
 from payments.type.v1 import context_pb2
 
-from paymesh.cli.asking import by_balance, by_channel, money, request_id
+from paymesh.cli.asking import RPC_TIMEOUT_S, by_balance, by_channel, money, request_id
 from paymesh.cli.shop import Shop
 from paymesh.cli.wallet import Wallet
 from paymesh.server import CONTEXT_METADATA
-from tests.mesh.flows import FLOWS, PAID, REFUNDED, Flow, filled, lines
+from tests.mesh.flows import FLOWS, PAID, REFUNDED, Flow, expiring, filled, lines
 
 pytestmark = pytest.mark.slow  # all of them together; a purchase is in test_purchase.py
 
@@ -72,7 +72,7 @@ async def test_a_transfer_to_a_closed_balance_goes_back(shop: Shop) -> None:
     )
     context = context_pb2.Context(business_id="biz_by_hand").SerializeToString()
     metadata = [(CONTEXT_METADATA, context)]
-    await shop.ledger.SetAccountStatus(frozen, metadata=metadata, timeout=5)
+    await shop.ledger.SetAccountStatus(frozen, metadata=metadata, timeout=RPC_TIMEOUT_S)
     trade = await ada.sends(bob, 1500)
     assert trade.state == trade_pb2.TRADE_STATE_PENDING
     assert [attempt.failure_reason for attempt in trade.attempts] == ["ACCOUNT_NOT_OPEN"]
@@ -151,10 +151,10 @@ async def test_the_same_refund_request_moves_money_once(shop: Shop) -> None:
     request = trade_service_pb2.RefundTradeRequest(
         request_id=request_id(), trade_id=trade.trade_id, amount=money(250)
     )
-    calls = [shop.trades.RefundTrade(request, timeout=5) for _ in range(5)]
+    calls = [shop.trades.RefundTrade(request, timeout=RPC_TIMEOUT_S) for _ in range(5)]
     answers = await asyncio.gather(*calls)
     await shop.refund_reaches(trade, answers[0].refund, REFUNDED)
-    answers.append(await shop.trades.RefundTrade(request, timeout=5))
+    answers.append(await shop.trades.RefundTrade(request, timeout=RPC_TIMEOUT_S))
     assert len({answer.refund.refund_id for answer in answers}) == 1
     found = await shop.trade(trade.trade_id)
     assert (len(found.refunds), found.refunded_amount.minor_units) == (1, 250)
@@ -173,7 +173,7 @@ async def test_what_cannot_be_refunded_is_refused(shop: Shop) -> None:
             request_id=request_id(), trade_id=trade_id, amount=money(100, currency)
         )
         with pytest.raises(grpc.aio.AioRpcError) as error:
-            await shop.trades.RefundTrade(request, timeout=5)
+            await shop.trades.RefundTrade(request, timeout=RPC_TIMEOUT_S)
         return error.value.code(), reason_of(error.value)
 
     not_refundable = (grpc.StatusCode.FAILED_PRECONDITION, "NOT_REFUNDABLE")
@@ -220,7 +220,9 @@ async def test_no_credential_is_released_before_the_balance_is_held(shop: Shop) 
     wallet = await filled(shop, 100)
     trade = await wallet.order(1000)
     tools = [by_channel(money(800)), by_balance(money(200))]
-    response = await shop.trades.PayTrade(shop.pay_request(trade, tools=tools), timeout=10)
+    response = await shop.trades.PayTrade(
+        shop.pay_request(trade, tools=tools), timeout=RPC_TIMEOUT_S
+    )
     assert response.credential_id == ""
     await shop.attempt_reaches(trade, trade_pb2.ATTEMPT_STATE_FAILED)
     await wallet.has(100)
@@ -231,9 +233,8 @@ async def test_a_combined_payment_that_the_payer_gives_up_lets_go_of_the_balance
 ) -> None:
     """The trade expires: the order is closed at the channel first, then the hold is released."""
     wallet = await filled(shop, 500)
-    trade = await shop.order(1000, payer_id=wallet.user, expires_in_s=1.5)
     tools = [by_channel(money(800)), by_balance(money(200))]
-    await shop.start_payment(trade, tools=tools)
+    trade, _ = await expiring(shop, 1000, payer_id=wallet.user, tools=tools)
     await wallet.has(500, held=200)
     await shop.reaches(trade, trade_pb2.TRADE_STATE_CLOSED)
     await wallet.has(500)
@@ -243,9 +244,8 @@ async def test_late_money_of_a_combined_payment_is_returned(shop: Shop) -> None:
     """The hold is gone: the channel's part goes back, and the trade stays closed."""
     await shop.faults({"next": {"pay": {"late_success": 1}}})
     wallet = await filled(shop, 500)
-    trade = await shop.order(1000, payer_id=wallet.user, expires_in_s=1.5)
     tools = [by_channel(money(800)), by_balance(money(200))]
-    credential = await shop.credential(await shop.start_payment(trade, tools=tools))
+    trade, credential = await expiring(shop, 1000, payer_id=wallet.user, tools=tools)
     await shop.reaches(trade, trade_pb2.TRADE_STATE_CLOSED)
     await shop.attempt_reaches(trade, trade_pb2.ATTEMPT_STATE_CLOSED)
     await shop.customer_pays(credential)
@@ -266,14 +266,9 @@ async def test_a_second_payment_by_balance_is_given_back(shop: Shop) -> None:
     await wallet.has(3000)
     await shop.customer_pays(credential)
 
-    async def states() -> list[int]:
-        return [a.state for a in (await shop.trade(trade.trade_id)).attempts]
-
-    for _ in range(200):
-        if trade_pb2.ATTEMPT_STATE_RETURNED in await states():
-            break
-        await asyncio.sleep(0.05)
-    assert await states() == [
+    await shop.attempt_reaches(trade, trade_pb2.ATTEMPT_STATE_RETURNED)
+    attempts = (await shop.trade(trade.trade_id)).attempts
+    assert [attempt.state for attempt in attempts] == [
         trade_pb2.ATTEMPT_STATE_RETURNED,
         trade_pb2.ATTEMPT_STATE_SUCCEEDED,
     ]
@@ -293,7 +288,7 @@ async def test_a_withdrawal_that_stays_unknown_keeps_its_hold(shop: Shop) -> Non
     assert found.state == trade_pb2.TRADE_STATE_PAYING
     close = trade_service_pb2.CloseTradeRequest(request_id=request_id(), trade_id=trade.trade_id)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await shop.trades.CloseTrade(close, timeout=5)
+        await shop.trades.CloseTrade(close, timeout=RPC_TIMEOUT_S)
     assert reason_of(refused.value) == "ILLEGAL_MOVE"
 
 
@@ -314,7 +309,7 @@ async def _numbers(shop: Shop, trade: trade_pb2.Trade) -> set[str]:
     found = set()
     for payout in book["payouts"]:
         request = channel_service_pb2.GetChannelOrderRequest(request_no=payout["out_payout_no"])
-        order = (await shop.gateway.GetChannelOrder(request, timeout=5)).channel_order
+        order = (await shop.gateway.GetChannelOrder(request, timeout=RPC_TIMEOUT_S)).channel_order
         if order.business_id == trade.business_id:
             assert order.kind == channel_pb2.CHANNEL_ORDER_KIND_PAYOUT
             found.add(payout["out_payout_no"])
@@ -353,7 +348,7 @@ async def test_an_unregistered_business_code_is_refused_until_it_is_registered(s
     """The same request succeeds afterwards: the refusal was not kept."""
     request = shop.create_request(sub_type="magazine")
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await shop.trades.CreateTrade(request, timeout=5)
+        await shop.trades.CreateTrade(request, timeout=RPC_TIMEOUT_S)
     assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
     assert reason_of(refused.value) == "BUSINESS_CODE_NOT_REGISTERED"
     await shop.merchants.RegisterBusinessCode(
@@ -364,9 +359,11 @@ async def test_an_unregistered_business_code_is_refused_until_it_is_registered(s
             sub_type="magazine",
             pay_org_no=shop.pay_org_no,
         ),
-        timeout=5,
+        timeout=RPC_TIMEOUT_S,
     )
-    assert (await shop.trades.CreateTrade(request, timeout=5)).trade.sub_type == "magazine"
+    assert (
+        await shop.trades.CreateTrade(request, timeout=RPC_TIMEOUT_S)
+    ).trade.sub_type == "magazine"
 
 
 @pytest.mark.parametrize(

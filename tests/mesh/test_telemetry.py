@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
 import socket
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 import aiohttp
+import psycopg
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
@@ -119,7 +120,7 @@ async def test_a_consumers_batch_belongs_to_the_trace_of_the_call_behind_the_eve
         trace_id = span.get_span_context().trace_id
         await shop.trades.CloseTrade(
             trade_service_pb2.CloseTradeRequest(request_id=request_id(), trade_id=created.trade_id),
-            timeout=5,
+            timeout=30,
         )
     await shop.hears(created, "trade.closed")
 
@@ -127,7 +128,7 @@ async def test_a_consumers_batch_belongs_to_the_trace_of_the_call_behind_the_eve
         found = _named("trade.notifications process", {trace_id})
         return found[0] if found else None
 
-    batch = await eventually("span of the consumer", look, timeout_s=20)
+    batch = await eventually("span of the consumer", look, timeout_s=60)
     assert _trace_id(batch) == trace_id
     [link] = batch.links
     [served] = [s for s in _named("/CloseTrade", {trace_id}) if s.kind is trace.SpanKind.SERVER]
@@ -222,6 +223,12 @@ def _paid(context: Context, trade_id: str, minor_units: int) -> StoredEvent:
     )
 
 
+async def _booked(plan: MeshPlan, trade_id: str) -> bool | None:
+    with psycopg.connect(plan.reader_urls["clearing"]) as connection:
+        found = connection.execute("SELECT FROM journal WHERE business_key = %s", [trade_id])
+        return found.fetchone() is not None or None
+
+
 @pytest.mark.slow
 async def test_a_process_shows_its_metrics_and_logs_whose_event_it_parked(
     ledger_metrics: str, real_plan: MeshPlan, bus: RabbitBus
@@ -236,7 +243,7 @@ async def test_a_process_shows_its_metrics_and_logs_whose_event_it_parked(
     for minor_units in (1000, 2000):
         messages = to_messages([_paid(context, trade_id, minor_units)])
         assert await bus.publish([message for message, _ in messages]) == [None]
-        await asyncio.sleep(1)
+        await eventually("booking", partial(_booked, real_plan, trade_id), timeout_s=60)
 
     path = real_plan.home / "run" / "clearing-work.log"
 
@@ -246,7 +253,7 @@ async def test_a_process_shows_its_metrics_and_logs_whose_event_it_parked(
                 return dict(json.loads(line))
         return None
 
-    line = await eventually("line of the parked event", parked, timeout_s=20)
+    line = await eventually("line of the parked event", parked, timeout_s=60)
     assert line["role"] == "clearing-work"
     assert line["business_id"] == context.business_id
     assert line["level"] == "warning"

@@ -61,7 +61,7 @@ def test_a_short_storm_loses_nothing(own_home: Path, tmp_path: Path) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1200,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "invariants hold" in done.stdout
