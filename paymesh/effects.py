@@ -66,12 +66,13 @@ class EffectExecutor:
         self._name, self._does, self._limits, self._clock = name, dict(does), limits, clock
         self._submit: Callable[[Item], Awaitable[Outcome]] | None = None
         self._running: dict[Any, asyncio.Task[Any]] = {}
-        self._unheard: set[type] = set()
+        self._heard: dict[type, bool] = {}
 
     @property
     def heard(self) -> bool:
-        """Whether the last call of each effect type reached somebody who answered."""
-        return not self._unheard
+        """Whether the last call of each effect type reached somebody who answered. A process that
+        has only just started knows of nobody: its peers may be as young, or still away."""
+        return bool(self._heard) and all(self._heard.values())
 
     def bind(self, submit: Callable[[Item], Awaitable[Outcome]]) -> None:
         """Where the commands go; set once, when shell and batcher exist."""
@@ -117,7 +118,7 @@ class EffectExecutor:
                     await self._tell(result.command)
         except (PaymentError, TimeoutError, Unreachable, Conflict) as error:
             metrics.EFFECTS.labels(name, "later").inc()
-            self._note(effect, heard=not _unheard(error))
+            self._heard[type(effect)] = not _unheard(error)
             said = str(error) or type(error).__name__
             log.warning("effect.later", effect=name, business_id=_chain(effect), error=said)
             return None
@@ -126,11 +127,8 @@ class EffectExecutor:
             log.exception("effect.defect", effect=name, business_id=_chain(effect))
             return None
         metrics.EFFECTS.labels(name, "done").inc()
-        self._note(effect, heard=True)
+        self._heard[type(effect)] = True
         return result.value
-
-    def _note(self, effect: Any, *, heard: bool) -> None:
-        (self._unheard.discard if heard else self._unheard.add)(type(effect))
 
     async def _tell(self, command: Any) -> None:
         assert self._submit is not None, "bind() comes first"

@@ -291,6 +291,30 @@ async def test_while_calls_go_unheard_a_row_does_not_climb_to_the_high_rungs(sto
     assert (await trade_of(store, item.command.trade_id)).state is TradeState.PAID
 
 
+async def test_who_has_just_started_takes_nobody_for_heard(store: Store) -> None:
+    """A process that comes back in the middle of an outage does not send the rows that climbed
+    meanwhile to the highest rung by its first sweep."""
+    payments = PaymentCore()
+    payments.error = Unavailable("nobody is there")
+    shell, executor = process_on(store, payments)
+    item = create("order")
+    await one(shell, item)
+    await one(shell, pay(item.command.trade_id))
+    await executor.close()
+    limits = SweepLimits(ladder_s=(0.1, 3600), unheard_rungs=1)
+    assert await sweep(shell, executor, clock=SystemClock(), limits=limits) == 1
+    await executor.close()
+    again, anew = process_on(store, payments)
+    await asyncio.sleep(0.15)
+    assert await sweep(again, anew, clock=SystemClock(), limits=limits) == 1
+    await anew.close()
+    payments.error = None
+    await asyncio.sleep(0.15)
+    assert await sweep(again, anew, clock=SystemClock(), limits=limits) == 1, "an hour later"
+    await anew.close()
+    assert (await trade_of(store, item.command.trade_id)).state is TradeState.PAID
+
+
 async def test_a_trade_whose_time_is_over_is_closed_by_the_sweep(store: Store) -> None:
     """What is owed then is a command, and goes straight into the core."""
     now = SystemClock().now()
