@@ -393,6 +393,18 @@ async def test_the_database_itself_refuses_an_account_that_cannot_be(
         connection.execute(f"UPDATE account SET {change} WHERE subject = 'USER_BALANCE'".encode())
 
 
+async def test_the_database_itself_keeps_one_journal_an_event(
+    stub: Stub, database: Database
+) -> None:
+    """A batch that is written at once asks nobody before: the key alone keeps it from the books."""
+    await send(stub, asked(top_up("ann", 1, key="1")))
+    with (
+        psycopg.connect(database.admin_url) as connection,
+        pytest.raises(psycopg.errors.UniqueViolation),
+    ):
+        connection.execute("INSERT INTO journal SELECT * FROM journal")
+
+
 async def test_a_row_that_a_check_refuses_fails_alone(
     app: App, core: Core[Any], database: Database
 ) -> None:

@@ -202,7 +202,7 @@ GUARDS = (
     Guard(
         "one journal an event, key",
         "an event is booked twice by two processes, or in one round trip",
-        "test_the_same_request_again_gets_the_same_answer",
+        "test_the_database_itself_keeps_one_journal_an_event",
         (
             Edit(
                 "clearing_svc.migrations:_journals",
