@@ -184,6 +184,7 @@ def down(
     """Stop the mesh and the servers that we started; what others started is left alone."""
     folder = home()
     command = "paymesh down --purge" if purge else "paymesh down"
+    stays = work.OF_DATABASES if os.environ.get("PAYMESH_DATABASE_URL") else frozenset()
 
     def tidy() -> str:
         return f"what still lives: {living(folder)}; `{command}` goes on"
@@ -194,7 +195,13 @@ def down(
             _end(folder)
             if purge:
                 with console.status("data is removed …"):
-                    work.purge(folder, command)
+                    work.purge(folder, command, stays=stays)
         except _STAYS as error:
             raise fail(escape(str(error))) from error
     console.print("[green]✓[/green] the mesh is down" + (", its data removed" if purge else ""))
+    if purge and stays:
+        console.print(
+            f"  {', '.join(sorted(stays))} stay in {folder}: your PostgreSQL keeps the databases, "
+            "and they are of no use without them",
+            soft_wrap=True,
+        )

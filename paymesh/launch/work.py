@@ -9,12 +9,16 @@ from pathlib import Path
 from urllib.parse import quote
 
 from paymesh.launch import processes
+from paymesh.launch.home import write_atomically
 from paymesh.launch.living import end_all, living
 from paymesh.launch.locks import held
 
 MESH, DEMO, STORM, BENCH = "mesh", "demo", "storm", "bench"
 """What is worked on, each with a lock of its own; all but the mesh live in a folder of the home."""
 SUPERVISOR = "supervisor"
+
+OF_DATABASES = frozenset({"keys", "credentials.json", "sandbox"})
+"""What nobody can open or compare the databases without."""
 
 _LOCKS = (MESH, DEMO, STORM, BENCH, SUPERVISOR)
 _PURGING = "purging"
@@ -47,8 +51,8 @@ def alone_at_home(home: Path, command: str) -> AbstractContextManager[None]:
     return _locks(home, {DEMO, STORM, BENCH}, command)
 
 
-def purge(home: Path, command: str) -> None:
-    """Removes `home`; for who is alone there, and has ended its mesh.
+def purge(home: Path, command: str, *, stays: frozenset[str] = frozenset()) -> None:
+    """Removes `home` but for what `stays`; for who is alone there, and has ended its mesh.
 
     What a killed demo, storm or benchmark left is ended first. Raises HomeInUse if something else
     lives there, InUse if that is a supervisor.
@@ -57,7 +61,7 @@ def purge(home: Path, command: str) -> None:
         for work in (DEMO, STORM, BENCH):
             end_all(home / work)
         _refuse_strays(home)
-        _empty(home)
+        _empty(home, stays)
         for work in reversed(_LOCKS):
             lock_of(home, work).unlink()
         with suppress(OSError):  # it is not empty if somebody begins anew this very moment
@@ -81,10 +85,12 @@ def _refuse_strays(home: Path) -> None:
         raise HomeInUse(f"{found} live in {home}")
 
 
-def _empty(home: Path) -> None:
+def _empty(home: Path, stays: frozenset[str] = frozenset()) -> None:
     purging = home / _PURGING
-    purging.touch()
+    if not purging.exists():  # else an earlier one said what stays
+        write_atomically(purging, "\n".join(stays))
     keep = {purging, *(lock_of(home, work) for work in _LOCKS)}
+    keep |= {home / name for name in purging.read_text().splitlines()}
     for entry in home.iterdir():
         if entry in keep:
             continue

@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from paymesh.launch import work
 from paymesh.launch.locks import InUse, held, take, waited
 from paymesh.launch.work import HomeInUse, alone_at_home, at_work, purge
+
+PURGE = "paymesh down --purge"
 
 HOLD = """
 import sys, time
@@ -60,7 +63,7 @@ def test_a_killed_holder_holds_nothing_and_what_it_started_neither(tmp_path: Pat
 def test_who_waits_for_a_lock_that_is_removed_meanwhile_locks_the_new_file(tmp_path: Path) -> None:
     """Else two would be at work: one on the removed file, one on a new one of the same name."""
     file = tmp_path / "home" / "mesh.lock"
-    first = take(file, "paymesh down --purge")
+    first = take(file, PURGE)
     assert first is not None
     got: list[bool] = []
 
@@ -90,10 +93,29 @@ def test_a_purge_that_was_interrupted_is_finished_before_anybody_begins(tmp_path
 def test_a_purge_removes_the_home_with_the_lock_that_it_holds(tmp_path: Path) -> None:
     home = tmp_path / "home"
     (home / "keys").mkdir(parents=True)
-    command = "paymesh down --purge"
-    with at_work(home, "mesh", command), alone_at_home(home, command):
-        purge(home, command)
+    with at_work(home, "mesh", PURGE), alone_at_home(home, PURGE):
+        purge(home, PURGE)
     assert not home.exists()
+
+
+def test_what_databases_elsewhere_need_survives_a_purge_that_was_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their keys above all: nobody has another copy."""
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "secret.key").write_bytes(bytes(32))
+    (tmp_path / "run").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(work.shutil, "rmtree", _killed)
+        with at_work(tmp_path, "mesh", PURGE), pytest.raises(KeyboardInterrupt):
+            purge(tmp_path, PURGE, stays=work.OF_DATABASES)
+    with at_work(tmp_path, "mesh", "paymesh up"):
+        assert not (tmp_path / "run").exists()
+    assert (tmp_path / "keys" / "secret.key").exists()
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_home_in_which_a_strange_server_lives_is_not_purged(tmp_path: Path) -> None:
@@ -102,11 +124,11 @@ def test_a_home_in_which_a_strange_server_lives_is_not_purged(tmp_path: Path) ->
     stray = subprocess.Popen([sys.executable, "-c", "input()", *marker], stdin=subprocess.PIPE)
     try:
         with (
-            at_work(tmp_path, "mesh", "paymesh down --purge"),
-            alone_at_home(tmp_path, "paymesh down --purge"),
+            at_work(tmp_path, "mesh", PURGE),
+            alone_at_home(tmp_path, PURGE),
             pytest.raises(HomeInUse, match=f"process {stray.pid} lives in {tmp_path}"),
         ):
-            purge(tmp_path, "paymesh down --purge")
+            purge(tmp_path, PURGE)
     finally:
         stray.communicate()
     assert tmp_path.exists()
