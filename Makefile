@@ -3,7 +3,7 @@
 bin := .venv/bin
 # Tests mostly wait, so two workers a core; they share servers, a file stays with one worker.
 # Random tests draw from another seed each run: `make test SEED=7` takes that one.
-parallel := -n 4 --dist loadfile $(if $(SEED),--hypothesis-seed=$(SEED))
+parallel := -n 4 --dist loadfile --no-loadscope-reorder $(if $(SEED),--hypothesis-seed=$(SEED))
 # `make test CLOCK=2027-12-31T23:59:50` runs the tests as if it were then.
 pytest := $(if $(CLOCK),$(bin)/python -m tests.clock $(CLOCK)) $(bin)/pytest
 unexport PYTHONDONTWRITEBYTECODE # compiled modules halve the time that everything starts in

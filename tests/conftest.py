@@ -74,12 +74,18 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(home)
 
 
-LONGEST = {"test_kills.py", "test_busy.py", "test_storm.py", "test_bench.py"}
+LONGEST = (
+    *("test_up.py", "test_kills.py", "test_storm.py", "test_flows.py", "test_interrupted.py"),
+    *("test_keys.py", "test_hostile_environment.py", "test_busy.py", "test_telemetry.py"),
+    *("test_wrong_settings.py", "test_split_crashes.py", "test_ledger_stateful.py"),
+)
+"""Of the files; each of the first starts a mesh."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first: a file stays with one worker, and the others fill in beside it."""
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+    rank = {name: n for n, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -121,7 +127,7 @@ def own_home() -> Iterator[Path]:
 def postgres(servers_home: Path) -> PostgresServer:
     """The run's own server."""
     # No power is cut here: what is killed is processes of ours, and the kernel keeps their writes.
-    settings = {"fsync": "off", "max_connections": "500"}
+    settings = {"fsync": "off", "full_page_writes": "off", "max_connections": "500"}
     with locked(servers_home, "postgres"):
         return start_postgres(servers_home / "postgres", settings=settings)
 
@@ -148,11 +154,12 @@ def passwords(servers_home: Path, admin_url: str) -> Mapping[str, str]:
 def databases(
     servers_home: Path, admin_url: str, passwords: Mapping[str, str], worker_id: str
 ) -> Iterator[Databases]:
-    """Makes databases; they are gone after the tests."""
+    """Makes databases."""
     run = servers_home.name.removeprefix("paymesh-tests-")
     databases = Databases(servers_home, admin_url, passwords, run, worker_id)
     yield databases
-    databases.drop()
+    if "PAYMESH_DATABASE_URL" in os.environ:  # else they go with the server
+        databases.drop()
 
 
 @pytest.fixture(scope="session")

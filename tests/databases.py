@@ -14,7 +14,7 @@ import psycopg
 from sqlalchemy import make_url
 
 from paymesh.db.migrate import migrate
-from paymesh.db.provision import SERVICES, create_database, drop_databases, url_for
+from paymesh.db.provision import READER, SERVICES, create_database, drop_databases, url_for
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,17 @@ class Databases:
         self._make(service, name, migrated=migrated)
         return database_of(self.admin_url, self.passwords, service, name, kind)
 
+    @contextmanager
+    def lent(
+        self,
+        service: str,
+        kind: Callable[[str, str, str, str], D] = Database,  # type: ignore[assignment]
+    ) -> Iterator[D]:
+        """A migrated database for a while."""
+        database = self.new(service, kind)
+        yield database
+        drop_databases(self.admin_url, [self.names.pop(self.names.index(database.name))])
+
     def four(self) -> str:
         """All services' databases, as `prepare(…, prefix=…)` would make them; their prefix."""
         prefix = self.prefix()
@@ -112,9 +123,23 @@ class Databases:
         drop_databases(self.admin_url, self.names)
 
     def _make(self, service: str, name: str, *, migrated: bool) -> None:
-        template = self._template(service) if migrated else ""
-        create_database(self.admin_url, service, database=name, template=template)
         self.names.append(name)
+        if migrated:
+            self._copy(service, name)
+        else:
+            create_database(self.admin_url, service, database=name)
+
+    def _copy(self, service: str, name: str) -> None:
+        """Of the template's files: a fifth of the time that the log of all its pages would take."""
+        template = self._template(service)
+        with psycopg.connect(self.admin_url, autocommit=True) as connection:
+            for statement in (
+                f"CREATE DATABASE {name} OWNER paymesh_{service}_owner TEMPLATE {template} "
+                "STRATEGY file_copy",
+                f"REVOKE ALL ON DATABASE {name} FROM PUBLIC",
+                f"GRANT CONNECT ON DATABASE {name} TO paymesh_{service}_app, {READER}",
+            ):
+                connection.execute(statement.encode())
 
     def _template(self, service: str) -> str:
         name = f"{self.run}_template_{service}"

@@ -56,8 +56,8 @@ def create_roles(admin_url: str, passwords: dict[str, str]) -> None:
             )
 
 
-def create_database(admin_url: str, service: str, *, database: str, template: str = "") -> None:
-    """Makes a service's database unless it exists; `template`: a copy of that database.
+def create_database(admin_url: str, service: str, *, database: str) -> None:
+    """Makes a service's database unless it exists.
 
     It is made aside and gets its name last: one that was cut short is made anew.
     """
@@ -71,18 +71,14 @@ def create_database(admin_url: str, service: str, *, database: str, template: st
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
         # The server may be somebody's whose administrator is no superuser: be a member first.
         connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(owner))
-        make = sql.SQL("CREATE DATABASE {} OWNER {}").format(name, owner)
-        if template:
-            make += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
-        connection.execute(make)
+        connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, owner))
         connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
         connection.execute(
             sql.SQL("GRANT CONNECT ON DATABASE {} TO {}, {}").format(
                 name, app, sql.Identifier(READER)
             )
         )
-    if not template:
-        _give_rights(admin_url, aside, owner=owner, app=app)
+    _give_rights(admin_url, aside, owner=owner, app=app)
     with psycopg.connect(**arguments(admin_url), autocommit=True) as connection:
         connection.execute(
             sql.SQL("ALTER DATABASE {} RENAME TO {}").format(name, sql.Identifier(database))

@@ -363,7 +363,7 @@ def test_a_part_is_not_written_down() -> None:
     assert "--write takes all" in done.output
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_the_command_measures_everything_and_finds_right_books(own_home: Path) -> None:
     """How fast it is on the machine that tests run on is not judged."""
     done = subprocess.run(

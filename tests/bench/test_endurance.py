@@ -155,7 +155,7 @@ def test_there_is_no_profile_of_endurance() -> None:
     assert "--profile" in done.output
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_the_command_posts_ten_tenths_and_finds_right_books(own_home: Path, tmp_path: Path) -> None:
     """How fast it is on the machine that tests run on is not judged."""
     told = tmp_path / "told.json"

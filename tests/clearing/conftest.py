@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import grpc
@@ -95,8 +95,9 @@ BROKEN = [
 
 
 @pytest.fixture
-def database(databases: Databases) -> Database:
-    return databases.new("clearing", Database)
+def database(databases: Databases) -> Iterator[Database]:
+    with databases.lent("clearing", Database) as database:
+        yield database
 
 
 @pytest.fixture

@@ -110,10 +110,13 @@ async def test_left_alone_the_sweeper_finishes_it(rich: Database) -> None:
     as_if_never_disturbed(rich, "posted", 1)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("nth", [1, 3])
+@pytest.mark.parametrize(
+    "flow",
+    [pytest.param(f, marks=pytest.mark.prove if n else pytest.mark.slow)
+     for n, f in enumerate(FLOWS)],
+)  # fmt: skip
+@pytest.mark.parametrize("nth", [1, pytest.param(3, marks=pytest.mark.prove)])
 @pytest.mark.parametrize("point", POINTS)
-@pytest.mark.parametrize("flow", FLOWS)
 async def test_a_process_that_is_killed_at_a_point_is_survived(
     rich: Database, flow: str, point: str, nth: int
 ) -> None:

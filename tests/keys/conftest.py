@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,9 +15,10 @@ from tests.keys.keys_world import Database
 
 
 @pytest.fixture
-def database(databases: Databases) -> Database:
+def database(databases: Databases) -> Iterator[Database]:
     """With nothing in it."""
-    return databases.new("pay", Database)
+    with databases.lent("pay", Database) as database:
+        yield database
 
 
 @pytest.fixture

@@ -62,6 +62,7 @@ async def meanwhile(shop: Shop, work: Awaitable[str]) -> tuple[str, int]:
     return text, done
 
 
+@pytest.mark.prove
 async def test_a_rotation_under_load_loses_nothing(real_mesh: Mesh, real_plan: MeshPlan) -> None:
     """Every flow ends; nothing is left under the old key, which is removed; the same merchant goes
     on; all invariants hold, and the channel agrees."""

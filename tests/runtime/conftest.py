@@ -40,9 +40,10 @@ def _short_log_lines() -> Iterator[None]:
 
 
 @pytest.fixture
-def database(databases: Databases) -> Database:
+def database(databases: Databases) -> Iterator[Database]:
     """The runtime's and trade's tables, and nothing in them."""
-    return databases.new("trade", Database)
+    with databases.lent("trade", Database) as database:
+        yield database
 
 
 @pytest.fixture
