@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -55,7 +56,20 @@ def alone(work: str, command: str, *, tidy: Callable[[], str]) -> Iterator[None]
             signal.signal(number, handler)
 
 
+def interrupt_the_loop() -> None:
+    """To be called in a running loop that `alone` runs: whichever task is at work when the signal
+    comes would keep Interrupted to itself; so the loop itself raises it, between its tasks."""
+    loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        if signal.getsignal(number) is _interrupt:
+            loop.add_signal_handler(number, _raise)
+
+
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise Interrupted
+
+
+def _raise() -> None:
     raise Interrupted
 
 

@@ -7,6 +7,7 @@ are its children and end with it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 
 import uvloop
@@ -17,7 +18,7 @@ from paymesh import log as logs
 from paymesh.check import check, print_findings
 from paymesh.cli import acts
 from paymesh.cli.acts import Steps
-from paymesh.cli.atwork import Interrupted
+from paymesh.cli.atwork import Interrupted, interrupt_the_loop
 from paymesh.cli.shop import Shop
 from paymesh.cli.wallet import Wallet
 from paymesh.db.provision import SERVICES, drop_databases
@@ -57,7 +58,9 @@ def run(console: Console) -> bool:
             sandbox.start(["sandbox"])
         ok = runner.run(_tell(console, steps, plan))
     except Interrupted:
-        steps.leave()  # its task is not at work now; the loop is left as it is: the process ends
+        # The loop is left as it is, for the process ends: nobody asks what becomes of its tasks.
+        logging.disable()
+        steps.leave()
         raise
     finally:
         sandbox.stop()
@@ -67,6 +70,7 @@ def run(console: Console) -> bool:
 
 
 async def _tell(console: Console, steps: Steps, plan: MeshPlan) -> bool:
+    interrupt_the_loop()
     async with (
         whole_mesh(plan),
         Shop(
