@@ -25,7 +25,8 @@ class RabbitLimits:
     """How long close() waits for confirms that are still out."""
 
     reconnect_min_s: float = 0.5
-    reconnect_max_s: float = 30.0
+    reconnect_max_s: float = 5.0
+    """A broker that was away is found soon; the jitter keeps many processes from coming at once."""
     stable_after_s: float = 10.0
     """A connection that lasted so long starts the next backoff anew."""
 
