@@ -9,7 +9,6 @@ import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib import import_module
-from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
 
 from pydantic import ValidationError
@@ -20,6 +19,7 @@ from paymesh.values import (
     AmqpUrl,
     Count,
     DatabaseUrl,
+    ExistingPath,
     HttpUrl,
     Listen,
     Port,
@@ -58,7 +58,7 @@ class ServiceSettings(BaseSettings):
     """Between NOT_SERVING and the end of new calls."""
     database_pool: Count = 5
     relay_older_than_s: Seconds = 5.0
-    secret_key_file: Path | None = None
+    secret_key_file: ExistingPath | None = None
     """32 bytes that encrypt secrets at rest, or a folder of such files, *.key, the newest last."""
     ready_file: WritableFile | None = None
     """Written when the process is ready."""

@@ -84,6 +84,12 @@ def readable(path: Path) -> bytes:
         raise ValueError(f"names {str(path)!r}: {error.strerror}") from error
 
 
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise ValueError(f"names {str(path)!r}: there is no such file or folder")
+    return path
+
+
 def _writable(path: Path) -> Path:
     if path.is_dir() or not os.access(path.absolute().parent, os.W_OK | os.X_OK):
         raise ValueError(f"names {str(path)!r}: no file can be written there")
@@ -95,4 +101,5 @@ AmqpUrl = Annotated[str, AfterValidator(_amqp)]
 HttpUrl = Annotated[str, AfterValidator(_http)]
 Listen = Annotated[str, AfterValidator(_listen)]
 Target = Annotated[str, AfterValidator(_target)]
+ExistingPath = Annotated[Path, AfterValidator(_existing)]
 WritableFile = Annotated[Path, AfterValidator(_writable)]

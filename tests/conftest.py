@@ -118,7 +118,7 @@ def own_home() -> Iterator[Path]:
         home = Path(name)
         home.chmod(0o755)  # as root, PostgreSQL runs as nobody
         yield home
-        for folder in home.iterdir():
+        for folder in filter(Path.is_dir, home.iterdir()):
             stop_rabbitmq(folder / "rabbitmq", kill=True)
             stop_servers(folder)
 
@@ -155,7 +155,7 @@ def databases(
     servers_home: Path, admin_url: str, passwords: Mapping[str, str], worker_id: str
 ) -> Iterator[Databases]:
     """Makes databases."""
-    run = servers_home.name.removeprefix("paymesh-tests-")
+    run = "t" + servers_home.name.removeprefix("paymesh-tests-")
     databases = Databases(servers_home, admin_url, passwords, run, worker_id)
     yield databases
     if "PAYMESH_DATABASE_URL" in os.environ:  # else they go with the server

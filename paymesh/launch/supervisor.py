@@ -23,7 +23,7 @@ from paymesh.process import DEFINITIONS
 from paymesh.settings import SettingsWrong, require_all
 
 _POLL_S = 0.2
-_WRONG = (*REFUSALS, SettingsWrong, MeshNotReady, TimeoutError)
+_WRONG = (*REFUSALS, MeshNotReady, TimeoutError)
 
 
 class _Stopped(BaseException):
@@ -36,11 +36,12 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     try:
+        require_all()
         if not is_wanted(home, ticket):
             return
         with held(lock_of(home, SUPERVISOR), "paymesh up's supervisor"):
             _run(home, ticket)
-    except InUse as error:
+    except (InUse, SettingsWrong) as error:
         sys.exit(str(error))
     except _Stopped:
         print("stopped", flush=True)
@@ -61,7 +62,6 @@ def _run(home: Path, ticket: str) -> None:
 
     try:
         progress("the supervisor")
-        require_all()
         end_processes(home)
         mesh = Mesh(prepare(home, progress=progress))
         servers = tend_servers(home, Topology.load(DEFINITIONS))

@@ -50,7 +50,7 @@ def by_paymesh(*words: str) -> Sequence[str]:
 
 def by_pytest(*words: str) -> Sequence[str]:
     """Tests, written down while they run."""
-    plugin = ("-p", "paymesh.prove.pytest_plugin", "--record", "{result}")
+    plugin = ("-p", "tests.prove.pytest_plugin", "--record", "{result}")
     return (sys.executable, "-m", "pytest", *plugin, "--hypothesis-seed", "{seed}", *words)
 
 

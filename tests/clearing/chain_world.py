@@ -95,7 +95,7 @@ async def others_have_ended(url: str) -> None:
     """Waits for all older transactions of other databases: they belong to other tests, and nothing
     is sealed before them."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-        [(now,)] = await rows(connection, "SELECT pg_current_xact_id()::text")
+        [(now,)] = await rows(connection, "SELECT pg_current_xact_id()::xid::text")
         async with asyncio.timeout(60):
             while await rows(connection, OTHERS, now=now) != [(0,)]:
                 await asyncio.sleep(0.01)

@@ -112,17 +112,17 @@ def test_who_has_not_the_key_of_his_database_does_not_start(
     make_key(other)
     (short / "secret.key").write_bytes(bytes(31))
     database = real_plan.databases["trade"]
-    assert refusal(real_mesh, "pay-work", lost) == (
+    assert refusal(real_mesh, "pay-work", lost).startswith(
         f"pay-work exited with 1: pay: no key in {lost} (PAYMESH_SECRET_KEY_FILE): put the one "
         "back that was there, from your copy; only new databases take a new one, of 32 random "
         "bytes, named *.key"
     )
-    assert refusal(real_mesh, "trade-serve", other) == (
+    assert refusal(real_mesh, "trade-serve", other).startswith(
         f"trade-serve exited with 1: trade: no key in {other} (PAYMESH_SECRET_KEY_FILE) opens what "
         f"the database {database} keeps: put the key that was used before back as one more *.key "
         "there, from your copy; a new one cannot replace it (docs/OPERATIONS.md, Keys)"
     )
-    assert refusal(real_mesh, "gateway-ingress", short) == (
+    assert refusal(real_mesh, "gateway-ingress", short).startswith(
         f"gateway-ingress exited with 1: gateway: the key {short / 'secret.key'} has 31 bytes "
         "instead of 32: put the right one there, from your copy"
     )

@@ -25,6 +25,7 @@ from paymesh.cli.asking import eventually
 from paymesh.cli.shop import Shop
 from paymesh.ids import new_id
 from paymesh.launch.mesh import Mesh, MeshPlan
+from paymesh.launch.processes import tail
 from paymesh.server import Server
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -187,7 +188,7 @@ async def _is_seen_draining(real_plan: MeshPlan, drain_wait_s: float) -> bool:
             code = await asyncio.to_thread(process.wait, 60)
         assert code == 0
         assert time.monotonic() - told >= drain_wait_s
-        assert '"stopped"' in mesh.log_tail("trade-serve")
+        assert '"stopped"' in tail(mesh.plan.home / "run" / "trade-serve.log")
     finally:
         mesh.stop()
     assert mesh.exit_codes == {"trade-serve": 0}

@@ -167,7 +167,7 @@ CASES = {
     ),
     "missing key": Case(
         "pay_svc serve",
-        "PAYMESH_SECRET_KEY_FILE names '{folder}/gone': No such file or directory",
+        "PAYMESH_SECRET_KEY_FILE names '{folder}/gone': there is no such file or folder",
         {"PAYMESH_SECRET_KEY_FILE": "{folder}/gone"},
     ),
     "garbage key": Case(
@@ -235,7 +235,7 @@ CASES = {
         {"PAYMESH_AMPQ_URL": "amqp://host"},
     ),
     "supervisor": Case(
-        "paymesh.launch.supervisor {folder}",
+        "paymesh.launch.supervisor {folder} ticket",
         "PAYMESH_HOMES is no setting: did you mean PAYMESH_HOME?",
         {"PAYMESH_HOMES": "/"},
     ),

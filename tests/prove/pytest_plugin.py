@@ -1,6 +1,6 @@
 """A pytest plugin that writes down what each test does as it does it: one JSON object a line.
 
-`pytest -p paymesh.prove.pytest_plugin --record FILE`. So a run that is ended in the middle has told
+`pytest -p tests.prove.pytest_plugin --record FILE`. So a run that is ended in the middle has told
 what passed and where it was. Lines: {"tests": how many}, {"begins": a name}, and recording.Test.
 """
 
