@@ -25,8 +25,9 @@ MOMENTS = 20
 
 
 def assert_ended_well(words: str, number: signal.Signals, code: int, said: str) -> None:
-    """One sentence and exit code 130. Python's own first milliseconds end without a word."""
-    assert "Traceback" not in said, said
+    """One sentence and exit code 130; but in its own first milliseconds Python ends by itself."""
+    ours = 'File "<string>", line 2' not in said  # there it learns what a signal is
+    assert "Traceback" not in said or not ours, said
     if number is KILL:
         assert code in {0, -KILL}, said
     elif code == 130:
