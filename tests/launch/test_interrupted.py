@@ -36,7 +36,7 @@ def assert_ended_well(words: str, number: signal.Signals, code: int, said: str) 
         assert code in {0, -number}, f"{words}: {code} {said}"
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 @pytest.mark.parametrize(
     ("words", "moments"),
     [

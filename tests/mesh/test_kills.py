@@ -18,7 +18,7 @@ from tests.mesh.flows import FLOWS, Flow, combined_purchase, withdrawal
 
 pytestmark = pytest.mark.slow
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 WRITERS = {
     *("clearing-serve", "clearing-work", "gateway-ingress", "gateway-serve"),
     *("pay-serve", "pay-work", "trade-serve", "trade-work"),
