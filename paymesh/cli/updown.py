@@ -73,16 +73,19 @@ def _start(folder: Path) -> None:
     """Servers that live are used; processes whose supervisor is gone are ended by the new one."""
     ticket = want(folder)
     end_supervisors(folder)
+    log = folder / "supervisor.log"
+    log_start = log.stat().st_size if log.exists() else 0
     pid = processes.spawn(
         [sys.executable, "-m", SUPERVISOR, str(folder), ticket],
         directory=ROOT,
-        log=folder / "supervisor.log",
+        log=log,
         env=os.environ,
     )
-    steps = _Steps()
+    steps, missed = _Steps(), 0
     with console.status("the supervisor starts …") as status:
         while True:
-            lives = processes.is_running(pid, supervisor_marker(folder))
+            # At the moment of its exec a process has no command line: one miss says nothing.
+            missed = 0 if processes.is_running(pid, supervisor_marker(folder)) else missed + 1
             state = read_state(folder)
             if state is not None:
                 status.update(escape(steps.show(state)))
@@ -90,9 +93,9 @@ def _start(folder: Path) -> None:
                     raise _NotUp(state.error)
                 if state.phase == "ready":
                     return
-            log = folder / "supervisor.log"
-            if not lives:
-                raise _NotUp(f"{first_helpful_line(processes.tail(log))}; see {log}")
+            if missed > 1:
+                said = first_helpful_line(processes.tail(log, offset=log_start))
+                raise _NotUp(f"the supervisor ended: {said or 'it said nothing'}; see {log}")
             if steps.since_s > STEP_TIMEOUT_S:
                 at_work = state.steps[-1] if state is not None else "its start"
                 raise _NotUp(f"the supervisor is still at work on {at_work}; see {log}")
