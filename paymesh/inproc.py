@@ -6,8 +6,8 @@ The demo runs on it, and tests that need no process to die.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 
 from clearing_svc.bootstrap import build as build_clearing
 from clearing_svc.settings import ClearingSettings
@@ -29,21 +29,21 @@ from trade_svc.settings import TradeSettings
 @asynccontextmanager
 async def whole_mesh(plan: MeshPlan, *, bus: Bus | None = None) -> AsyncIterator[dict[str, App]]:
     """The four services of a plan, serving, working and taking callbacks, by name."""
-    os.environ.update(plan.environment)
     clock = SystemClock()
     scale = float(plan.environment["PAYMESH_TIME_SCALE"])
     bus = bus or InProcessBus(Topology.load(DEFINITIONS).scaled(scale))
     await bus.start()
-    apps = {
-        "clearing": build_clearing(
-            ClearingSettings(listen=plan.target("clearing")), bus=bus, clock=clock
-        ),
-        "gateway": build_gateway(
-            GatewaySettings(listen=plan.target("gateway")), bus=bus, clock=clock
-        ),
-        "pay": build_pay(PaySettings(listen=plan.target("pay")), bus=bus, clock=clock),
-        "trade": build_trade(TradeSettings(listen=plan.target("trade")), bus=bus, clock=clock),
-    }
+    with _environment(plan.environment):
+        apps = {
+            "clearing": build_clearing(
+                ClearingSettings(listen=plan.target("clearing")), bus=bus, clock=clock
+            ),
+            "gateway": build_gateway(
+                GatewaySettings(listen=plan.target("gateway")), bus=bus, clock=clock
+            ),
+            "pay": build_pay(PaySettings(listen=plan.target("pay")), bus=bus, clock=clock),
+            "trade": build_trade(TradeSettings(listen=plan.target("trade")), bus=bus, clock=clock),
+        }
     started: list[App] = []
     try:
         for app in apps.values():
@@ -54,3 +54,18 @@ async def whole_mesh(plan: MeshPlan, *, bus: Bus | None = None) -> AsyncIterator
         for app in reversed(started):
             await app.stop()
         await bus.close()
+
+
+@contextmanager
+def _environment(told: Mapping[str, str]) -> Iterator[None]:
+    """What the services read as they are built. Others in this process have theirs back then."""
+    before = {name: os.environ.get(name) for name in told}
+    os.environ.update(told)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -42,6 +43,24 @@ class Database:
             "AND datname = current_database()"
         )
         return int(count)
+
+
+_OLDER_ELSEWHERE = """
+    SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'transactionid' AND mode = 'ExclusiveLock' AND granted
+    AND datname <> current_database() AND age(transactionid) > age(%s::xid)
+"""
+
+
+def others_have_ended(url: str) -> None:
+    """Waits for all older transactions of other databases: they belong to other tests, and who asks
+    PostgreSQL for the oldest one that has not ended is told of the whole server's."""
+    give_up_at = time.monotonic() + 60
+    with psycopg.connect(url, autocommit=True) as connection:
+        now = connection.execute("SELECT pg_current_xact_id()::xid::text").fetchone()
+        while connection.execute(_OLDER_ELSEWHERE, now).rowcount:
+            assert time.monotonic() < give_up_at, "other tests have transactions of a minute"
+            time.sleep(0.01)
 
 
 D = TypeVar("D", bound=Database)

@@ -178,6 +178,7 @@ async def field_of(call: Awaitable[Any]) -> str:
 class Process:
     """One process of clearing, without its edges; nothing goes on in it by itself."""
 
+    database: Database
     store: PostgresStore
     core: Core[Any]
     posting: Posting
@@ -227,7 +228,7 @@ async def process(
     books = Books(engine)
     posting = Posting(store, books, CONFIG.chart, clock=clock, journals_max=100)
     draining = Draining(store, core.submit, clock=clock, limits=limits)
-    yield Process(store, core, posting, books, draining)
+    yield Process(database, store, core, posting, books, draining)
     await posting.close()
     await core.close()
     await engine.dispose()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -11,12 +10,12 @@ from typing import Any
 
 import psycopg
 
-from clearing_svc.books.balances import rows
 from clearing_svc.books.chain import seal, seal_block
 from clearing_svc.books.verify import Damage, verify
 from paymesh.db.engine import create_engine
 from paymesh.ids import derived_id, shard_of
 from paymesh.store.postgres import PostgresStore
+from tests.databases import others_have_ended
 
 _keys = count()
 MINUTES_AGO = "now() - interval '10 minutes'"
@@ -31,13 +30,6 @@ ENTRY = """
     INSERT INTO entry (shard_key, journal_id, line, account_id, side, amount_minor,
         amount_currency, reference)
     VALUES (%s, %s, %s, %s, %s, %s, 'CNY', %s)
-"""
-
-
-OTHERS = """
-    SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
-    WHERE locktype = 'transactionid' AND mode = 'ExclusiveLock' AND granted
-    AND datname <> current_database() AND age(transactionid) > age(%(now)s::xid)
 """
 
 
@@ -57,12 +49,13 @@ def put(connection: psycopg.Connection[Any], *, text: str = "", minor: int = 100
 
 
 def put_all(url: str, *postings: int) -> list[str]:
-    """Transactions with so many journals each; the journals' ids."""
+    """Transactions with so many journals each, ready to be sealed; the journals' ids."""
     ids = []
     with psycopg.connect(url) as connection:
         for journals in postings:
             ids += [put(connection, minor=100 + n) for n in range(journals)]
             connection.commit()
+    others_have_ended(url)
     return ids
 
 
@@ -84,21 +77,11 @@ async def store_of(url: str) -> AsyncIterator[PostgresStore]:
 async def sealed(url: str, *, journals_max: int = 10_000) -> list[int]:
     """Seals what there is; how many journals each new block has."""
     blocks: list[int] = []
-    await others_have_ended(url)
+    others_have_ended(url)
     async with store_of(url) as store:
         while journals := await seal_block(store, journals_max=journals_max):
             blocks.append(journals)
     return blocks
-
-
-async def others_have_ended(url: str) -> None:
-    """Waits for all older transactions of other databases: they belong to other tests, and nothing
-    is sealed before them."""
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-        [(now,)] = await rows(connection, "SELECT pg_current_xact_id()::xid::text")
-        async with asyncio.timeout(60):
-            while await rows(connection, OTHERS, now=now) != [(0,)]:
-                await asyncio.sleep(0.01)
 
 
 async def damage(url: str, *changes: str, first: int = 1) -> list[Damage]:

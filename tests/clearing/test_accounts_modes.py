@@ -28,6 +28,7 @@ from paymesh.store.postgres import PostgresStore
 from tests.clearing.accounts_world import Process, acc, process
 from tests.clearing.conftest import Database
 from tests.clearing.ledger_world import place, post, release, top_up, transfer
+from tests.databases import others_have_ended
 
 pytestmark = pytest.mark.slow
 
@@ -210,6 +211,7 @@ async def test_what_could_leave_64_bits_is_booked_under_the_lock(
 
 async def rounds(p: Process, n: int = 3) -> None:
     for _ in range(n):
+        others_have_ended(p.database.app_url)
         await p.draining.round()
 
 
@@ -445,7 +447,7 @@ async def test_who_takes_over_knows_nothing_and_waits_anew(
     async with gated.held(gated.late.post(top_up("ann", 30, key="late"))):
         await p.mode(ANN, "DIRECT")
         for _ in range(3):
-            await (await make()).draining.round()
+            await rounds(await make(), 1)
         await rounds(p)
         assert row(database) == (100, 0, "DRAINING")
     await asyncio.gather(rounds(p), rounds(await make()))

@@ -30,6 +30,7 @@ from tests.clearing.books_world import Books, to_date
 from tests.clearing.conftest import Database
 from tests.clearing.ledger_messages import asked, fields_of, reason_of
 from tests.clearing.ledger_world import top_up
+from tests.databases import others_have_ended
 
 AT = datetime(2028, 3, 1, tzinfo=UTC)
 
@@ -375,6 +376,7 @@ async def test_who_pages_on_misses_no_entry_that_was_under_way(
 ) -> None:
     """A page with a successor does not go past what an older transaction may still post."""
     first = await books.gives("ann", 1)
+    others_have_ended(database.app_url)
     with psycopg.connect(database.admin_url) as slow:
         slow.execute("SELECT pg_current_xact_id()")
         for minor in (2, 3, 4):
@@ -383,6 +385,7 @@ async def test_who_pages_on_misses_no_entry_that_was_under_way(
         request.account.subject, request.account.owner = "USER_BALANCE", "ann"
         page = await books.ledger.ListEntries(request, timeout=60)
         assert [entry.journal_id for entry in page.entries] == [first]
+    others_have_ended(database.app_url)
     request.page_token = page.next_page_token
     page = await books.ledger.ListEntries(request, timeout=60)
     assert [entry.entry.amount.minor_units for entry in page.entries] == [2, 3, 4]

@@ -45,7 +45,7 @@ from tests.clearing.chain_world import (
     under_way,
 )
 from tests.clearing.conftest import Database
-from tests.databases import Databases, database_of
+from tests.databases import Databases, database_of, others_have_ended
 
 DIFFERS = "what a block seals is not what was sealed"
 UNLINKED = "a block does not follow from the one before"
@@ -176,6 +176,7 @@ async def test_many_sealers_at_once_make_one_chain(database: Database) -> None:
     done = asyncio.Event()
     sealers = [asyncio.create_task(seals(done)) for _ in range(3)]
     await asyncio.gather(*(asyncio.to_thread(post) for _ in range(3)))
+    others_have_ended(database.app_url)
     done.set()
     await asyncio.gather(*sealers)
     assert database.query(

@@ -156,6 +156,8 @@ async def expiring(
             if error.code() not in TOO_LATE:
                 raise
             continue
+        except TimeoutError:  # it was over before it had a credential
+            continue
         if credential.state == channel_pb2.CREDENTIAL_STATE_READY:
             return trade, credential
     raise AssertionError("no trade lives long enough to be paid")

@@ -120,7 +120,7 @@ def test_who_has_not_the_key_of_his_database_does_not_start(
     assert refusal(real_mesh, "trade-serve", other).startswith(
         f"trade-serve exited with 1: trade: no key in {other} (PAYMESH_SECRET_KEY_FILE) opens what "
         f"the database {database} keeps: put the key that was used before back as one more *.key "
-        "there, from your copy; a new one cannot replace it (docs/OPERATIONS.md"
+        "there, from your copy; a new one cannot replace it"
     )
     assert refusal(real_mesh, "gateway-ingress", short).startswith(
         f"gateway-ingress exited with 1: gateway: the key {short / 'secret.key'} has 31 bytes "
