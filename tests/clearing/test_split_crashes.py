@@ -28,6 +28,11 @@ pytestmark = pytest.mark.slow
 
 POINTS = ["shell.before_commit", "shell.after_commit", "effect.before_call", "effect.after_call"]
 ENDS = {"posted": "POSTED", "refused": "REFUSED", "suspended": "POSTED"}
+BY_FLOW = pytest.mark.parametrize(
+    "flow",
+    [pytest.param(f, marks=pytest.mark.prove if n else pytest.mark.slow)
+     for n, f in enumerate(FLOWS)],
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -70,7 +75,7 @@ def as_if_never_disturbed(database: Database, flow: str, times: int) -> None:
 
 
 @pytest.mark.parametrize("point", POINTS)
-@pytest.mark.parametrize("flow", FLOWS)
+@BY_FLOW
 async def test_a_fault_at_any_passage_of_any_point_is_finished(
     rich: Database, flow: str, point: str
 ) -> None:
@@ -110,11 +115,7 @@ async def test_left_alone_the_sweeper_finishes_it(rich: Database) -> None:
     as_if_never_disturbed(rich, "posted", 1)
 
 
-@pytest.mark.parametrize(
-    "flow",
-    [pytest.param(f, marks=pytest.mark.prove if n else pytest.mark.slow)
-     for n, f in enumerate(FLOWS)],
-)  # fmt: skip
+@BY_FLOW
 @pytest.mark.parametrize("nth", [1, pytest.param(3, marks=pytest.mark.prove)])
 @pytest.mark.parametrize("point", POINTS)
 async def test_a_process_that_is_killed_at_a_point_is_survived(

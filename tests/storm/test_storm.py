@@ -49,7 +49,7 @@ def test_kills_are_spread_over_all_processes() -> None:
     assert max(counts.values()) - min(counts.values()) <= 1
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_a_short_storm_loses_nothing(own_home: Path, tmp_path: Path) -> None:
     """The command itself: exit 0, everything at its end, all invariants, the channel's book."""
     told = tmp_path / "told.json"
