@@ -90,7 +90,7 @@ STEPS = (
         "tests",
         "All other tests that take minutes.",
         by_pytest(
-            *("tests", "-m", "prove", "-n", "4", "--dist", "loadfile"),
+            *("tests", "-m", "prove", "-n", "4", "--dist", "load", "--maxschedchunk", "1"),
             *(f"--ignore={file}" for file in (KILLS, BUSY, HISTORIES)),
         ),
         usual_s=180,
