@@ -34,6 +34,8 @@ def unprivileged_account() -> Account | None:
 
 _BECOME = (
     "import os, sys; gid, uid = map(int, sys.argv[1:3]); os.setgroups([]); os.setgid(gid); "
+    # libfaketime puts it there, for the memory that another user cannot open.
+    "os.environ.pop('FAKETIME_SHARED', None); "
     "os.setuid(uid); os.execv(sys.argv[3], sys.argv[3:])"
 )
 
