@@ -73,6 +73,7 @@ def build(settings: TradeSettings, *, bus: Bus, clock: Clock) -> App:
             notifications.AddNotification: notifications.add_notification,
             notifications.PassOver: notifications.pass_over,
             notifications.NotificationSent: notifications.notification_sent,
+            notifications.CancelNotifications: notifications.cancel_notifications,
         },
         owed=notifications.owed,
         does={notifications.SendNotification: delivery.send},

@@ -144,7 +144,8 @@ def _notification(event: Event, trade: dict[str, object]) -> AddNotification:
 class Notifier:
     """Writes notifications down and sends them; what was not delivered climbs the ladder.
 
-    A merchant without a notify_url wants none: of its trades nothing is written down.
+    A merchant without a notify_url wants none: of its trades nothing is written down, and what
+    still waits is cancelled.
     """
 
     def __init__(self, core: Core[StreamView], merchants: Merchants, clock: Clock) -> None:
@@ -162,9 +163,10 @@ class Notifier:
         events = [_events(delivery) for delivery in deliveries]
         silent = await self._without_url(event for of in events for event in of)
         verdicts = await self._passing_over(silent).handle(deliveries)
+        # What has climbed the ladder was written down before its merchant wanted none.
         streams = [
-            [] if verdict.dead or verdict.retry else _streams(of, silent)
-            for of, verdict in zip(events, verdicts, strict=True)
+            [] if v.dead or v.retry else _streams(of, set() if delivery.attempt else silent)
+            for of, v, delivery in zip(events, verdicts, deliveries, strict=True)
         ]
         keys = {key for of in streams for key in of}
         if not keys:

@@ -19,7 +19,7 @@ from paymesh.effects import Result
 from paymesh.errors import PaymentError
 from paymesh.secretbox import SecretBox
 from paymesh.signing import sign_notification
-from trade_svc.notifications import NotificationSent, SendNotification
+from trade_svc.notifications import CancelNotifications, NotificationSent, SendNotification
 from trade_svc.readers import Merchants
 
 TIMEOUT_S = 3.0
@@ -80,13 +80,15 @@ class Delivery:
             await self._session.close()
 
     async def send(self, effect: SendNotification) -> Result:
-        """POSTs the body; any answer but 2xx is an error, kept with the notification."""
+        """POSTs the body; any answer but 2xx, and whatever hinders it, is kept with the
+        notification."""
         try:
             merchant = await self._merchants.get(effect.context.merchant_id)
         except PaymentError as error:
             return _sent(effect, error.message)
         if not merchant.notify_url:
-            return _sent(effect, "")  # a merchant without URL wants none
+            reason = "the merchant has no notify_url any more"
+            return Result(CancelNotifications(effect.stream_id, effect.context, reason))
         secret = self._box.open(merchant.sealed_notify_secret, belongs_to=merchant.id)
         body = effect.body.encode()
         now_s = int(self._clock.now().timestamp())
@@ -107,9 +109,9 @@ class Delivery:
                 url, data=body, headers=headers, allow_redirects=False
             ) as response:
                 return "" if 200 <= response.status < 300 else f"HTTP {response.status}"
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except Exception as error:  # whatever a URL makes us raise, this notification waits
             cause = error.__cause__ or error  # aiohttp wraps what the resolver refuses
-            return f"{type(cause).__name__}: {cause}"
+            return _printable(f"{type(cause).__name__}: {cause}")
 
     def _require_safe(self, url: str) -> None:
         if self._allow_private:
@@ -121,6 +123,11 @@ class Delivery:
             require_public(url, target.host or "")
         except ValueError:
             return  # a name: the resolver judges what it leads to
+
+
+def _printable(text: str) -> str:
+    """With escapes for what else a stranger's server may make us say."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _sent(effect: SendNotification, error: str) -> Result:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from paymesh.context import Context
 from paymesh.core import Decision, Moves, View, history, moved
 from paymesh.errors import NotFound
+from trade_svc.endpoints import require_endpoint
 
 
 class MerchantState(StrEnum):
@@ -85,6 +86,7 @@ class RotateSecret:
 def create_merchant(
     state: MerchantView, c: CreateMerchant, at: datetime, view: View
 ) -> Decision[MerchantView]:
+    require_endpoint(c.notify_url)
     merchant = Merchant(
         id=c.merchant_id,
         context=c.context,
@@ -106,6 +108,7 @@ def update_merchant(
     state: MerchantView, c: UpdateMerchant, at: datetime, view: View
 ) -> Decision[MerchantView]:
     merchant = state.existing(c.merchant_id)
+    require_endpoint(c.notify_url or "")
     asked = {"display_name": c.display_name, "notify_url": c.notify_url}
     changes = {name: value for name, value in asked.items() if value is not None}
     if not changes:

@@ -26,14 +26,18 @@ class NotificationState(StrEnum):
     PENDING = "PENDING"
     DELIVERED = "DELIVERED"
     DEAD = "DEAD"
+    """Given up: nobody took it for a day."""
+    CANCELLED = "CANCELLED"
+    """The merchant took its endpoint away before it was sent."""
 
 
 _N = NotificationState
 NOTIFICATION_MOVES: Moves = {
     # PENDING → PENDING: a try that failed.
-    _N.PENDING: frozenset({_N.PENDING, _N.DELIVERED, _N.DEAD}),
+    _N.PENDING: frozenset({_N.PENDING, _N.DELIVERED, _N.DEAD, _N.CANCELLED}),
     _N.DELIVERED: frozenset(),
     _N.DEAD: frozenset(),
+    _N.CANCELLED: frozenset(),
 }
 
 
@@ -108,6 +112,19 @@ class NotificationSent:
     notification_id: str
     context: Context
     error: str
+
+    @property
+    def key(self) -> str:
+        return self.stream_id
+
+
+@dataclass(frozen=True, slots=True)
+class CancelNotifications:
+    """Nobody is to hear any more of what waits in a stream."""
+
+    stream_id: str
+    context: Context
+    reason: str
 
     @property
     def key(self) -> str:
@@ -190,6 +207,27 @@ def notification_sent(
         action_attempts=0,
     )
     return Decision(state=StreamView(stream, tuple(after)), events=tuple(events))
+
+
+def cancel_notifications(
+    state: StreamView, c: CancelNotifications, at: datetime, view: View
+) -> Decision[StreamView]:
+    if state.stream is None:
+        raise NotFound(f"no notifications {c.stream_id}")
+    if state.oldest_pending is None:
+        return Decision(state=state)
+    cancelled = {
+        n.id: moved(n, NotificationState.CANCELLED, NOTIFICATION_MOVES, last_error=c.reason)
+        for n in state.notifications
+        if n.state is NotificationState.PENDING
+    }
+    stream = replace(
+        state.stream, version=state.stream.version + 1, next_action_at=None, action_attempts=0
+    )
+    return Decision(
+        state=StreamView(stream, tuple(cancelled.get(n.id, n) for n in state.notifications)),
+        events=tuple(history(n, "trade.notification.cancelled") for n in cancelled.values()),
+    )
 
 
 def owed(state: StreamView, at: datetime) -> list[object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -121,3 +122,31 @@ async def test_a_redirect_of_a_notification_is_not_followed(status: int, tmp_pat
         await runner.cleanup()
     assert asked == ["/notify"]
     assert error == f"HTTP {status}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://.example/hook", "https://shop.example:99999/hook", "https://shop\\example/hook"],
+)
+async def test_whatever_an_endpoint_makes_us_raise_is_its_notifications_error(
+    url: str, tmp_path: Path
+) -> None:
+    """A merchant may have such a URL since before they were refused."""
+    assert await sent_to(url, make_key(tmp_path), allow_private=True) != ""
+
+
+async def test_what_is_kept_of_an_answer_can_be_kept_and_shown(tmp_path: Path) -> None:
+    """A server that answers no HTTP: no NUL, no half character, no order to a terminal."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write("HTTP/1.1 2\0\x1b[31m\u202e\udcff OK\r\n\r\n".encode(errors="surrogatepass"))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/notify"
+        error = await sent_to(url, make_key(tmp_path), allow_private=True)
+    assert error
+    assert error.isprintable()

@@ -106,6 +106,26 @@ BAD_UPDATES: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("no URL", {"notify_url": "shop.example"}, ("notify_url",)),
     ("NUL in the URL", {"notify_url": "https://shop\0.example"}, ("notify_url",)),
 ]
+NOWHERE = [
+    "https://.example/hook",
+    "https://shop..example/hook",
+    "https:///hook",
+    "https://?hook",
+    "https://[::1/hook",
+    "https://shop.example:0/hook",
+    "https://shop.example:99999/hook",
+    "https://shop.example:port/hook",
+    "https://-shop.example/hook",
+    "https://256.1.1.1/hook",
+    "https://1.2.3.4.5/hook",
+    "https://shop%2eexample/hook",
+    "https://shop\\example/hook",
+    "https://shop\u2024.example/hook",
+    f"https://{'a' * 64}.example/hook",
+    f"https://{'.'.join(['a' * 60] * 5)}/hook",
+    "https://shop:password@shop.example/hook",
+]
+"""Notification endpoints that no try would ever reach."""
 
 
 @pytest.mark.parametrize(("changes", "fields"), [case[1:] for case in BAD_UPDATES],
@@ -115,6 +135,29 @@ async def test_a_bad_change_is_refused_with_the_field(
 ) -> None:
     assert await refusal(update(shop, **changes)) == Refusal(INVALID, "INVALID_FIELD", fields)
     assert (await read(shop)).version == 1
+
+
+@pytest.mark.parametrize("url", NOWHERE)
+async def test_an_endpoint_that_cannot_be_is_refused_with_the_field(
+    url: str, shop: Shop, database: Database
+) -> None:
+    """When a merchant is made and when it is changed; nothing is written."""
+    before = database.counts()
+    wanted = Refusal(INVALID, "INVALID_FIELD", ("notify_url",))
+    another = m.CreateMerchantRequest(
+        request_id=request_id(), display_name="Two", notify_url=url, notify_secret=bytes(32)
+    )
+    assert await refusal(shop.merchants.CreateMerchant(another, timeout=RPC_TIMEOUT_S)) == wanted
+    assert await refusal(update(shop, notify_url=url)) == wanted
+    assert database.counts() == before
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://bücher.example/hook", "https://a_b.example.:8443/", "https://[2606:4700::1111]/", ""],
+)
+async def test_other_endpoints_are_taken(url: str, shop: Shop) -> None:
+    assert (await update(shop, notify_url=url)).notify_url == url
 
 
 @pytest.mark.parametrize("size", [0, 31, 33])
@@ -294,6 +337,35 @@ async def test_a_rotated_secret_signs_from_then_on(
     await trades.start("work")
     await merchant.hears("trade.paid")
     assert merchant.signed_by == [1]
+
+
+async def test_what_waits_for_an_endpoint_that_is_taken_away_is_cancelled(
+    trades: Trades, payments: PaymentCore, database: Database
+) -> None:
+    """With the reason, never DELIVERED; nothing more is tried."""
+    app = await trades.start("serve", "work")
+    shop = await Shop.opened(trades.caller(app), notify_url="http://127.0.0.1:1/nobody")
+    payments.decides = succeeds
+    trade = await shop.orders()
+    await shop.pays(trade)
+    await shop.reaches(trade, "PAID")
+    await shop.gives_back(trade, 60_00)
+    await shop.refunded(trade, "SUCCEEDED")
+
+    async def both_wait() -> bool:
+        states = "SELECT state FROM notification WHERE last_error <> '' OR sequence > 3"
+        return database.query(states) == [("PENDING",), ("PENDING",)]
+
+    await until(both_wait)
+    await update(shop, notify_url="")
+
+    async def nothing_is_due() -> bool:
+        return database.query("SELECT next_action_at FROM notification_stream") == [(None,)]
+
+    await until(nothing_is_due)
+    reason = "the merchant has no notify_url any more"
+    found = database.query("SELECT state, last_error FROM notification ORDER BY sequence")
+    assert found == [("CANCELLED", reason), ("CANCELLED", reason)]
 
 
 async def test_a_notification_whose_key_is_missing_waits_and_is_never_given_up(
