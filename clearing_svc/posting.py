@@ -41,7 +41,7 @@ from paymesh.status import to_status
 from paymesh.store.port import Conflict, Rejected
 from paymesh.store.postgres import PostgresStore
 from paymesh.telemetry import batch_span
-from paymesh.wire import TRAFFIC_BACK
+from paymesh.wire import LIVE_TRAFFIC
 
 NAME = "journal"
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
@@ -71,9 +71,9 @@ def _plain_middle(
     few, so this is seldom asked twice."""
     names = (merchant_id, order_type, sub_type, pay_org_no)
     plain = all(re.fullmatch(r"[A-Za-z0-9_.-]{0,32}", name) for name in (*names, caller))
-    if not plain or not (0 <= traffic <= 2 and 0 <= deadline_class <= 2):
+    if not plain or traffic not in LIVE_TRAFFIC or not 0 <= deadline_class <= 2:
         return None
-    return (*names, TRAFFIC_BACK.get(traffic, Traffic.LIVE).value)
+    return (*names, Traffic.LIVE.value)
 
 
 class Posting:

@@ -62,6 +62,9 @@ class Consumer:
                 except (DecodeError, LookupError, ValueError) as error:
                     left[index][1].append((event, f"not understood: {error!r}"))
                     continue
+                except PaymentError as refused:
+                    self._judge(left[index], event, refused)
+                    continue
                 if item is not None:
                     items.append(item)
                     origins.append((index, event))

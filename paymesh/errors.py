@@ -104,6 +104,12 @@ class TrafficMixed(PaymentError):
     code, reason, decided = Code.INVALID_ARGUMENT, "TRAFFIC_MIXED", False
 
 
+class ShadowNotDeployed(PaymentError):
+    """Load-test traffic, where nothing keeps it apart from live money."""
+
+    code, reason, decided = Code.FAILED_PRECONDITION, "SHADOW_NOT_DEPLOYED", False
+
+
 class NotFound(PaymentError):
     """The thing named does not exist (yet): not stored, so the same request may succeed later."""
 

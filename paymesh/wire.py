@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from payments.type.v1 import context_pb2, money_pb2, tool_pb2
 
 from paymesh.context import Call, Context, DeadlineClass, Traffic
+from paymesh.errors import ShadowNotDeployed
 from paymesh.money import Money
 from paymesh.tools import Tool, ToolKind
 
@@ -16,7 +17,7 @@ _TRAFFIC = {
     Traffic.LIVE: context_pb2.TRAFFIC_LIVE,
     Traffic.SHADOW: context_pb2.TRAFFIC_SHADOW,
 }
-TRAFFIC_BACK = {number: traffic for traffic, number in _TRAFFIC.items()}
+LIVE_TRAFFIC = frozenset({context_pb2.TRAFFIC_UNSPECIFIED, context_pb2.TRAFFIC_LIVE})
 _CLASS = {
     DeadlineClass.INTERACTIVE: context_pb2.DEADLINE_CLASS_INTERACTIVE,
     DeadlineClass.BACKGROUND: context_pb2.DEADLINE_CLASS_BACKGROUND,
@@ -86,13 +87,15 @@ def context_to(
 
 
 def context_of(message: context_pb2.Context) -> Context:
+    """The one door of every call, item and event. Raises ShadowNotDeployed."""
+    if message.traffic not in LIVE_TRAFFIC:
+        raise ShadowNotDeployed("this mesh moves live money and takes no SHADOW traffic")
     return Context(
         business_id=message.business_id,
         merchant_id=message.merchant_id,
         order_type=message.order_type,
         sub_type=message.sub_type,
         pay_org_no=message.pay_org_no,
-        traffic=TRAFFIC_BACK.get(message.traffic, Traffic.LIVE),
         parent_business_id=message.parent_business_id,
     )
 

@@ -275,6 +275,15 @@ async def test_live_and_shadow_items_do_not_share_a_batch(stub: Stub) -> None:
     assert reason_of(status) == "TRAFFIC_MIXED"
 
 
+async def test_shadow_items_post_nothing(stub: Stub, database: Database) -> None:
+    """However plain they are."""
+    items = [asked(top_up("ann", 1, key=key)) for key in ("1", "2")]
+    for each in items:
+        each.call_context.CopyFrom(call_context(traffic=2))
+    assert verdicts(await send(stub, *items)) == ["SHADOW_NOT_DEPLOYED"] * 2
+    assert database.query("SELECT count(*) FROM journal") == [(0,)]
+
+
 @pytest.mark.parametrize(
     ("subject", "owner", "code"),
     [

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from paymesh.app import App
@@ -97,3 +99,32 @@ def real_mesh(real_plan: MeshPlan) -> Iterator[Mesh]:
         yield mesh
     finally:
         mesh.stop()
+
+
+TABLES = {
+    "trade": ("trade", "attempt", "guard", "outbox", "request_answer"),
+    "pay": ("payment", "instruction", "outbox", "request_answer"),
+    "gateway": ("channel_order", "callback", "inbox", "outbox", "request_answer"),
+    "clearing": ("account", "entry", "hold", "journal", "outbox", "request_answer"),
+}
+
+
+def count_rows(plan: MeshPlan) -> dict[str, int]:
+    counts = {}
+    for service, tables in TABLES.items():
+        with psycopg.connect(plan.reader_urls[service]) as connection:
+            for table in tables:
+                row = connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
+                assert row is not None
+                counts[f"{service}.{table}"] = row[0]
+    return counts
+
+
+@pytest.fixture
+async def nothing_written(shop: Shop, sandboxed_plan: MeshPlan) -> AsyncIterator[None]:
+    """The test leaves no row in any database."""
+    before: dict[str, int] = {}
+    while before != (before := count_rows(sandboxed_plan)):
+        await asyncio.sleep(0.3)  # what former tests left under way comes to its end
+    yield
+    assert count_rows(sandboxed_plan) == before

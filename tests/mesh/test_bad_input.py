@@ -5,18 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import grpc
-import psycopg
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
-from grpc_status import rpc_status
 from payments.pay.v1 import payment_service_pb2, payment_service_pb2_grpc
 from payments.trade.v1 import trade_pb2, trade_service_pb2
 from payments.type.v1 import context_pb2, money_pb2, tool_pb2
@@ -27,60 +22,12 @@ from paymesh.cli.shop import Shop
 from paymesh.launch.mesh import MeshPlan
 from paymesh.signing import Signer
 from paymesh.wire import call_context_of
+from tests.mesh.conftest import count_rows
+from tests.mesh.refusals import Refusal, read_refusal, refusal
 
 pytestmark = pytest.mark.slow
 
 EUR = money_pb2.Money(currency_code="EUR", minor_units=1234)
-
-
-@dataclass(frozen=True)
-class Refusal:
-    code: grpc.StatusCode
-    reason: str
-    fields: tuple[str, ...]
-
-
-async def refusal(call: Any) -> Refusal:
-    """What the server says, read as a client would: status, ErrorInfo, BadRequest."""
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
-    return read_refusal(rpc_status.from_call(caught.value), caught.value.code())
-
-
-def read_refusal(status: Any, code: grpc.StatusCode) -> Refusal:
-    info, bad = ErrorInfo(), BadRequest()
-    for detail in status.details:
-        detail.Unpack(info) or detail.Unpack(bad)
-    assert info.domain == "payments"
-    return Refusal(code, info.reason, tuple(f.field for f in bad.field_violations))
-
-
-TABLES = {
-    "trade": ("trade", "attempt", "guard", "outbox", "request_answer"),
-    "pay": ("payment", "instruction", "outbox", "request_answer"),
-    "gateway": ("channel_order", "callback", "inbox", "outbox", "request_answer"),
-}
-
-
-def count_rows(plan: MeshPlan) -> dict[str, int]:
-    counts = {}
-    for service, tables in TABLES.items():
-        with psycopg.connect(plan.reader_urls[service]) as connection:
-            for table in tables:
-                row = connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
-                assert row is not None
-                counts[f"{service}.{table}"] = row[0]
-    return counts
-
-
-@pytest.fixture
-async def nothing_written(shop: Shop, sandboxed_plan: MeshPlan) -> AsyncIterator[None]:
-    """The test leaves no row in any database."""
-    before: dict[str, int] = {}
-    while before != (before := count_rows(sandboxed_plan)):
-        await asyncio.sleep(0.3)  # what former tests left under way comes to its end
-    yield
-    assert count_rows(sandboxed_plan) == before
 
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT

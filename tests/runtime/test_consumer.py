@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from payments.pay.v1 import payment_events_pb2, payment_pb2
-from payments.type.v1 import money_pb2
+from payments.type.v1 import context_pb2, money_pb2
 from payments.type.v1.event_pb2 import Event, EventBatch
 
 from paymesh.bus.port import HANDLED, Delivery, Leftover, Message
@@ -135,6 +135,18 @@ async def test_what_we_do_not_understand_is_parked_with_the_reason(
     assert (verdict.retry, ids(verdict.dead)) == ((), [event.event_id])
     assert reason in verdict.dead[0].reason
     assert (await trades.state(trade_id))[0] is TradeState.PAYING
+
+
+async def test_shadow_traffic_is_parked_with_the_reason(trades: Trades) -> None:
+    """It moves nothing, and holds up nobody in its message."""
+    first, second = await trades.paying(), await trades.paying()
+    shadow = succeeded(*first)
+    shadow.call_context.context.traffic = context_pb2.TRAFFIC_SHADOW
+    [verdict] = await trades.consumer.handle([delivery(shadow, succeeded(*second))])
+    assert (verdict.retry, ids(verdict.dead)) == ((), [shadow.event_id])
+    assert verdict.dead[0].reason.startswith("SHADOW_NOT_DEPLOYED")
+    assert (await trades.state(first[0]))[0] is TradeState.PAYING
+    assert (await trades.state(second[0]))[0] is TradeState.PAID
 
 
 async def test_an_unreadable_message_is_parked_whole_and_its_neighbours_are_handled(

@@ -230,6 +230,12 @@ GUARDS = (
         (Edit("trade_svc:Delivery._post", "self._require_safe(url)"),),
     ),
     Guard(
+        "no SHADOW",
+        "load-test traffic moves live money",
+        "test_shadow_traffic_is_parked_with_the_reason",
+        (Edit("paymesh:context_of", "if message.traffic not in LIVE_TRAFFIC:", "if False:"),),
+    ),
+    Guard(
         "no redirects",
         "a merchant's server sends us on into our network",
         "test_a_redirect_of_a_notification_is_not_followed",
