@@ -62,12 +62,17 @@ def _violation(violation: Any) -> FieldViolation:
 
 
 def claim(method: str, owner: str, request: Message, request_id: str) -> RequestClaim:
-    """The request's claim: its scope is method and owner, its hash covers the whole body."""
+    """The request's claim: its scope is method and owner, its hash covers the whole body.
+
+    A UUID in upper case is the same one.
+    """
+    lower = request_id.lower()
+    if lower != request_id:
+        told, request = request, type(request)()
+        request.CopyFrom(told)
+        request.request_id = lower  # type: ignore[attr-defined]
     body = request.SerializeToString(deterministic=True)
-    return RequestClaim(
-        key=RequestKey(f"{method}:{owner}", request_id.lower()),
-        request_hash=hashlib.sha256(body).digest(),
-    )
+    return RequestClaim(RequestKey(f"{method}:{owner}", lower), hashlib.sha256(body).digest())
 
 
 def started(
