@@ -74,10 +74,11 @@ class PostgresTransaction:
             async with flight(self._connection):
                 await run("BEGIN")
                 fact = await run(aggregate.fact) if aggregate.fact else None
-                members = [
-                    await _sent(run, member, keys, lock=True)
-                    for member, keys in aggregate.split(reads.keys)
-                ]
+                of = aggregate.split(reads.keys)
+                members = [await _sent(run, member, keys, lock=True) for member, keys in of]
+                # What was not there could not be locked. Somebody may have made it while the locks
+                # of the later members were waited for, so it is looked for once more.
+                later = [await _sent(run, member, keys, lock=False) for member, keys in of[:-1]]
                 answers = seen = guards = None
                 if reads.requests:
                     answers = await run(sql.READ_ANSWERS, _request_keys(reads.requests))
@@ -95,7 +96,7 @@ class PostgresTransaction:
                 clock = await run("SELECT clock_timestamp()")
                 return Loaded(
                     at=cast(tuple[Any, ...], await clock.fetchone())[0],
-                    states=await _states(members),
+                    states=await _states(members, later),
                     answers=await _answers(answers),
                     seen=frozenset(MessageKey(*row) for row in await _rows(seen)),
                     taken={Guard(kind, key): owner for kind, key, owner in await _rows(guards)}
@@ -442,9 +443,10 @@ async def _sent(
     return _Sent(aggregate, keys, roots, children)
 
 
-async def _states(members: Sequence[_Sent]) -> dict[str, Any]:
+async def _states(members: Sequence[_Sent], later: Sequence[_Sent] = ()) -> dict[str, Any]:
+    """`later`: asked again, it counts for what was not there at first."""
     states: dict[str, Any] = {}
-    for sent in members:
+    for sent in (*later, *members):
         aggregate = sent.aggregate
         found = {root.id: root for root in map(aggregate.root.load, await sent.roots.fetchall())}
         below: dict[str, dict[str, list[Any]]] = {}
@@ -453,5 +455,9 @@ async def _states(members: Sequence[_Sent]) -> dict[str, Any]:
             for child in map(kind.load, await cursor.fetchall()):
                 of = below.setdefault(getattr(child, cast(str, kind.parent)), {})
                 of.setdefault(name, []).append(child)
-        states |= {key: aggregate.build(found.get(key), below.get(key, {})) for key in sent.keys}
+        states |= {
+            key: aggregate.build(found.get(key), below.get(key, {}))
+            for key in sent.keys
+            if key in found or key not in states
+        }
     return states

@@ -17,6 +17,7 @@ from paymesh.bus.port import HANDLED
 from paymesh.clock import SystemClock
 from paymesh.consumer import Consumer
 from paymesh.failpoint import InjectedFault, arm
+from tests.clearing.accounts_world import process
 from tests.clearing.conftest import SERVE_ONLY, Database
 from tests.clearing.ledger_messages import delivery, held, instruction, message, paid
 from tests.clearing.ledger_world import (
@@ -69,6 +70,23 @@ async def test_ten_writers_never_overdraw_an_account_and_lose_nothing(
     assert database.books_are_true()
     total = "SELECT sum(balance_minor) FROM account WHERE subject = 'USER_BALANCE'"
     assert database.query(total) == [(3_000,)]
+
+
+async def test_a_hold_that_two_place_at_once_is_answered_held_to_both(database: Database) -> None:
+    """The account covers it once. Who comes second has read that there is no such hold, and waits
+    for the account: he is not told that its money is gone, for it is his."""
+    async with process(database) as one, process(database) as other:
+        await one.do(post(top_up("ann", 100, key="1")))
+        with psycopg.connect(database.admin_url) as busy:
+            busy.execute("SELECT FROM account WHERE owner = 'ann' FOR NO KEY UPDATE")
+            both = [asyncio.create_task(p.do(place("h", 80))) for p in (one, other)]
+            async with asyncio.timeout(60):
+                while database.waiting() < 2:
+                    await asyncio.sleep(0.02)
+        assert await asyncio.gather(*both) == [["OK"], ["OK"]]
+        assert await one.do(place("other", 80)) == ["INSUFFICIENT_FUNDS"]
+    assert database.query("SELECT held_minor FROM account WHERE owner = 'ann'") == [(80,)]
+    assert database.books_are_true()
 
 
 async def test_ten_writers_of_one_hold_place_it_once_and_take_it_once(

@@ -116,6 +116,14 @@ async def test_a_reused_request_id_is_refused(shop: Shop, sandboxed_plan: MeshPl
     assert count_rows(sandboxed_plan) == before
 
 
+async def test_a_request_id_in_upper_case_is_the_same_request(shop: Shop) -> None:
+    """A UUID is a number, however it is written."""
+    request = shop.create_request()
+    first = (await shop.trades.CreateTrade(request)).trade
+    request.request_id = request.request_id.upper()
+    assert (await shop.trades.CreateTrade(request)).trade == first
+
+
 async def test_an_order_has_one_trade(shop: Shop) -> None:
     """A decided refusal: it is stored under the request_id, and replayed."""
     first = shop.create_request()
