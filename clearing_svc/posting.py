@@ -23,6 +23,7 @@ from payments.clearing.v1 import ledger_pb2, ledger_service_pb2
 from clearing_svc.ledger import bulk
 from clearing_svc.ledger.accounts import AccountMode
 from clearing_svc.ledger.bulk import Asked, Booking, Known, Leg, Running, Swing, Unlocked
+from clearing_svc.ledger.callers import is_reserved, require_callers_own
 from clearing_svc.ledger.chart import Chart
 from clearing_svc.ledger.domain import ENTRIES_MAX, check
 from clearing_svc.ledger.drafts import journal_id_of, lines_digest
@@ -59,7 +60,7 @@ LATE = DeadlinePassed("the deadline passed before the work began; nothing was wr
 
 @lru_cache(maxsize=10_000)
 def _plain_event_type(text: str) -> bool:
-    return re.fullmatch(r"[A-Za-z0-9_./-]{1,64}", text) is not None
+    return re.fullmatch(r"[A-Za-z0-9_./-]{1,64}", text) is not None and not is_reserved(text)
 
 
 @lru_cache(maxsize=10_000)
@@ -217,11 +218,14 @@ class Posting:
         item_call(item, outer, edge=False)
         day_of(item.request)
         check(lines_of(item.request.entries), self._chart)
+        require_callers_own(item.request.event_type, lines_of(item.request.entries), self._chart)
         raise Internal("a defect of ours: the journal is right, and was not understood")
 
     def _learn(self, subject: str, owner: str, currency: str) -> Known | None:
         found = bulk.known_as(self._chart, subject, owner, currency)
-        if found is not None and len(owner) <= REFERENCE_CHARACTERS_MAX and "\x00" not in owner:
+        if found is None or found.subject.is_system:
+            return None
+        if len(owner) <= REFERENCE_CHARACTERS_MAX and "\x00" not in owner:
             if len(self._known) > 200_000:
                 self._known.clear()
             self._known[subject, owner, currency] = found

@@ -16,6 +16,7 @@ from payments.type.v1.event_pb2 import Event
 from clearing_svc.books.rpc import balance_of, entries_of
 from clearing_svc.ledger.accounts import Account, AccountView, UnknownSubject
 from clearing_svc.ledger.administering import CreateAccount, SetAccountMode, SetAccountStatus
+from clearing_svc.ledger.callers import require_callers_own
 from clearing_svc.ledger.chart import Chart
 from clearing_svc.ledger.domain import Journal, Posted, PostJournals, check
 from clearing_svc.ledger.drafts import Draw, account_id_of, drafted, journal_guard
@@ -326,6 +327,7 @@ def posting_item(call: Call, request: Any, *, chart: Chart) -> Item:
     """
     day, lines = day_of(request), lines_of(request.entries)
     check(lines, chart)
+    require_callers_own(request.event_type, lines, chart)
     draft = drafted(request.event_type, request.business_key, lines, accounting_date=day)
     return Item(
         PostJournals(call.context, (draft,)),

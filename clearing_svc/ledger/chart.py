@@ -51,6 +51,8 @@ class Subject:
     """Whether each entry must say what it is for, so that its reference can come out even."""
     exchanges: bool = False
     """Whether it is an exchange position, by which a journal crosses from currency to currency."""
+    is_system: bool = False
+    """Whether only the ledger itself books on it: templates, legs of split journals, reversals."""
 
     @property
     def normal_side(self) -> Side:

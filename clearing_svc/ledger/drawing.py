@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from clearing_svc.ledger.callers import require_callers_own
 from clearing_svc.ledger.chart import Chart, Side
 from clearing_svc.ledger.domain import check_lines
 from clearing_svc.ledger.drafts import Draw, JournalDraft, Line, digest_of
@@ -19,6 +20,7 @@ def drawn(
     if not 0 < draw.amount.minor <= MINOR_UNITS_MAX:
         raise InvalidField("amount.minor_units", "must be greater than zero")
     check_lines(credits, chart)
+    require_callers_own(event_type, credits, chart)
     body: list[object] = [draw.hold_id, draw.amount.currency, draw.amount.minor]
     for index, (subject, owner, side, amount, reference) in enumerate(credits):
         if side is not Side.CREDIT:

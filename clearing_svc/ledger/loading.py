@@ -61,6 +61,7 @@ class _Subject(_Strict):
     maximum: Annotated[int | None, Field(strict=True)] = None
     reference: Annotated[bool, Field(strict=True)]
     exchange: Annotated[bool, Field(strict=True)] = False
+    system: Annotated[bool, Field(strict=True)] = False
     purpose: str = Field(alias="for", min_length=1)
 
     @model_validator(mode="after")
@@ -129,6 +130,7 @@ def load_chart(path: Path) -> Chart:
             maximum_minor=subject.maximum,
             needs_reference=subject.reference,
             exchanges=subject.exchange,
+            is_system=subject.system,
         )
         for name, subject in _read(path, _CHART).items()
     }

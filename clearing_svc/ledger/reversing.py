@@ -11,6 +11,7 @@ from datetime import date, datetime
 
 from clearing_svc.ledger.accounts import AccountNotOpen, InsufficientFunds
 from clearing_svc.ledger.acts import act
+from clearing_svc.ledger.callers import REVERSAL
 from clearing_svc.ledger.chart import Chart, Side
 from clearing_svc.ledger.domain import Entry, Journal, PostJournals, booking_day, post_journals
 from clearing_svc.ledger.drafts import JournalDraft, Line, digest_of
@@ -20,14 +21,19 @@ from paymesh.context import Context
 from paymesh.core import Decision, Guard, View
 from paymesh.errors import Code, IllegalMove, InvalidField, PaymentError
 
-EVENT_TYPE = "ledger.reversal"
 _OTHER = {Side.DEBIT: Side.CREDIT, Side.CREDIT: Side.DEBIT}
 
 
 class AlreadyReversed(PaymentError):
-    """By a request that was not this one."""
+    """By a request that was not this one: the same one is answered as it was."""
 
     code, reason = Code.ALREADY_EXISTS, "ALREADY_REVERSED"
+
+
+class JournalNotReversible(PaymentError):
+    """It books a business event, which another event undoes: a refund, a bounce."""
+
+    code, reason = Code.FAILED_PRECONDITION, "JOURNAL_NOT_REVERSIBLE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ class ReverseJournal:
             Line(e.subject, e.owner, _OTHER[e.side], e.amount, e.reference) for e in self.entries
         )
         draft = JournalDraft(
-            EVENT_TYPE,
+            REVERSAL,
             self.journal.id,
             lines,
             digest_of([self.why, str(self.accounting_date or "")]),
@@ -68,8 +74,13 @@ class ReverseJournal:
 def reverse_journal(
     state: States, c: ReverseJournal, at: datetime, view: View, *, chart: Chart
 ) -> Decision[States]:
-    """The same reversal again is answered as posted."""
+    """Once, and only what a caller posted."""
     original, draft = c.journal, c.draft
+    if original.template_version:
+        raise JournalNotReversible(
+            f"{original.id} books {original.event_type}: only an event of its own undoes that",
+            metadata={"journal_id": original.id},
+        )
     if original.reverses:
         raise IllegalMove(
             f"{original.id} takes {original.reverses} back: post what should have been anew",
@@ -80,24 +91,20 @@ def reverse_journal(
             f"{original.id} is a leg of {legs[0]}: post another split journal the other way",
             metadata={"journal_id": original.id, "split_journal_id": legs[0]},
         )
-    before = view.taken.get(draft.guard)
-    if before is not None and before != draft.digest:
+    if draft.guard in view.taken:
         raise AlreadyReversed(
             f"{original.id} was taken back by {draft.id}", metadata={"journal_id": draft.id}
         )
-    if before is None:
-        day = booking_day(c.accounting_date, at, last_closed=view.fact)
-        if day < original.accounting_date:
-            raise InvalidField(
-                "accounting_date", f"lies before the journal's own, {original.accounting_date}"
-            )
+    day = booking_day(c.accounting_date, at, last_closed=view.fact)
+    if day < original.accounting_date:
+        raise InvalidField(
+            "accounting_date", f"lies before the journal's own, {original.accounting_date}"
+        )
     try:
         posted = post_journals(state, PostJournals(c.context, (draft,)), at, view, chart=chart)
     except (InsufficientFunds, AccountNotOpen) as refusal:
         refused = f"{original.id} cannot be taken back: {refusal.message}"
         raise type(refusal)(refused, metadata=refusal.metadata) from refusal
-    if before is not None:
-        return posted
     kept = act(original.id, 1, "REVERSED", c.why, context=c.context, at=at)
     return Decision(
         state=posted.state,

@@ -19,13 +19,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from clearing_svc.ledger.callers import LEG, require_callers_own
 from clearing_svc.ledger.chart import PLATFORM, Chart, Side
 from clearing_svc.ledger.domain import JournalKeyReused, PostJournals, check, post_journals
 from clearing_svc.ledger.drafts import JournalDraft, Line, drafted, journal_id_of
 from clearing_svc.ledger.holds import States
 from paymesh.context import Context
 from paymesh.core import Decision, Guard, Moves, View, history, moved
-from paymesh.errors import CurrencyMismatch, InvalidField, NotFound
+from paymesh.errors import CurrencyMismatch, NotFound
 from paymesh.ids import body_of
 from paymesh.money import Money
 
@@ -224,9 +225,8 @@ def post_split(
 ) -> Decision[SplitView]:
     """Begins it. The same again is answered as it stands."""
     check(c.lines, chart)
-    for index, line in enumerate(c.lines):
-        if line.subject == TRANSIT:
-            raise InvalidField(f"entries[{index}].subject", "is booked by itself, with each leg")
+    require_callers_own(c.event_type, c.lines, chart)
+    for line in c.lines:
         if line.amount.currency != c.lines[0].amount.currency:
             raise CurrencyMismatch("a split journal has one currency: exchange in one of its own")
     digest = drafted(c.event_type, c.business_key, c.lines).digest
@@ -390,7 +390,7 @@ _OTHER = {Side.DEBIT: Side.CREDIT, Side.CREDIT: Side.DEBIT}
 
 
 def _leg_type(split: SplitJournal, leg: Leg) -> str:
-    return f"{split.event_type}/leg-{leg.number}"
+    return f"{split.event_type}{LEG}{leg.number}"
 
 
 def _booking(split: SplitJournal, leg: Leg) -> JournalDraft:

@@ -221,7 +221,9 @@ class LedgerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReverseJournal(self, request, context):
-        """Takes a journal back by another one with its sides exchanged; once.
+        """Takes a journal back by another one with its sides exchanged; once: another request is
+        ALREADY_REVERSED, and told by which. A journal that books a business event is
+        JOURNAL_NOT_REVERSIBLE: an event of its own undoes it, such as a refund.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

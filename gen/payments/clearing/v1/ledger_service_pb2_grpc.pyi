@@ -58,7 +58,10 @@ class LedgerServiceStub:
     ListEntries: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ListEntriesRequest, _ledger_service_pb2.ListEntriesResponse]
     """Lists the entries of an account in the order of the books."""
     ReverseJournal: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ReverseJournalRequest, _ledger_service_pb2.ReverseJournalResponse]
-    """Takes a journal back by another one with its sides exchanged; once."""
+    """Takes a journal back by another one with its sides exchanged; once: another request is
+    ALREADY_REVERSED, and told by which. A journal that books a business event is
+    JOURNAL_NOT_REVERSIBLE: an event of its own undoes it, such as a refund.
+    """
     PostHold: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.PostHoldRequest, _ledger_service_pb2.PostHoldResponse]
     """Takes a part or all of what a hold has, by a journal whose other entries are given."""
     PostSplitJournal: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.PostSplitJournalRequest, _ledger_service_pb2.PostSplitJournalResponse]
@@ -106,7 +109,10 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     ListEntries: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ListEntriesRequest, _ledger_service_pb2.ListEntriesResponse]  # type: ignore[assignment]
     """Lists the entries of an account in the order of the books."""
     ReverseJournal: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ReverseJournalRequest, _ledger_service_pb2.ReverseJournalResponse]  # type: ignore[assignment]
-    """Takes a journal back by another one with its sides exchanged; once."""
+    """Takes a journal back by another one with its sides exchanged; once: another request is
+    ALREADY_REVERSED, and told by which. A journal that books a business event is
+    JOURNAL_NOT_REVERSIBLE: an event of its own undoes it, such as a refund.
+    """
     PostHold: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.PostHoldRequest, _ledger_service_pb2.PostHoldResponse]  # type: ignore[assignment]
     """Takes a part or all of what a hold has, by a journal whose other entries are given."""
     PostSplitJournal: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.PostSplitJournalRequest, _ledger_service_pb2.PostSplitJournalResponse]  # type: ignore[assignment]
@@ -229,7 +235,10 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_service_pb2.ReverseJournalRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.ReverseJournalResponse, _abc.Awaitable[_ledger_service_pb2.ReverseJournalResponse]]:
-        """Takes a journal back by another one with its sides exchanged; once."""
+        """Takes a journal back by another one with its sides exchanged; once: another request is
+        ALREADY_REVERSED, and told by which. A journal that books a business event is
+        JOURNAL_NOT_REVERSIBLE: an event of its own undoes it, such as a refund.
+        """
 
     @_abc_1.abstractmethod
     def PostHold(

@@ -1,0 +1,37 @@
+"""What callers may post: nothing under the name of what the ledger books of itself, and nothing on
+accounts that only the ledger works on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+from clearing_svc.ledger.chart import Chart
+from clearing_svc.ledger.drafts import Line
+from clearing_svc.ledger.facts import EVENTS
+from paymesh.errors import InvalidField
+
+REVERSAL = "ledger.reversal"
+LEG = "/leg-"
+"""In the names of the journals of a split journal's legs."""
+
+
+@lru_cache(maxsize=10_000)  # callers have few event types
+def is_reserved(event_type: str) -> bool:
+    """Whether a journal of this name could stand in the way of one that the ledger will post: of a
+    business event's, which would be parked then, of a reversal or of a leg."""
+    return event_type.partition("/")[0] in {*EVENTS, REVERSAL} or LEG in event_type
+
+
+def require_callers_own(event_type: str, lines: Iterable[Line], chart: Chart) -> None:
+    """Raises InvalidField. The subjects of the lines are in the chart."""
+    if is_reserved(event_type):
+        raise InvalidField(
+            "event_type", "is kept for what the ledger books of itself: choose a name of your own"
+        )
+    for index, line in enumerate(lines):
+        if chart[line.subject].is_system:
+            raise InvalidField(
+                f"entries[{index}].subject",
+                f"{line.subject} takes entries of business events and split journals only",
+            )
