@@ -63,8 +63,10 @@ def create_trade(state: TradeView, c: CreateTrade, at: datetime, view: View) -> 
     kind = TRADE_KINDS[c.type]
     expires_at = c.expires_at or at + kind.expires_after
     if not at + timedelta(seconds=1) <= expires_at <= at + kind.expires_after_max:
-        longest = kind.expires_after_max
-        raise InvalidField("expire_time", f"must be 1 second to {longest} from now ({at})")
+        raise InvalidField(
+            "expire_time",
+            f"must be 1 second to {kind.expires_after_max.days} days from now ({at:%FT%TZ})",
+        )
     trade = Trade(
         id=c.trade_id,
         context=c.context,

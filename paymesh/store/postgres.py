@@ -273,8 +273,9 @@ class PostgresStore:
         return [_stored_event(row) for row in rows]
 
     async def keep_outbox(self, *, days_ahead: int, days_kept: int) -> None:
-        """Makes the coming days' partitions of the outbox and drops those that are too old."""
-        await self._run(sql.KEEP_OUTBOX, (days_ahead, days_kept))
+        """Makes the coming days' partitions of the outbox and drops those that are too old, and
+        what is too old in the default one."""
+        await self._run(sql.KEEP_OUTBOX, (days_ahead, days_kept, days_kept))
 
     async def confirm(self, event_ids: Sequence[str]) -> None:
         ids = sorted(event_ids)

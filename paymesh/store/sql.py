@@ -167,7 +167,7 @@ UNPUBLISHED = (
     "ON o.shard_key = d.shard_key AND o.occurred_at = d.occurred_at AND o.event_id = d.event_id "
     "ORDER BY o.occurred_at, o.event_id"
 )
-KEEP_OUTBOX = "SELECT outbox_partitions(%s, %s)"
+KEEP_OUTBOX = "SELECT outbox_partitions(%s, %s), outbox_default_pruned(%s, 100000)"
 CONFIRM = (
     "DELETE FROM outbox_due t USING unnest(%s::smallint[], %s::text[]) AS k(shard_key, event_id) "
     "WHERE t.shard_key = k.shard_key AND t.event_id = k.event_id"

@@ -66,6 +66,28 @@ def test_the_application_makes_the_coming_days_and_drops_the_old(urls: tuple[str
             connection.execute("DROP TABLE outbox_default")
 
 
+def test_what_is_old_in_the_default_partition_goes_unless_it_is_still_due(
+    urls: tuple[str, str],
+) -> None:
+    """It fell there on a day that had no partition yet."""
+    app, owner = urls
+    today = today_of(owner)
+    columns = "'t','a',1,'S','b','m','o','s','p','LIVE','','', ''::bytea, true"
+    with psycopg.connect(owner, autocommit=True) as connection:
+        for name, days in (("old", 30), ("due", 30), ("young", 8)):
+            at = f"{today - timedelta(days=days)} 12:00+00"
+            connection.execute(f"INSERT INTO outbox SELECT 2, '{at}', '{name}', {columns}".encode())
+        connection.execute("INSERT INTO outbox_due VALUES (2, 'due', now(), now())")
+        found = "SELECT event_id FROM outbox_default WHERE shard_key = 2 ORDER BY 1"
+        assert connection.execute(found).fetchall() == [("due",), ("old",), ("young",)]
+        with psycopg.connect(app, autocommit=True) as application:
+            application.execute("SELECT outbox_default_pruned(9, 100)")
+            assert connection.execute(found).fetchall() == [("due",), ("young",)]
+            connection.execute("DELETE FROM outbox_due WHERE shard_key = 2")
+            application.execute("SELECT outbox_default_pruned(7, 1)")
+            assert len(connection.execute(found).fetchall()) == 1
+
+
 def test_events_of_today_lie_in_todays_partition(urls: tuple[str, str]) -> None:
     """So that a week's events go by dropping tables, not by deleting rows."""
     app, _ = urls
