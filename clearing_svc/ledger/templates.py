@@ -8,9 +8,10 @@ load each journal is checked, and proven to balance for all amounts (clearing_sv
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import get_close_matches
 from itertools import pairwise
 
 from clearing_svc.ledger import amounts
@@ -90,6 +91,8 @@ class Templates:
         by_key: dict[Key, list[Template]] = {}
         for template in templates:
             _check(template, chart, fees)
+        _require_booked(fees, templates)
+        for template in templates:
             by_key.setdefault(template.key, []).append(template)
         self._by_key = {key: _in_order(versions) for key, versions in by_key.items()}
 
@@ -204,7 +207,15 @@ def _digest(entries: Sequence[EntryTemplate], event: BusinessEvent) -> str:
 def _check(template: Template, chart: Chart, fees: Fees) -> None:
     facts = EVENTS.get(template.event)
     if facts is None:
-        raise TemplateInvalid(f"{template}: no such event is booked")
+        known = _meant(template.event, EVENTS)
+        raise TemplateInvalid(f"{template}: no such event is booked{known}")
+    for what, value, known_values in (
+        ("kind", template.kind, facts.kinds),
+        ("product", template.product, facts.products),
+    ):
+        if value not in {ANY, *known_values}:
+            meant = _meant(value, known_values)
+            raise TemplateInvalid(f"{template}: {value} is no {what} of this event{meant}")
     if template.nothing == bool(template.journals):
         raise TemplateInvalid(f"{template}: it has journals or says `nothing: true`")
     for name, entries in template.journals.items():
@@ -215,6 +226,26 @@ def _check(template: Template, chart: Chart, fees: Fees) -> None:
             raise TemplateInvalid(f"{template} {name}: {problem}")
         if any(FEE in entry.amount for entry in entries) and template.product not in fees.rates:
             raise TemplateInvalid(f"{template} {name}: there is no fee of {template.product}")
+
+
+def _require_booked(fees: Fees, templates: Sequence[Template]) -> None:
+    """A rate that no template uses would be a fee that nobody takes."""
+    booked = {
+        template.product
+        for template in templates
+        for entries in template.journals.values()
+        if any(FEE in entry.amount for entry in entries)
+    }
+    for product in sorted(fees.rates.keys() - booked):
+        meant = _meant(product, booked)
+        raise TemplateInvalid(f"no template books the fee of {product}{meant}")
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    """The nearest right name, or all there are."""
+    names = sorted(known)
+    near = get_close_matches(word, names, n=1)
+    return f": is {near[0]} meant?" if near else f"; there are {', '.join(names) or 'none'}"
 
 
 def _problem(entries: Sequence[EntryTemplate], facts: Facts, chart: Chart) -> str:

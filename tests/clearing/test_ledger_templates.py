@@ -11,6 +11,8 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from payments.pay.v1 import payment_pb2
+from payments.type.v1 import instruction_pb2
 
 from clearing_svc.ledger import amounts, loading
 from clearing_svc.ledger.amounts import NotLinear
@@ -18,6 +20,7 @@ from clearing_svc.ledger.chart import Side
 from clearing_svc.ledger.facts import EVENTS, FEE, OWNERS, BusinessEvent, NotBookable
 from paymesh.money import Money
 from tests.clearing.ledger_world import AT, CONFIG, hold_id, sources
+from trade_svc.kinds import TRADE_KINDS
 
 HERE = Path(loading.__file__).parent
 
@@ -218,6 +221,8 @@ def configured(folder: Path, **files: str) -> loading.LedgerConfig:
     """The shipped configuration with some files replaced."""
     for name in ("chart", "fees", "templates", "finance"):
         shutil.copy(HERE / f"{name}.yaml", folder)
+    if "fee" not in files.get("templates", "fee"):
+        files = {"fees": "{}", **files}  # a fee that nothing books is refused
     for name, text in files.items():
         (folder / f"{name}.yaml").write_text(text)
     return loading.load(folder)
@@ -284,7 +289,11 @@ FROM_HOLD = """
         ("debit: HOLD,", "debit: HOLD, owner: payer_id,", "neither owner nor reference"),
         ("debit: HOLD,", "debit: HOLD, reference: payment_id,", "neither owner nor reference"),
         ("credit: BANK, owner: platform", "credit: HOLD", "only debited"),
-        ("pay.instruction.succeeded", "trade.trade.paid", "no hold_id"),
+        (
+            "pay.instruction.succeeded\n  kind: CHANNEL_PAYOUT",
+            "trade.trade.paid\n  product: INSTANT",
+            "no hold_id",
+        ),
         ("amount: amount},", "amount: 2 * amount},", "not always equal"),
         ("amount: amount},", "amount: tip},", "no amounts"),
         (
@@ -412,6 +421,48 @@ def test_versions_that_do_not_follow_each_other_stop_the_start(
 def test_a_fee_in_a_template_without_a_rate_is_refused(tmp_path: Path) -> None:
     with pytest.raises(loading.ConfigInvalid, match="no fee of INSTANT"):
         configured(tmp_path, fees='ESCROW: "0.01"')
+
+
+@pytest.mark.parametrize(
+    ("product", "said"),
+    [
+        ("INSTNAT", "the fee of INSTNAT: is INSTANT meant"),
+        ("TOP_UP", "the fee of TOP_UP; there are INSTANT"),
+    ],
+)
+def test_a_fee_that_no_template_books_is_refused(tmp_path: Path, product: str, said: str) -> None:
+    """Nobody would ever take it."""
+    with pytest.raises(loading.ConfigInvalid, match=said):
+        configured(tmp_path, fees=f'INSTANT: "0.006"\n{product}: "0.01"')
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("product: INSTANT", "product: INSTNAT", "no product of this event: is INSTANT meant"),
+        ("product: INSTANT", "product: REFUND", "no product of this event; there are INSTANT, TOP"),
+        ("product: INSTANT", "kind: IN", "no kind of this event; there are none"),
+        ("trade.trade.paid", "trade.trade.payd", "is trade.trade.paid meant"),
+    ],
+)
+def test_a_template_for_what_never_comes_is_refused_with_the_nearest_name(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    """It would be silent, and what it is meant for would be parked."""
+    with pytest.raises(loading.ConfigInvalid, match=said):
+        configured(tmp_path, templates=GOOD.replace(old, new))
+
+
+def test_kinds_and_products_are_those_that_are_told() -> None:
+    """A new form of payment, a new purpose or a new kind of step is noticed."""
+    of = instruction_pb2.InstructionKind.DESCRIPTOR.values_by_name
+    kinds = {name.removeprefix("INSTRUCTION_KIND_") for name in of}
+    of = payment_pb2.PaymentPurpose.DESCRIPTOR.values_by_name
+    purposes = {name.removeprefix("PAYMENT_PURPOSE_") for name in of}
+    moved, paid = EVENTS["pay.instruction.succeeded"], EVENTS["trade.trade.paid"]
+    assert moved.kinds == kinds - {"UNSPECIFIED", "HOLD", "RELEASE"}
+    assert moved.products == purposes - {"UNSPECIFIED"} | {"RETURN"}
+    assert paid.products == {kind.product_code for kind in TRADE_KINDS.values()}
 
 
 @pytest.mark.parametrize("rate", ["0.006", '"1.5"', '"-0.1"', '"0.0000001"', '"1e-3"', '""'])
