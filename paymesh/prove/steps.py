@@ -64,8 +64,8 @@ STEPS = (
         "In every flow of money, at every point of the shell, the processes that pass it are "
         "killed: each flow ends as it should, and the books agree with the channel's own.",
         by_pytest(KILLS, "-m", "prove"),
-        usual_s=290,
-        limit_s=420,
+        usual_s=270,
+        limit_s=360,
         shows=showing.kills,
     ),
     Step(
@@ -74,7 +74,7 @@ STEPS = (
         "refunds at once those succeed that the trade can pay.",
         by_pytest(BUSY),
         usual_s=150,
-        limit_s=200,
+        limit_s=180,
         shows=showing.tests,
     ),
     Step(
@@ -82,8 +82,8 @@ STEPS = (
         "Whatever is asked of the ledger, in any order, twice, by two at once, while connections "
         "break and answers are lost: it is as a small model of it says.",
         by_pytest(HISTORIES, "-m", "prove"),
-        usual_s=140,
-        limit_s=220,
+        usual_s=120,
+        limit_s=170,
         shows=showing.tests,
     ),
     Step(
@@ -93,17 +93,17 @@ STEPS = (
             *("tests", "-m", "prove", "-n", "4", "--dist", "load", "--maxschedchunk", "1"),
             *(f"--ignore={file}" for file in (KILLS, BUSY, HISTORIES)),
         ),
-        usual_s=700,
-        limit_s=840,
+        usual_s=900,
+        limit_s=1050,
         shows=showing.tests,
     ),
     Step(
         "storm",
         "Under load, while processes, broker and database die and the channel misbehaves, no cent "
         "is lost, created or counted twice.",
-        by_paymesh("storm", "--hypothesis-seed", "{seed}"),
+        by_paymesh("storm", "--seed", "{seed}"),
         usual_s=760,
-        limit_s=900,
+        limit_s=840,
         shows=showing.storm,
     ),
     Step(
@@ -112,7 +112,7 @@ STEPS = (
         # Half a million: the whole one is for quiet machines that have the time.
         by_paymesh("bench", "endurance", "--scale", "0.5"),
         usual_s=180,
-        limit_s=270,
+        limit_s=240,
         shows=showing.endurance,
     ),
     Step(
@@ -121,7 +121,7 @@ STEPS = (
         # One turn: what is proven here are the books; ratios to write down have three.
         by_paymesh("bench", "--runs", "1"),
         usual_s=300,
-        limit_s=420,
+        limit_s=400,
         shows=showing.bench,
     ),
     Step(
@@ -129,7 +129,7 @@ STEPS = (
         "A guard that is taken away is missed by the tests.",
         ("make", "sabotage"),
         usual_s=270,
-        limit_s=330,
+        limit_s=360,
         shows=showing.sabotage,
     ),
 )

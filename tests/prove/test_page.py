@@ -33,7 +33,7 @@ from paymesh.prove.progress import Far, far
 from paymesh.prove.report import impersonal
 from paymesh.prove.run import Ended, Proof, Verdict
 from paymesh.prove.showing import Shown
-from paymesh.prove.steps import HOUR_S, STEPS, chosen
+from paymesh.prove.steps import HOUR_S, STEPS, Step, chosen
 
 BY_NAME = {step.name: step for step in STEPS}
 MACHINE = {"CPU": "a processor, 2 cores", "memory": "4 GiB"}
@@ -73,6 +73,17 @@ def test_every_file_that_a_step_names_exists() -> None:
     files = {word for word in named if word.endswith(".py") and not word.startswith("/")}
     assert len(files) >= 3
     assert [name for name in files if not (ROOT / name).is_file()] == []
+
+
+OURS = [step for step in STEPS if "paymesh.cli.main" in step.command]
+
+
+@pytest.mark.parametrize("step", OURS, ids=lambda step: step.name)
+def test_a_command_of_ours_takes_the_options_that_it_is_given(step: Step, tmp_path: Path) -> None:
+    words = step.words(seed=1, result=tmp_path / "result")
+    ours = words[words.index("paymesh.cli.main") + 1 :]
+    said = CliRunner().invoke(app, [*ours, "--help"])
+    assert said.exit_code == 0, said.output
 
 
 def test_steps_are_chosen_by_name_and_run_in_their_order() -> None:
