@@ -13,10 +13,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from paymesh.launch.home import is_free
 
 PAYMESH = Path(sys.executable).parent / "paymesh"
 PATIENCE_S = 300.0
+MOMENTS = 20
+"""So many times is a command interrupted, spread over its whole duration."""
+SOME_MOMENTS = pytest.mark.parametrize(
+    "moments",
+    [range(first, first + 5) for first in range(0, MOMENTS, 5)],
+    ids=lambda moments: f"moments {moments.start} to {moments.stop - 1}",
+)
+"""A quarter of them in each test, so that several workers share them."""
 _GONE_WITHIN_S = 60.0
 
 
@@ -65,6 +75,12 @@ def interrupted(
     except subprocess.TimeoutExpired:
         os.killpg(job.pid, number)
     return finish(job)
+
+
+def moment_of(number: int, lasts_s: float) -> tuple[float, signal.Signals]:
+    """After how long the command that lasts so long is sent which signal."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
+    return max(0.02, lasts_s * number / MOMENTS), signals[number % 4]
 
 
 def wait_for(what: str, look: Callable[[], bool], *, timeout_s: float = PATIENCE_S) -> None:

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 
 from paymesh.launch.living import living
 from tests.launch.lives import (
+    SOME_MOMENTS,
     assert_nothing_lives,
     begin,
     finish,
     interrupted,
+    moment_of,
     run,
     runs,
     wait_for,
 )
 
 INT, TERM, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGKILL
-MOMENTS = 20
 
 
 def assert_ended_well(words: str, number: signal.Signals, code: int, said: str) -> None:
@@ -62,6 +63,7 @@ def test_a_command_that_is_interrupted_leaves_nothing_alive(
 def sweep(
     home: Path,
     words: str,
+    moments: Iterable[int],
     *,
     before: Callable[[], object] = lambda: None,
     after_kill: Callable[[], object] = lambda: None,
@@ -73,10 +75,9 @@ def sweep(
     runs(home, words)
     lasts_s = time.monotonic() - began
     after()
-    for moment in range(MOMENTS):
-        number = (INT, TERM, INT, KILL)[moment % 4]
+    for moment in moments:
         before()
-        after_s = max(0.02, lasts_s * moment / MOMENTS)
+        after_s, number = moment_of(moment, lasts_s)
         began = time.monotonic()
         code, said = interrupted(begin(home, words), after_s, number)
         if code == 0:  # the machine is less busy now
@@ -89,7 +90,8 @@ def sweep(
 
 
 @pytest.mark.prove
-def test_up_is_interrupted_at_any_moment(mesh_home: Path) -> None:
+@SOME_MOMENTS
+def test_up_is_interrupted_at_any_moment(mesh_home: Path, moments: range) -> None:
     """Nothing of it lives; after a kill -9 the next `up` works on what was left."""
 
     def after() -> None:
@@ -101,30 +103,32 @@ def test_up_is_interrupted_at_any_moment(mesh_home: Path) -> None:
         runs(mesh_home, "up")
         runs(mesh_home, "down")
 
-    sweep(mesh_home, "up", after_kill=after_kill, after=after)
+    sweep(mesh_home, "up", moments, after_kill=after_kill, after=after)
     runs(mesh_home, "up")
     runs(mesh_home, "down")
 
 
 @pytest.mark.prove
-def test_down_is_interrupted_at_any_moment(mesh_home: Path) -> None:
+@SOME_MOMENTS
+def test_down_is_interrupted_at_any_moment(mesh_home: Path, moments: range) -> None:
     """The next `down` ends the rest."""
 
     def after() -> None:
         runs(mesh_home, "down")
         assert_nothing_lives(mesh_home)
 
-    sweep(mesh_home, "down", before=lambda: runs(mesh_home, "up"), after=after)
+    sweep(mesh_home, "down", moments, before=lambda: runs(mesh_home, "up"), after=after)
 
 
 @pytest.mark.prove
-def test_demo_is_interrupted_at_any_moment(mesh_home: Path) -> None:
+@SOME_MOMENTS
+def test_demo_is_interrupted_at_any_moment(mesh_home: Path, moments: range) -> None:
     """Nothing of it lives; after a kill -9 the next demo works on what was left."""
 
     def after() -> None:
         assert_nothing_lives(mesh_home)
 
-    sweep(mesh_home, "demo", after_kill=lambda: runs(mesh_home, "demo"), after=after)
+    sweep(mesh_home, "demo", moments, after_kill=lambda: runs(mesh_home, "demo"), after=after)
     runs(mesh_home, "demo")
 
 

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.launch.lives import PATIENCE_S, interrupted, wait_for
+from tests.launch.lives import PATIENCE_S, SOME_MOMENTS, interrupted, moment_of, wait_for
 
 ROOT = Path(__file__).parents[2]
-MOMENTS = 20
 
 
 @pytest.fixture
@@ -133,14 +132,14 @@ def test_a_package_that_is_half_there_without_a_stamp_is_made_anew(checkout: Pat
 
 
 @pytest.mark.prove
-def test_a_set_up_is_interrupted_at_any_moment(checkout: Path) -> None:
+@SOME_MOMENTS
+def test_a_set_up_is_interrupted_at_any_moment(checkout: Path, moments: range) -> None:
     """At each, the next run works."""
     began = time.monotonic()
     set_up(checkout)
     lasts_s = time.monotonic() - began
-    for moment in range(MOMENTS):
+    for moment in moments:
         (checkout / ".venv" / "paymesh-stamp").unlink(missing_ok=True)
-        number = (signal.SIGINT, signal.SIGTERM, signal.SIGINT, signal.SIGKILL)[moment % 4]
-        assert_interrupted(checkout, max(0.02, lasts_s * moment / MOMENTS), number)
+        assert_interrupted(checkout, *moment_of(moment, lasts_s))
         set_up(checkout)
         assert_it_is_whole(checkout)
