@@ -64,8 +64,8 @@ STEPS = (
         "In every flow of money, at every point of the shell, the processes that pass it are "
         "killed: each flow ends as it should, and the books agree with the channel's own.",
         by_pytest(KILLS, "-m", "prove"),
-        usual_s=270,
-        limit_s=360,
+        usual_s=260,
+        limit_s=330,
         shows=showing.kills,
     ),
     Step(
@@ -82,8 +82,8 @@ STEPS = (
         "Whatever is asked of the ledger, in any order, twice, by two at once, while connections "
         "break and answers are lost: it is as a small model of it says.",
         by_pytest(HISTORIES, "-m", "prove"),
-        usual_s=120,
-        limit_s=170,
+        usual_s=130,
+        limit_s=250,
         shows=showing.tests,
     ),
     Step(
@@ -93,8 +93,8 @@ STEPS = (
             *("tests", "-m", "prove", "-n", "4", "--dist", "load", "--maxschedchunk", "1"),
             *(f"--ignore={file}" for file in (KILLS, BUSY, HISTORIES)),
         ),
-        usual_s=900,
-        limit_s=1050,
+        usual_s=850,
+        limit_s=1000,
         shows=showing.tests,
     ),
     Step(
