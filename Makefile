@@ -27,7 +27,7 @@ down: setup ## stop it; `paymesh down --purge` also removes its data
 check: setup ## check all invariants of the books
 	$(bin)/paymesh check
 
-test: broker lint ## lint, and each rule proven once on real servers: about 8 minutes
+test: broker lint ## lint, and each rule proven once on real servers: about 9 minutes
 	$(pytest) $(parallel) -m "not prove"
 
 test-fast: broker lint ## lint and the quick tests, about 2 minutes

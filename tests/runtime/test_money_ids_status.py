@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -13,7 +14,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from paymesh.context import Context, Traffic
-from paymesh.errors import Code, CurrencyMismatch, FieldViolation, InvalidField, Refused
+from paymesh.errors import (
+    Code,
+    CurrencyMismatch,
+    FieldViolation,
+    InvalidField,
+    Refused,
+    ShadowNotDeployed,
+)
 from paymesh.ids import (
     BUCKETS,
     body_of,
@@ -168,9 +176,12 @@ def test_a_code_that_we_do_not_use_is_internal(number: int) -> None:
     assert found.reason == "INTERNAL"
 
 
-@given(st.builds(Context, TEXT, TEXT, TEXT, TEXT, TEXT, st.sampled_from(Traffic), TEXT), MONEY)
+@given(st.builds(Context, TEXT, TEXT, TEXT, TEXT, TEXT, st.just(Traffic.LIVE), TEXT), MONEY)
 def test_context_and_money_survive_their_way_as_messages(context: Context, money: Money) -> None:
+    """SHADOW never arrives."""
     assert context_of(context_to(context)) == context
+    with pytest.raises(ShadowNotDeployed):
+        context_of(context_to(replace(context, traffic=Traffic.SHADOW)))
     assert money_of(money_to(money)) == money
 
 
