@@ -181,6 +181,7 @@ NOT_A_VERDICT = frozenset(
         "REQUEST_ID_REUSED",  # something was carried out under this id: look, don't give up
         "CONTEXT_MISSING",
         "TRAFFIC_MIXED",
+        "SHADOW_NOT_DEPLOYED",  # of a chain from before: its money may have moved
         "UNAVAILABLE",  # also a method that a server of another version does not have
         "DEADLINE_PASSED",
         "INTERNAL",
