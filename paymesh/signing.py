@@ -19,7 +19,6 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
@@ -215,7 +214,6 @@ def _check_skew(timestamp: int, now_s: int, max_skew_s: int) -> None:
         raise StaleTimestamp(f"signed {now_s - timestamp} s ago, allowed are {max_skew_s} s")
 
 
-@lru_cache(maxsize=16)  # an RSA key's primes are proven as it is read: 40 ms
 def _load_private(private_pem: bytes) -> rsa.RSAPrivateKey:
     key = serialization.load_pem_private_key(private_pem, password=None)
     if not isinstance(key, rsa.RSAPrivateKey) or key.key_size < RSA_KEY_BITS:

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import structlog
 import uvloop
 from hypothesis import HealthCheck, settings
 
+from paymesh import signing
 from paymesh.db.provision import create_roles, credentials
 from paymesh.launch.postgres import PostgresServer, start_postgres
 from paymesh.launch.rabbitmq import stop_rabbitmq
@@ -30,6 +32,8 @@ SEED = pytest.StashKey[int]()
 def pytest_configure(config: pytest.Config) -> None:
     # We log what matters of a connection's end; pika logs each with a traceback.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
+    # A key's primes are proven as it is read. Tests read the same few keys hundreds of times.
+    signing._load_private = lru_cache(signing._load_private)
     # How long an example takes says how busy the machine is.
     slow = [HealthCheck.too_slow]
     settings.register_profile("any machine", deadline=None, suppress_health_check=slow)
