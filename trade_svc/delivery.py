@@ -10,6 +10,7 @@ import ipaddress
 import socket
 
 import aiohttp
+import structlog
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
@@ -21,6 +22,8 @@ from paymesh.secretbox import SecretBox
 from paymesh.signing import sign_notification
 from trade_svc.notifications import CancelNotifications, NotificationSent, SendNotification
 from trade_svc.readers import Merchants
+
+log = structlog.get_logger()
 
 TIMEOUT_S = 3.0
 SIGNATURE_HEADER = "Paymesh-Signature"
@@ -110,6 +113,8 @@ class Delivery:
             ) as response:
                 return "" if 200 <= response.status < 300 else f"HTTP {response.status}"
         except Exception as error:  # whatever a URL makes us raise, this notification waits
+            if not isinstance(error, aiohttp.ClientError | OSError | ValueError):
+                log.exception("notification.defect")
             cause = error.__cause__ or error  # aiohttp wraps what the resolver refuses
             return _printable(f"{type(cause).__name__}: {cause}")
 
