@@ -68,9 +68,10 @@ def claim(method: str, owner: str, request: Message, request_id: str) -> Request
     """
     lower = request_id.lower()
     if lower != request_id:
-        told, request = request, type(request)()
-        request.CopyFrom(told)
-        request.request_id = lower  # type: ignore[attr-defined]
+        changed: Any = type(request)()
+        changed.CopyFrom(request)
+        changed.request_id = lower
+        request = changed
     body = request.SerializeToString(deterministic=True)
     return RequestClaim(RequestKey(f"{method}:{owner}", lower), hashlib.sha256(body).digest())
 

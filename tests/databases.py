@@ -58,6 +58,7 @@ def others_have_ended(url: str) -> None:
     give_up_at = time.monotonic() + 60
     with psycopg.connect(url, autocommit=True) as connection:
         now = connection.execute("SELECT pg_current_xact_id()::xid::text").fetchone()
+        # PostgreSQL tells nobody when a transaction ends, so it is asked, for a minute at most.
         while connection.execute(_OLDER_ELSEWHERE, now).rowcount:
             assert time.monotonic() < give_up_at, "other tests have transactions of a minute"
             time.sleep(0.01)

@@ -36,7 +36,16 @@ from paymesh.rpc import current_call
 from paymesh.store.postgres import PostgresStore
 from tests.clearing.conftest import Database, Stub
 from tests.clearing.ledger_messages import asked, call_context, fields_of, money, reason_of
-from tests.clearing.ledger_world import CONFIG, CONTEXT, RULES, hold_id, item, reasons, sources
+from tests.clearing.ledger_world import (
+    CONFIG,
+    CONTEXT,
+    RULES,
+    hold_id,
+    item,
+    reasons,
+    sources,
+    top_up,
+)
 
 LIMITS = DrainLimits()
 METADATA = [("payments-context-bin", call_context().context.SerializeToString())]
@@ -152,6 +161,14 @@ class Client:
             subject=named.subject, owner=named.owner, currency_code="CNY"
         )
         return (await self.stub.GetAccount(request, timeout=60)).account
+
+
+async def holding(stub: Stub) -> Client:
+    """ann has 500, of which 100 are held."""
+    client = Client(stub)
+    assert await client.post(top_up("ann", 500, key="0"), with_id=False) == ["OK"]
+    await client.place("h", 100)
+    return client
 
 
 async def refusal(call: Awaitable[Any]) -> tuple[grpc.StatusCode, str, Status]:

@@ -9,10 +9,10 @@ import grpc
 import pytest
 from payments.clearing.v1 import ledger_pb2
 
-from tests.clearing.accounts_world import Client, credit, field_of, refusal, uid
+from tests.clearing.accounts_world import Client, credit, field_of, holding, refusal, uid
 from tests.clearing.conftest import Database, Stub
 from tests.clearing.ledger_messages import money
-from tests.clearing.ledger_world import PAYEE, earned, hold_id, top_up
+from tests.clearing.ledger_world import PAYEE, earned, hold_id
 
 CODE = grpc.StatusCode
 ANN, BOB = "USER_BALANCE:ann", "USER_BALANCE:bob"
@@ -21,10 +21,7 @@ ANN, BOB = "USER_BALANCE:ann", "USER_BALANCE:bob"
 @pytest.fixture
 async def client(stub: Stub) -> Client:
     """ann has 500, of which 100 are held."""
-    client = Client(stub)
-    assert await client.post(top_up("ann", 500, key="0"), with_id=False) == ["OK"]
-    await client.place("h", 100)
-    return client
+    return await holding(stub)
 
 
 async def available(client: Client) -> tuple[int, int]:

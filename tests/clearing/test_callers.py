@@ -9,10 +9,10 @@ from payments.clearing.v1 import ledger_pb2, ledger_service_pb2
 
 from clearing_svc.ledger.drafts import drafted
 from clearing_svc.ledger.facts import EVENTS
-from tests.clearing.accounts_world import METADATA, Client, credit, field_of
+from tests.clearing.accounts_world import METADATA, Client, credit, field_of, holding
 from tests.clearing.conftest import Database, Stub
 from tests.clearing.ledger_messages import fields_of
-from tests.clearing.ledger_world import line, top_up
+from tests.clearing.ledger_world import line
 
 Post = Callable[[Client, str, str], Awaitable[str]]
 """Posts 30 of ann's under an event_type onto an account; the field that is refused."""
@@ -21,10 +21,7 @@ Post = Callable[[Client, str, str], Awaitable[str]]
 @pytest.fixture
 async def client(stub: Stub) -> Client:
     """ann has 500, of which 100 are held."""
-    client = Client(stub)
-    assert await client.post(top_up("ann", 500, key="0"), with_id=False) == ["OK"]
-    await client.place("h", 100)
-    return client
+    return await holding(stub)
 
 
 async def _journal(client: Client, event_type: str, account: str, *, with_id: bool) -> str:

@@ -262,3 +262,23 @@ async def test_a_reversal_whose_writer_dies_around_its_commit_is_posted_once(
     assert await balances(client) == (500, 0)
     assert database.query("SELECT count(*) FROM ledger_act") == [(1,)]
     assert database.books_are_true()
+
+
+@pytest.mark.parametrize(*SERVE_ONLY)
+@pytest.mark.parametrize("point", ["shell.before_commit", "shell.after_commit"])
+async def test_a_reversal_whose_answer_is_lost_is_answered_to_the_same_request(
+    client: Client, database: Database, point: str
+) -> None:
+    """Not ALREADY_REVERSED: who asks again asks for the one that he asked for."""
+    request_id = uid()
+    arm(f"{point}:1:error")
+    try:
+        with pytest.raises(grpc.aio.AioRpcError):
+            await client.reverse(PAID, request_id=request_id)
+    finally:
+        arm("")
+    journal = await client.reverse(PAID, request_id=request_id)
+    assert journal.reverses_journal_id == PAID
+    assert (await refusal(client.reverse(PAID)))[1] == "ALREADY_REVERSED"
+    assert await balances(client) == (500, 0)
+    assert database.books_are_true()
