@@ -327,7 +327,7 @@ class Model:
         name = ("ledger.reversal", f"{command.event_type} {command.key}")
         asked = (command.why, command.day)
         if name in self.journals:
-            return ["OK"] if self.journals[name].asked == asked else ["ALREADY_REVERSED"]
+            return ["ALREADY_REVERSED"]  # the same request has its answer already
         other = {"DEBIT": "CREDIT", "CREDIT": "DEBIT"}
         lines = tuple((account, other[side], minor) for account, side, minor in original.lines)
         reasons = self._refusals_of_day(command.day)

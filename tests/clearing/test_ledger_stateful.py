@@ -548,8 +548,9 @@ SEEN = [
     "Message INSUFFICIENT_FUNDS", "Message ACCOUNT_NOT_OPEN", "Message UNBALANCED",
     "Message INVALID_FIELD", "Message CURRENCY_MISMATCH", "Message DAY_CLOSED", "Place OK",
     "Place INSUFFICIENT_FUNDS", "Place ACCOUNT_NOT_OPEN", "Place INVALID_FIELD", "Take OK",
-    "Take HOLD_ENDED", "Release OK", "Reverse OK", "Reverse INSUFFICIENT_FUNDS", "Create OK",
-    "Create ACCOUNT_EXISTS", "Create INVALID_FIELD", "SetStatus OK", "SetStatus ILLEGAL_MOVE",
+    "Take HOLD_ENDED", "Release OK", "Reverse OK", "Reverse INSUFFICIENT_FUNDS",
+    "Reverse ALREADY_REVERSED", "Create OK", "Create ACCOUNT_EXISTS", "Create INVALID_FIELD",
+    "SetStatus OK", "SetStatus ILLEGAL_MOVE",
     "SetMode OK", "CloseDay OK", "CloseDay INVALID_FIELD", "unheard by before", "unheard by after",
 ]  # fmt: skip
 """What has happened in many runs; else the machine would prove less than it seems to."""
