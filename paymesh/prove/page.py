@@ -95,10 +95,9 @@ def page(proof: Proof) -> str:
 def _head(proof: Proof) -> str:
     count = sum(ended.verdict is Verdict.PROVEN for ended in proof.ended)
     class_ = "proven" if proof.proven else "red"
-    limits_s = sum(ended.limit_s for ended in proof.ended)
     facts = {
         "begun": f"{proof.begun:%Y-%m-%d %H:%M} UTC",
-        "took": f"{minutes(proof.seconds)} of at most {minutes(limits_s)}",
+        "took": f"{minutes(proof.seconds)} of at most {minutes(proof.limit_s)}",
         "commit": proof.commit or "unknown",
         "seed": str(proof.seed),
         **proof.machine,

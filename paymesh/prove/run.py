@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -40,6 +40,9 @@ class Ended:
     verdict: Verdict
     seconds: float
     limit_s: float
+    """Its share of the hour and `spare_s`."""
+    spare_s: float = 0.0
+    """What the steps before it had left over."""
     shown: Shown = field(default_factory=Shown)
     why: str = ""
     log: Path | None = None
@@ -59,6 +62,11 @@ class Proof:
     @property
     def seconds(self) -> float:
         return sum(ended.seconds for ended in self.ended)
+
+    @property
+    def limit_s(self) -> float:
+        """All shares together."""
+        return sum(ended.limit_s - ended.spare_s for ended in self.ended)
 
     @property
     def proven(self) -> bool:
@@ -91,13 +99,15 @@ def prove(steps: Sequence[Step], options: Options, display: Display) -> Proof:
     # Who shares the machine with others sees it in the times.
     machine = {**hardware(), "load before": f"{os.getloadavg()[0]:.1f}"}
     done: list[Ended] = []
-    stopped = ""
+    stopped, spare_s = "", 0.0
     for step in steps:
+        limit_s = step.limit_s * options.patience + spare_s
         if stopped:
-            ended = Ended(step, Verdict.LEFT_OUT, 0, step.limit_s * options.patience, why=stopped)
+            ended = Ended(step, Verdict.LEFT_OUT, 0, limit_s, spare_s, why=stopped)
         else:
             display.begins(step)
-            ended = _proved(step, options, display)
+            ended = replace(_proved(step, limit_s, options, display), spare_s=spare_s)
+        spare_s = max(0.0, limit_s - ended.seconds)
         display.ended(ended)
         done.append(ended)
         if ended.verdict is Verdict.LEFT_OUT:
@@ -107,9 +117,8 @@ def prove(steps: Sequence[Step], options: Options, display: Display) -> Proof:
     return Proof(begun, seen, machine, options.seed, options.folder, done)
 
 
-def _proved(step: Step, options: Options, display: Display) -> Ended:
+def _proved(step: Step, limit_s: float, options: Options, display: Display) -> Ended:
     result, log = (options.folder / f"{step.name}.{end}" for end in ("json", "log"))
-    limit_s = step.limit_s * options.patience
     words = step.words(seed=options.seed, result=result)
     environment = {
         **os.environ,
@@ -153,7 +162,7 @@ def _proved(step: Step, options: Options, display: Display) -> Ended:
     except (FileNotFoundError, ValueError) as error:
         if verdict is Verdict.PROVEN:
             verdict, why = Verdict.RED, f"it says nothing of what it did: {_said(error)}"
-    return Ended(step, verdict, seconds, limit_s, shown, why, log)
+    return Ended(step, verdict, seconds, limit_s, shown=shown, why=why, log=log)
 
 
 def _said(error: Exception) -> str:

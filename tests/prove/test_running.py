@@ -145,6 +145,15 @@ def test_a_hanging_step_is_ended_with_all_that_it_started(tmp_path: Path) -> Non
     assert "KeyboardInterrupt" in (tmp_path / "one.log").read_text()
 
 
+def test_what_a_step_leaves_of_its_share_is_the_next_ones(tmp_path: Path) -> None:
+    """The shares are an hour together, whoever needs more of it than usual."""
+    slow = script("two", "import time; time.sleep(3)", limit_s=1)
+    proof = run(tmp_path, script("one", "", limit_s=BOUND_S), slow)
+    assert verdicts(proof) == [Verdict.PROVEN] * 2
+    assert proof.ended[1].limit_s == pytest.approx(BOUND_S + 1 - proof.ended[0].seconds)
+    assert proof.limit_s == BOUND_S + 1
+
+
 @on_linux
 def test_what_a_step_leaves_running_is_ended(tmp_path: Path) -> None:
     proof = run(tmp_path, script("one", LEAVES))
