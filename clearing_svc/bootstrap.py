@@ -22,7 +22,7 @@ from clearing_svc.books.rpc import BooksServicer
 from clearing_svc.books.snapshots import Snapshots, snapshots_forever
 from clearing_svc.clients import Owners
 from clearing_svc.draining import Draining, DrainLimits
-from clearing_svc.ledger import holds, loading, splitting
+from clearing_svc.ledger import holds, loading, returns, splitting
 from clearing_svc.ledger.administering import (
     CreateAccount,
     EndDraining,
@@ -34,6 +34,7 @@ from clearing_svc.ledger.administering import (
     set_account_status,
 )
 from clearing_svc.ledger.chart import Chart
+from clearing_svc.ledger.diverting import ReturnsView
 from clearing_svc.ledger.domain import PostJournals, post_journals
 from clearing_svc.ledger.holds import (
     AskOwner,
@@ -44,13 +45,14 @@ from clearing_svc.ledger.holds import (
     place_hold,
     release_hold,
 )
+from clearing_svc.ledger.returns import MoveReturns, move_returns
 from clearing_svc.ledger.reversing import ReverseJournal, reverse_journal
 from clearing_svc.posting import Posting
 from clearing_svc.queries import Books
 from clearing_svc.rpc import LedgerServicer
 from clearing_svc.settings import ClearingSettings
 from clearing_svc.splitting import Legs, Splits
-from clearing_svc.store import ACT, ENTRY, HOLDS, JOURNAL, LEDGER, LEGS, SPLITS
+from clearing_svc.store import ACT, ENTRY, HOLDS, JOURNAL, LEDGER, LEGS, RETURNS_PAYABLE, SPLITS
 from paymesh.app import App, Core
 from paymesh.batcher import BatchLimits
 from paymesh.bus.port import Bus, ConsumerOptions
@@ -77,6 +79,7 @@ def rules(chart: Chart) -> dict[type, Rule]:
         SetAccountMode: set_account_mode,
         EndDraining: end_draining,
         ReverseJournal: partial(reverse_journal, chart=chart),
+        MoveReturns: partial(move_returns, chart=chart),
         splitting.SettleLeg: partial(splitting.settle_leg, chart=chart),
     }
 
@@ -129,11 +132,16 @@ def build(settings: ClearingSettings, *, bus: Bus, clock: Clock) -> App:
                 BooksServicer(days, store, config.chart, config.finance, feed),
             ),
         ],
-        cores=[books, splits, _expiry(settings, store, publisher, clock, books, owners)],
+        cores=[
+            books,
+            splits,
+            _expiry(settings, store, publisher, clock, books, owners),
+            _returns(settings, store, publisher, clock, books),
+        ],
         queues=[
             (
                 consumers.LEDGER,
-                consumers.ledger(books, bookings, clock).handle,
+                consumers.ledger(books, bookings, config.chart, clock).handle,
                 ConsumerOptions(),
             )
         ],
@@ -189,7 +197,7 @@ def _splits(
         encode=wire.encode,
         publisher=publisher,
         clock=clock,
-        owed=splitting.owed,
+        owed=partial(splitting.owed, chart=chart),
         does={splitting.AskLeg: Legs(legs, clock=clock, at_once=at_once).settle},
         sweep=SweepLimits(
             ladder_s=settings.ladder(2, 5, 15, 60, 300), idle_s=0.5 * settings.time_scale
@@ -222,3 +230,27 @@ def _expiry(
     )
     expiry.executor.bind(books.submit)
     return expiry
+
+
+def _returns(
+    settings: ClearingSettings,
+    store: Store,
+    publisher: Publisher,
+    clock: Clock,
+    books: Core[Any],
+) -> Core[ReturnsView]:
+    """Only sweeps, as _expiry does."""
+    moving: Core[ReturnsView] = Core(
+        store=store,
+        aggregate=RETURNS_PAYABLE,
+        rules={},
+        encode=wire.encode,
+        publisher=publisher,
+        clock=clock,
+        owed=returns.owed,
+        sweep=SweepLimits(
+            ladder_s=settings.ladder(60, 300, 3600, 21600, 86400), idle_s=2 * settings.time_scale
+        ),
+    )
+    moving.executor.bind(books.submit)
+    return moving

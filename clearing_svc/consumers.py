@@ -9,6 +9,7 @@ business key (paymesh.consumer counts event ids; the ledger's guards know a fact
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from payments.pay.v1 import payment_events_pb2, payment_pb2
@@ -16,7 +17,8 @@ from payments.trade.v1 import trade_events_pb2
 from payments.type.v1 import instruction_pb2
 from payments.type.v1.event_pb2 import Event
 
-from clearing_svc.ledger.chart import PLATFORM
+from clearing_svc.ledger.chart import PLATFORM, Chart
+from clearing_svc.ledger.diverting import ways
 from clearing_svc.ledger.domain import PostJournals
 from clearing_svc.ledger.facts import HOLD_ID, BusinessEvent, NotBookable
 from clearing_svc.ledger.templates import Templates
@@ -90,7 +92,8 @@ def trade_paid(event: Event) -> BusinessEvent:
 
 
 def bookings(templates: Templates) -> Mapping[str, Translate]:
-    """What to post for an event, by its type. Raises DecodeError and NotBookable."""
+    """What to post for an event, by its type, if the accounts take it. Raises DecodeError and
+    NotBookable."""
 
     def booking(facts_of: Callable[[Event], BusinessEvent]) -> Translate:
         def command(event: Event) -> PostJournals:
@@ -107,5 +110,20 @@ def bookings(templates: Templates) -> Mapping[str, Translate]:
     }
 
 
-def ledger(core: Core[Any], commands: Mapping[str, Translate], clock: Clock) -> Consumer:
-    return Consumer(LEDGER, commands, core.shell.process, clock)
+def heard(commands: Mapping[str, Translate], chart: Chart) -> Mapping[str, Translate]:
+    """As bookings, for what has happened already: it is booked, whatever an account takes."""
+
+    def always(translate: Translate) -> Translate:
+        def command(event: Event) -> PostJournals:
+            posting: PostJournals = translate(event)
+            return replace(posting, happened=True, ways=ways(posting.journals, chart))
+
+        return command
+
+    return {type_: always(translate) for type_, translate in commands.items()}
+
+
+def ledger(
+    core: Core[Any], commands: Mapping[str, Translate], chart: Chart, clock: Clock
+) -> Consumer:
+    return Consumer(LEDGER, heard(commands, chart), core.shell.process, clock)

@@ -18,6 +18,7 @@ from clearing_svc.ledger.accounts import Account, AccountView, UnknownSubject
 from clearing_svc.ledger.administering import CreateAccount, SetAccountMode, SetAccountStatus
 from clearing_svc.ledger.callers import require_callers_own
 from clearing_svc.ledger.chart import Chart
+from clearing_svc.ledger.diverting import way_of
 from clearing_svc.ledger.domain import Journal, Posted, PostJournals, check
 from clearing_svc.ledger.drafts import Draw, account_id_of, drafted, journal_guard
 from clearing_svc.ledger.drawing import drawn
@@ -170,7 +171,14 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
     async def SetAccountStatus(self, request: Any, context: Any) -> Any:
         call = current_call.get()
         status = account_status_of(request.status)
-        command = SetAccountStatus(call.context, request.account_id, status, request.why)
+        account = await self._journals.account(request.account_id)
+        way = account and way_of(
+            self._chart, account.subject, account.owner, account.balance.currency
+        )
+        returns_id = way.keys[1] if way else ""
+        command = SetAccountStatus(
+            call.context, request.account_id, status, request.why, returns_id
+        )
         return await self._administer(
             command, call, request, ledger_service_pb2.SetAccountStatusResponse
         )
@@ -284,9 +292,10 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
             reference=request.reference,
             after=journal_guard(after.event_type, after.business_key) if named else None,
             expires_at=_expiry(request),
+            payees=sources_of(request.payees),
         )
         response = ledger_service_pb2.PlaceHoldResponse
-        return await self._hold("PlaceHold", command, call, request, response)
+        return await self._hold("PlaceHold", command, call, request, response, advice=["payees"])
 
     async def _release(self, call: Call, request: Any) -> Any:
         sources = sources_of(request.sources)
@@ -295,7 +304,13 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         return await self._hold("ReleaseHold", command, call, request, response)
 
     async def _hold(
-        self, method: str, command: Any, call: Call, request: Any, response: type[Any]
+        self,
+        method: str,
+        command: Any,
+        call: Call,
+        request: Any,
+        response: type[Any],
+        advice: Sequence[str] = (),
     ) -> Any:
         """The hold as it stands after the command, also when that was carried out before."""
 
@@ -303,7 +318,8 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
             assert view.hold is not None, "a hold stays for ever"
             return response(hold=hold_to(view.hold))
 
-        request_claim = claim(method, call.context.merchant_id, request, request.request_id)
+        owner = call.context.merchant_id
+        request_claim = claim(method, owner, request, request.request_id, advice=advice)
         done = await run(
             self._books.submit, command, call, request_claim, reply, response, shows_state=True
         )

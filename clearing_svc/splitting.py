@@ -19,7 +19,6 @@ from clearing_svc.ledger.splitting import (
     PostSplit,
     SplitJournal,
     SplitView,
-    owed,
 )
 from paymesh.app import Core
 from paymesh.clock import Clock
@@ -70,7 +69,7 @@ class Splits:
         split = _found((await run(self._core.submit, command, call)).state, command.key)
         ends = min(time.monotonic() + WAIT_S, call.deadline - 0.3 * WAIT_S)
         while split.state not in OVER and (left_s := ends - time.monotonic()) > 0:
-            asked = owed(SplitView(split), self._clock.now())
+            asked = self._core.shell.owed(SplitView(split), self._clock.now())
             await self._core.executor.settle(asked, timeout_s=left_s)
             before, split = split, await self.get(split.id)
             if split.version == before.version:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from clearing_svc.ledger.accounts import Account, AccountView
 from clearing_svc.ledger.acts import Act
 from clearing_svc.ledger.chart import Side
+from clearing_svc.ledger.diverting import Part, Returns, ReturnsView
 from clearing_svc.ledger.domain import Entry, Journal
 from clearing_svc.ledger.holds import Hold, HoldPart, HoldView
 from clearing_svc.ledger.splitting import Fate, Leg, SplitJournal, SplitView
@@ -61,6 +62,14 @@ def _load_legs(data: Sequence[dict[str, Any]]) -> tuple[Leg, ...]:
     )
 
 
+def _dump_returns(parts: Sequence[Part]) -> list[dict[str, Any]]:
+    return [asdict(part) for part in parts]
+
+
+def _load_returns(data: Sequence[dict[str, Any]]) -> tuple[Part, ...]:
+    return tuple(Part(**part) for part in data)
+
+
 ACCOUNT: Kind[Account] = Kind(
     "account",
     Account,
@@ -76,10 +85,21 @@ HOLD: Kind[Hold] = Kind(
     check=_hold_allowed,
 )
 HOLDS = Aggregate("hold", HoldView, HOLD)
-# Holds are locked first: only their own chain wants them, while everybody waits for a busy
-# account. So nobody keeps such an account waiting while he himself waits for a hold.
+RETURNS: Kind[Returns] = Kind(
+    "returns_payable",
+    Returns,
+    changing=["version", "parts", "next_action_at", "action_attempts"],
+    json_fields={"parts": Json(_dump_returns, _load_returns)},
+    check=lambda returns: all(part.minor > 0 for part in returns.parts),
+)
+RETURNS_PAYABLE = Aggregate("returns_payable", ReturnsView, RETURNS)
+# Holds, and what lies on RETURNS_PAYABLE, are locked first: only their own chain or owner wants
+# them, while everybody waits for a busy account. So nobody keeps such an account waiting while he
+# himself waits for a hold.
 LEDGER: Family[Any] = Family(
-    "account", {"hld": HOLDS, "acc": ACCOUNTS}, fact="SELECT last_closed_day()"
+    "account",
+    {"rtn": RETURNS_PAYABLE, "hld": HOLDS, "acc": ACCOUNTS},
+    fact="SELECT last_closed_day()",
 )
 # The same, for who rather comes again than waits long for a lock.
 LEGS: Family[Any] = Family(
@@ -158,6 +178,21 @@ HOLD.sa_table(
     ),
     sa.Index("hold_by_business_id", "business_id"),
     sa.Index("hold_due", "next_action_at", postgresql_where=sa.text("next_action_at IS NOT NULL")),
+)
+RETURNS.sa_table(
+    metadata,
+    sa.CheckConstraint("version > 0", name="returns_payable_version_positive"),
+    sa.CheckConstraint("currency ~ '^[A-Z]{3}$'", name="returns_payable_currency_known"),
+    # Nothing lies there without somebody who looks after it.
+    sa.CheckConstraint(
+        "(next_action_at IS NULL) = (parts = '[]'::jsonb)",
+        name="returns_payable_is_looked_after",
+    ),
+    sa.Index(
+        "returns_payable_due",
+        "next_action_at",
+        postgresql_where=sa.text("next_action_at IS NOT NULL"),
+    ),
 )
 SPLIT.sa_table(
     metadata,

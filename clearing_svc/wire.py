@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from datetime import date
 
 from google.type.date_pb2 import Date  # type: ignore[import-untyped]
-from payments.clearing.v1 import ledger_pb2, ledger_service_pb2
+from payments.clearing.v1 import account_events_pb2, ledger_pb2, ledger_service_pb2
 from payments.type.v1 import account_pb2
 
 from clearing_svc.ledger.accounts import Account, AccountMode, AccountStatus
+from clearing_svc.ledger.administering import AccountStatusChanged
 from clearing_svc.ledger.chart import Side
 from clearing_svc.ledger.domain import Entry, Journal
 from clearing_svc.ledger.drafts import AccountRef, Line
@@ -182,5 +183,9 @@ def split_to(split: SplitJournal) -> ledger_pb2.SplitJournal:
 
 
 def encode(event: Event) -> bytes:
-    """The ledger publishes nothing yet."""
+    """The payload of a published event."""
+    payload = event.payload
+    if isinstance(payload, AccountStatusChanged):
+        message = account_events_pb2.AccountStatusChanged(account=account_to(payload.account))
+        return message.SerializeToString()
     raise TypeError(f"no message for {event.type}")

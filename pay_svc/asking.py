@@ -18,7 +18,7 @@ from pay_svc.model import (
     PaymentView,
     Purpose,
 )
-from pay_svc.plan import COLLECT, request_no_of
+from pay_svc.plan import COLLECT, payees_of, request_no_of
 from paymesh.context import Context
 from paymesh.ids import body_of
 from paymesh.money import Money
@@ -80,6 +80,7 @@ class AskHold:
     after: tuple[str, str] | None
     """The journal that has to be posted before: event_type and business_key."""
     expires_at: datetime
+    payees: tuple[AccountRef, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,7 @@ def _ask_hold(payment: Payment, i: Instruction) -> AskHold:
         after=after,
         # Whatever CreatePayment said: past the last year there is no margin.
         expires_at=min(payment.expires_at, LATEST - HOLD_MARGIN) + HOLD_MARGIN,
+        payees=payees_of(payment),
     )
 
 

@@ -65,6 +65,7 @@ def create_payment(
         beneficiary_id=c.beneficiary_id,
         payout_channel=payout_channel,
         original_payment_id=c.original_payment_id,
+        payee_id=c.payee_id,
     )
     course = Course.begin(payment, at)
     advance(course)
@@ -83,6 +84,8 @@ def _require_parties(c: CreatePayment) -> None:
             raise InvalidField(field, f"is required for the purpose {purpose}")
         if c.purpose is not purpose and value:
             raise InvalidField(field, f"is for the purpose {purpose} only")
+    if c.payee_id and c.purpose is not Purpose.TRANSFER:
+        raise InvalidField("payee_id", f"is for the purpose {Purpose.TRANSFER} only")
 
 
 def cancel_payment(

@@ -141,6 +141,8 @@ class Payment:
     original_payment_id: str = ""
     """What a refund gives back."""
     failure_reason: str = ""
+    payee_id: str = ""
+    """Whose balance a transfer is for; empty: not said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +202,7 @@ class CreatePayment:
     beneficiary: Beneficiary | None = None
     """As it was read just before; None: there is none of that id."""
     original_payment_id: str = ""
+    payee_id: str = ""
 
     @property
     def key(self) -> str:

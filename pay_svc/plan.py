@@ -25,8 +25,16 @@ from paymesh.money import Money
 from paymesh.tools import Tool, ToolKind
 
 USER_BALANCE = "USER_BALANCE"
-MERCHANT_SUBJECTS = ("MERCHANT_PENDING", "MERCHANT_AVAILABLE", "MERCHANT_RECEIVABLE")
-"""What a merchant's refunds are taken from, in this order; the last is what it may owe us."""
+PURCHASES = "MERCHANT_PENDING"
+"""Where a merchant's purchases go."""
+MERCHANT_SUBJECTS = (
+    "MERCHANT_RETURNS_PAYABLE",
+    PURCHASES,
+    "MERCHANT_AVAILABLE",
+    "MERCHANT_RECEIVABLE",
+)
+"""What a merchant's refunds are taken from, in this order: first what came to an account that took
+nothing, last what it may owe us."""
 
 COLLECT, HOLD, TRANSFER, PAYOUT, REFUND = (
     "collect:0",
@@ -179,6 +187,15 @@ _PLANS: dict[Purpose, Callable[[Payment], Plan]] = {
     Purpose.WITHDRAWAL: _withdrawal,
     Purpose.REFUND: _refund,
 }
+
+
+def payees_of(payment: Payment) -> tuple[AccountRef, ...]:
+    """Whom the money of its holds is for, where that is an account that may take nothing."""
+    if payment.purpose is Purpose.PURCHASE:
+        return (AccountRef(PURCHASES, payment.context.merchant_id),)
+    if payment.purpose is Purpose.TRANSFER and payment.payee_id:
+        return (AccountRef(USER_BALANCE, payment.payee_id),)
+    return ()
 
 
 def _hold(payment: Payment, amount: Money, sources: tuple[AccountRef, ...]) -> Step:

@@ -79,13 +79,14 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
             beneficiary_id=request.beneficiary_id,
             beneficiary=beneficiary,
             original_payment_id=request.original_payment_id,
+            payee_id=request.payee_id,
         )
-        response = payment_service_pb2.CreatePaymentResponse
+        id_, response = request.payment_id, payment_service_pb2.CreatePaymentResponse
         done = await run(
             self._payments.submit,
             command,
             call,
-            claim("CreatePayment", request.payment_id, request, request.request_id),
+            claim("CreatePayment", id_, request, request.request_id, advice=["payee_id"]),
             lambda view: response(payment=view_to(view)),
             response,
             shows_state=True,

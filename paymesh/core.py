@@ -95,6 +95,9 @@ class View:
     taken: Mapping[Guard, str] = field(default_factory=dict)
     fact: Any = None
     """The family's own: see paymesh.store.kinds.Family."""
+    peeked: Mapping[str, Any] = field(default_factory=dict)
+    """Other aggregates' states as they were a moment ago, of which the command names the keys as
+    its `peeks`. Nobody locks them: what they say is advice."""
 
 
 def moved(row: R, to: StrEnum, moves: Moves, /, **changes: Any) -> R:

@@ -61,16 +61,21 @@ def _violation(violation: Any) -> FieldViolation:
     return FieldViolation(path or "(message)", proto.message, proto.rule_id)
 
 
-def claim(method: str, owner: str, request: Message, request_id: str) -> RequestClaim:
-    """The request's claim: its scope is method and owner, its hash covers the whole body.
+def claim(
+    method: str, owner: str, request: Message, request_id: str, *, advice: Sequence[str] = ()
+) -> RequestClaim:
+    """The request's claim: its scope is method and owner, its hash covers the body.
 
-    A UUID in upper case is the same one.
+    A UUID in upper case is the same one. `advice`: fields that are no part of what is asked, so
+    that with others it is the same request: a version of ours that knows more may ask again.
     """
     lower = request_id.lower()
-    if lower != request_id:
+    if lower != request_id or advice:
         changed: Any = type(request)()
         changed.CopyFrom(request)
         changed.request_id = lower
+        for field in advice:
+            changed.ClearField(field)
         request = changed
     body = request.SerializeToString(deterministic=True)
     return RequestClaim(RequestKey(f"{method}:{owner}", lower), hashlib.sha256(body).digest())

@@ -227,6 +227,7 @@ class _Batch:
                 facts.setdefault(guarding[guard.kind], []).append(guard)
         return Reads(
             keys=sorted({key for item in self.items for key in keys_of(item.command)}),
+            peeks=sorted({k for item in self.items for k in getattr(item.command, "peeks", ())}),
             requests=sorted({c.key for c in claims if isinstance(c, RequestClaim)}),
             messages=sorted({c for c in claims if isinstance(c, MessageKey)}),
             guards=[guard for guard in guards if guard.kind not in guarding],
@@ -250,7 +251,8 @@ class _Batch:
         state = {key: self.states[key] for key in keys} if many else self.states[keys[0]]
         try:
             rule = shell.rule(item.command)
-            decision = rule(state, item.command, loaded.at, View(self.taken, loaded.fact))
+            view = View(self.taken, loaded.fact, loaded.peeked)
+            decision = rule(state, item.command, loaded.at, view)
             reply = item.reply(decision.answer) if item.reply else decision.answer
         except PaymentError as refusal:
             if refusal.decided and isinstance(claim, RequestClaim):

@@ -29,8 +29,8 @@ from trade_svc import business_codes, consumers, domain, merchants, model, notif
 from trade_svc.clients import Ledger, PaymentCore
 from trade_svc.delivery import Delivery
 from trade_svc.merchant_rpc import MerchantServicer
-from trade_svc.queries import RegisteredCodes
-from trade_svc.readers import BusinessCodes, Merchants
+from trade_svc.queries import RegisteredCodes, shut_merchants
+from trade_svc.readers import BusinessCodes, Merchants, ShutMerchants
 from trade_svc.rpc import TradeServicer
 from trade_svc.settings import TradeSettings
 from trade_svc.store import BUSINESS_CODES, MERCHANTS, SEALED, STREAMS, TRADES
@@ -59,6 +59,7 @@ def build(settings: TradeSettings, *, bus: Bus, clock: Clock) -> App:
             merchants.CreateMerchant: merchants.create_merchant,
             merchants.UpdateMerchant: merchants.update_merchant,
             merchants.RotateSecret: merchants.rotate_secret,
+            merchants.HearAccount: merchants.hear_account,
         },
     )
     codes = core(
@@ -79,7 +80,8 @@ def build(settings: TradeSettings, *, bus: Bus, clock: Clock) -> App:
         does={notifications.SendNotification: delivery.send},
         sweep=sweep,
     )
-    trade_servicer = TradeServicer(trades, known, BusinessCodes(codes))
+    shut = ShutMerchants(partial(shut_merchants, engine))
+    trade_servicer = TradeServicer(trades, known, BusinessCodes(codes), shut)
     merchant_servicer = MerchantServicer(
         merchant_core, codes, known=known, registered=RegisteredCodes(engine), box=box
     )
@@ -94,6 +96,11 @@ def build(settings: TradeSettings, *, bus: Bus, clock: Clock) -> App:
         cores=[trades, merchant_core, codes, streams],
         queues=[
             (consumers.PAYMENTS, consumers.payments(trades, clock).handle, ConsumerOptions()),
+            (
+                consumers.ACCOUNTS,
+                consumers.accounts(merchant_core, clock).handle,
+                ConsumerOptions(prefetch=100, batch_deliveries_max=50),
+            ),
             (
                 consumers.NOTIFICATIONS,
                 consumers.Notifier(streams, known, clock).handle,

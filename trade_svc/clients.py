@@ -77,6 +77,7 @@ class PaymentCore:
             payer_id=effect.payer_id,
             beneficiary_id=effect.beneficiary_id,
             original_payment_id=effect.original_payment_id,
+            payee_id=effect.payee_id,
         )
         try:
             response = await self._create.call(call_for(effect.context, self._clock), request)

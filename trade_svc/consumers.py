@@ -1,4 +1,5 @@
-"""What the trade core hears: payments that moved; and its own trades, to notify merchants."""
+"""What the trade core hears: payments that moved, accounts that were shut or opened; and its own
+trades, to notify merchants."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from google.protobuf.message import DecodeError
+from payments.clearing.v1 import account_events_pb2, ledger_pb2
 from payments.pay.v1 import payment_events_pb2
 from payments.trade.v1 import trade_events_pb2, trade_pb2
 from payments.type.v1.event_pb2 import Event, EventBatch
@@ -17,9 +19,11 @@ from paymesh.bus.port import Delivery, Leftover, Verdict
 from paymesh.clock import Clock
 from paymesh.consumer import Consumer, Translate
 from paymesh.errors import PaymentError
+from paymesh.items import Mode
 from paymesh.money import Money
 from paymesh.wire import context_of, money_of, time_of
 from trade_svc.clients import outcome_of
+from trade_svc.merchants import HearAccount, MerchantView
 from trade_svc.model import PaymentMoved, TradeView
 from trade_svc.notifications import (
     AddNotification,
@@ -32,6 +36,7 @@ from trade_svc.notifications import (
 from trade_svc.readers import Merchants
 
 PAYMENTS = "trade.payments"
+ACCOUNTS = "trade.accounts"
 NOTIFICATIONS = "trade.notifications"
 SEND_LIMIT_S = 6.0
 
@@ -55,6 +60,20 @@ def payments(core: Core[TradeView], clock: Clock) -> Consumer:
     names = ("succeeded", "failed", "closed", "returned", "suspended")
     commands: dict[str, Translate] = {f"pay.payment.{name}": _payment_moved for name in names}
     return Consumer(PAYMENTS, commands, core.shell.process, clock)
+
+
+def _account_changed(event: Event) -> HearAccount:
+    changed = account_events_pb2.AccountStatusChanged.FromString(event.payload)
+    account = changed.account
+    shut = (ledger_pb2.ACCOUNT_STATUS_CLOSED, ledger_pb2.ACCOUNT_STATUS_FROZEN_IN)
+    takes = account.status not in shut
+    return HearAccount(account.owner, account.subject, account.currency_code, takes)
+
+
+def accounts(core: Core[MerchantView], clock: Clock) -> Consumer:
+    """Of an account the newest word counts."""
+    commands: dict[str, Translate] = {"clearing.account.status_changed": _account_changed}
+    return Consumer(ACCOUNTS, commands, core.shell.process, clock, mode=Mode.STATE)
 
 
 def _paid(event: Event) -> AddNotification:

@@ -22,6 +22,7 @@ from trade_svc.kinds import (
     Party,
     Purpose,
     RefundState,
+    TradeKind,
     TradeState,
     TradeType,
 )
@@ -36,6 +37,7 @@ from trade_svc.model import (
     PayTrade,
     Refund,
     RefundTrade,
+    Shut,
     StartPayment,
     Timing,
     Trade,
@@ -43,7 +45,7 @@ from trade_svc.model import (
     TradeClosed,
     TradeView,
 )
-from trade_svc.refusals import OrderExists, ToolsNotOffered, TradeExpired
+from trade_svc.refusals import MerchantShut, OrderExists, ToolsNotOffered, TradeExpired
 
 D = Decision[TradeView]
 
@@ -61,6 +63,7 @@ def create_trade(state: TradeView, c: CreateTrade, at: datetime, view: View) -> 
         )
     _require_parties(c)
     kind = TRADE_KINDS[c.type]
+    _require_open(kind, c.context.merchant_id, c.amount.currency, c.shut)
     expires_at = c.expires_at or at + kind.expires_after
     if not at + timedelta(seconds=1) <= expires_at <= at + kind.expires_after_max:
         raise InvalidField(
@@ -125,6 +128,7 @@ def pay_trade(state: TradeView, c: PayTrade, at: datetime, view: View, *, timing
         )
     if at >= trade.expires_at:
         raise TradeExpired(f"{trade.id} could be paid until {trade.expires_at}")
+    _require_open(trade.kind, trade.context.merchant_id, trade.amount.currency, c.shut)
     require_sum(c.tools, trade.amount)
     _require_offered(trade, c.tools)
     state, events = taken_back(state)
@@ -142,6 +146,17 @@ def pay_trade(state: TradeView, c: PayTrade, at: datetime, view: View, *, timing
     new = replace(state, trade=trade, attempts=(*state.attempts, attempt))
     new = _scheduled(new, at, timing)
     return Decision(state=new, events=tuple(events), answer=(new, c.payment_id))
+
+
+def _require_open(kind: TradeKind, merchant_id: str, currency: str, shut: Shut) -> None:
+    """Raises MerchantShut for what would be sold by a merchant whose account takes nothing in."""
+    if kind.purpose is Purpose.PURCHASE and (merchant_id, currency) in shut:
+        why = f"takes no {currency} now: its account is closed or frozen"
+        raise MerchantShut(
+            f"{merchant_id} {why}",
+            fields=(FieldViolation("merchant_id", why),),
+            metadata={"merchant_id": merchant_id, "currency_code": currency},
+        )
 
 
 def _require_offered(trade: Trade, tools: tuple[Tool, ...]) -> None:
@@ -258,6 +273,7 @@ def start_payment(trade: Trade, attempt: Attempt) -> StartPayment:
         subject=trade.subject,
         payer_id=_whose_balance(trade, attempt.tools),
         beneficiary_id=trade.beneficiary_id,
+        payee_id=trade.payee_id if trade.kind.purpose is Purpose.TRANSFER else "",
     )
 
 

@@ -18,6 +18,9 @@ class MerchantState(StrEnum):
 
 MERCHANT_MOVES: Moves = {MerchantState.ACTIVE: frozenset({MerchantState.ACTIVE})}
 """ACTIVE → ACTIVE: it was changed."""
+SELLS_ON = "MERCHANT_PENDING"
+"""The ledger's account for what a merchant sells: one in each currency. While it takes nothing in,
+being closed or FROZEN_IN, the merchant is shut in that currency."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,8 @@ class Merchant:
     sealed_notify_secret: bytes
     """What signs its notifications, encrypted."""
     created_at: datetime
+    shut: tuple[str, ...] = ()
+    """Currencies in which its account takes nothing in, so that it sells nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,21 @@ class RotateSecret:
         return self.merchant_id
 
 
+@dataclass(frozen=True, slots=True)
+class HearAccount:
+    """What the ledger says of somebody's account now."""
+
+    owner: str
+    subject: str
+    currency: str
+    takes: bool
+    """Whether money may come in."""
+
+    @property
+    def key(self) -> str:
+        return self.owner
+
+
 def create_merchant(
     state: MerchantView, c: CreateMerchant, at: datetime, view: View
 ) -> Decision[MerchantView]:
@@ -133,5 +153,21 @@ def rotate_secret(
     return Decision(
         state=MerchantView(merchant),
         events=(history(merchant, "trade.merchant.secret_rotated"),),
+        answer=merchant,
+    )
+
+
+def hear_account(
+    state: MerchantView, c: HearAccount, at: datetime, view: View
+) -> Decision[MerchantView]:
+    """Of others than merchants, and of other accounts, nothing is kept."""
+    merchant = state.merchant
+    if merchant is None or c.subject != SELLS_ON or (c.currency in merchant.shut) != c.takes:
+        return Decision(state=state, answer=merchant)
+    shut = {*merchant.shut, c.currency} - ({c.currency} if c.takes else set())
+    merchant = moved(merchant, MerchantState.ACTIVE, MERCHANT_MOVES, shut=tuple(sorted(shut)))
+    return Decision(
+        state=MerchantView(merchant),
+        events=(history(merchant, "trade.merchant.account_heard"),),
         answer=merchant,
     )

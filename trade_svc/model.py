@@ -163,6 +163,7 @@ class CreateTrade:
     expires_at: datetime | None
     payee_id: str = ""
     beneficiary_id: str = ""
+    shut: Shut = frozenset()
 
     @property
     def key(self) -> str:
@@ -180,12 +181,17 @@ class CreateTrade:
         return (self.order_guard,)
 
 
+Shut = frozenset[tuple[str, str]]
+"""Merchants with the currencies in which they sell nothing now, as they were known a moment ago."""
+
+
 @dataclass(frozen=True, slots=True)
 class PayTrade:
     trade_id: str
     payment_id: str
     """Chosen by us before the payment core is asked, so that a retry is the same payment."""
     tools: tuple[Tool, ...]
+    shut: Shut = frozenset()
 
     @property
     def key(self) -> str:
@@ -278,6 +284,8 @@ class StartPayment:
     beneficiary_id: str = ""
     original_payment_id: str = ""
     """What a refund gives back."""
+    payee_id: str = ""
+    """Whose balance a transfer is for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
@@ -12,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from paymesh.errors import Unavailable
 from paymesh.ids import bucket_of
 from trade_svc.business_codes import BusinessCode
-from trade_svc.store import BUSINESS_CODE, BUSINESS_CODE_TABLE
+from trade_svc.model import Shut
+from trade_svc.store import BUSINESS_CODE, BUSINESS_CODE_TABLE, MERCHANT_TABLE
 
 Place = tuple[str, str, str]
 """Where a code stands among its merchant's: order_type, sub_type, pay_org_no."""
@@ -40,8 +42,19 @@ class RegisteredCodes:
         if after is not None:
             query = query.where(place > sa.tuple_(*after))
         query = query.order_by(c.order_type, c.sub_type, c.pay_org_no).limit(limit)
-        try:
-            async with self._engine.connect() as connection:
-                return [BUSINESS_CODE.load(tuple(row)) for row in await connection.execute(query)]
-        except (DBAPIError, PoolTimeout) as error:
-            raise Unavailable("the database does not answer") from error
+        return [BUSINESS_CODE.load(row) for row in await _rows(self._engine, query)]
+
+
+async def shut_merchants(engine: AsyncEngine) -> Shut:
+    """All of them. Raises Unavailable when the database does not answer."""
+    c = MERCHANT_TABLE.c
+    rows = await _rows(engine, sa.select(c.id, c.shut).where(sa.text("shut <> '[]'::jsonb")))
+    return frozenset((id_, currency) for id_, shut in rows for currency in shut)
+
+
+async def _rows(engine: AsyncEngine, query: sa.Select[Any]) -> list[tuple[Any, ...]]:
+    try:
+        async with engine.connect() as connection:
+            return [tuple(row) for row in await connection.execute(query)]
+    except (DBAPIError, PoolTimeout) as error:
+        raise Unavailable("the database does not answer") from error

@@ -14,12 +14,14 @@ from paymesh.app import Core
 from paymesh.context import Context
 from trade_svc.business_codes import BusinessCode, BusinessCodeView, business_code_id_of
 from trade_svc.merchants import Merchant, MerchantView
+from trade_svc.model import Shut
 from trade_svc.refusals import BusinessCodeNotRegistered
 
 V = TypeVar("V")
 
 REMEMBERED_S = 5.0
 REMEMBERED_MAX = 10_000
+SHUT_REMEMBERED_S = 1.0
 
 
 class _Remembered(Generic[V]):
@@ -56,6 +58,23 @@ class Merchants:
         if not merchant_id.startswith("mer_"):
             return None
         return (await self._core.load(merchant_id)).merchant
+
+
+class ShutMerchants:
+    """Those that sell nothing in some currency: all of them in one look, as they are few."""
+
+    def __init__(self, look: Callable[[], Awaitable[Shut]]) -> None:
+        self._look = look
+        self._known: Shut = frozenset()
+        self._until = 0.0
+
+    async def get(self) -> Shut:
+        """At most SHUT_REMEMBERED_S old. Raises Unavailable."""
+        if time.monotonic() >= self._until:
+            # Who comes meanwhile takes what was known: it is advice.
+            self._until = time.monotonic() + SHUT_REMEMBERED_S
+            self._known = await self._look()
+        return self._known
 
 
 class BusinessCodes:

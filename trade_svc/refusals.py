@@ -15,6 +15,12 @@ class BusinessCodeNotRegistered(PaymentError):
     code, reason, decided = Code.FAILED_PRECONDITION, "BUSINESS_CODE_NOT_REGISTERED", False
 
 
+class MerchantShut(PaymentError):
+    """Not stored: the same request succeeds once its account is open again."""
+
+    code, reason, decided = Code.FAILED_PRECONDITION, "ACCOUNT_NOT_OPEN", False
+
+
 class OrderExists(PaymentError):
     code, reason = Code.ALREADY_EXISTS, "ORDER_EXISTS"
 

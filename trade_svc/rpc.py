@@ -26,7 +26,7 @@ from trade_svc.model import (
     RefundTrade,
     TradeView,
 )
-from trade_svc.readers import BusinessCodes, Merchants
+from trade_svc.readers import BusinessCodes, Merchants, ShutMerchants
 from trade_svc.refusals import TradeTypeNotOffered
 from trade_svc.wire import refund_to, trade_to, type_of
 
@@ -35,8 +35,14 @@ START_WAIT_S = 2.0
 
 
 class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
-    def __init__(self, trades: Core[TradeView], merchants: Merchants, codes: BusinessCodes) -> None:
-        self._trades, self._merchants, self._codes = trades, merchants, codes
+    def __init__(
+        self,
+        trades: Core[TradeView],
+        merchants: Merchants,
+        codes: BusinessCodes,
+        shut: ShutMerchants,
+    ) -> None:
+        self._trades, self._merchants, self._codes, self._shut = trades, merchants, codes, shut
 
     async def CreateTrade(self, request: Any, context: Any) -> Any:
         return await self._create(current_call.get(), request)
@@ -121,6 +127,7 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
             payee_id=request.payee_id,
             beneficiary_id=request.beneficiary_id,
             expires_at=_expire_time(request),
+            shut=await self._shut.get(),
         )
         done = await run(
             self._trades.submit,
@@ -141,6 +148,7 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
             trade_id=request.trade_id,
             payment_id=new_id("pay", bucket=shard_of(request.trade_id)),
             tools=tools_of(request.tools),
+            shut=await self._shut.get(),
         )
         done = await run(
             self._trades.submit,

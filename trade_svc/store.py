@@ -57,7 +57,15 @@ MERCHANTS = Aggregate(
     Kind(
         "merchant",
         Merchant,
-        changing=["version", "state", "display_name", "notify_url", "sealed_notify_secret"],
+        changing=[
+            "version",
+            "state",
+            "display_name",
+            "notify_url",
+            "sealed_notify_secret",
+            "shut",
+        ],
+        json_fields={"shut": Json(list, tuple)},
     ),
 )
 SEALED = SealedColumn("merchant", "sealed_notify_secret")
@@ -124,7 +132,9 @@ REFUND.sa_table(
     sa.Index("refund_by_trade", "shard_key", "trade_id"),
     sa.Index("refund_by_business_id", "business_id"),
 )
-MERCHANTS.root.sa_table(metadata)
+MERCHANT_TABLE = MERCHANTS.root.sa_table(
+    metadata, sa.Index("merchant_shut", "id", postgresql_where=sa.text("shut <> '[]'::jsonb"))
+)
 BUSINESS_CODE_TABLE = BUSINESS_CODE.sa_table(
     metadata,
     sa.UniqueConstraint(

@@ -82,6 +82,11 @@ class Account:
     """The version in which it became DRAINING, while it is: which draining this is."""
 
     @property
+    def state(self) -> AccountStatus:
+        """What an event says that it is."""
+        return self.status
+
+    @property
     def span(self) -> tuple[int, int]:
         """The least and the greatest that the balance becomes as its holds are taken."""
         minor, held = self.balance.minor, self.held_minor
@@ -91,6 +96,10 @@ class Account:
     def takes_debits(self) -> bool:
         """Those that holds reserved it takes until it is closed."""
         return self.status not in {AccountStatus.CLOSED, _NO_DEBITS[self.normal_side]}
+
+    @property
+    def takes_credits(self) -> bool:
+        return self.status not in {AccountStatus.CLOSED, _NO_CREDITS[self.normal_side]}
 
     @property
     def available_minor(self) -> int | None:
@@ -105,6 +114,8 @@ class Account:
 
 _NO_DEBITS = {Side.CREDIT: AccountStatus.FROZEN_OUT, Side.DEBIT: AccountStatus.FROZEN_IN}
 """By normal side: the status in which an account takes no debits but those that holds reserved."""
+_NO_CREDITS = {Side.CREDIT: AccountStatus.FROZEN_IN, Side.DEBIT: AccountStatus.FROZEN_OUT}
+"""By normal side: the status in which an account takes no credits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +155,16 @@ def opened(
     )
 
 
-def booked(account: Account, debits: int, *, drawn: int = 0) -> Account:
+def booked(
+    account: Account, debits: int, *, drawn: int = 0, whatever_status: bool = False
+) -> Account:
     """The account after so many net debits in minor units, `drawn` of them from holds.
 
-    Refuses by raising.
+    Refuses by raising; `whatever_status`: by its limits alone, for what has happened already.
     """
     delta = debits if account.normal_side is Side.DEBIT else -debits
-    _require_open(account, delta, reserved=0 < debits <= drawn)
+    if not whatever_status:
+        _require_open(account, delta, reserved=0 < debits <= drawn)
     balance = Money(account.balance.currency, account.balance.minor + delta)
     return _admitted(
         account,

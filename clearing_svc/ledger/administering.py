@@ -21,11 +21,12 @@ from clearing_svc.ledger.accounts import (
     subject_for,
 )
 from clearing_svc.ledger.acts import act
-from clearing_svc.ledger.chart import Chart, Subject
+from clearing_svc.ledger.chart import RETURNS, Chart, Subject
+from clearing_svc.ledger.diverting import ReturnsView, due
 from clearing_svc.ledger.drafts import AccountRef, account_id_of
 from clearing_svc.ledger.holds import States
 from paymesh.context import Context
-from paymesh.core import Decision, View
+from paymesh.core import Decision, View, event
 from paymesh.errors import Code, IllegalMove, InvalidField, NotFound, PaymentError
 from paymesh.money import MINOR_UNITS_MAX, Money, known_currency
 
@@ -74,10 +75,12 @@ class SetAccountStatus:
     account_id: str
     status: AccountStatus
     why: str
+    returns_id: str = ""
+    """Of what of its owner's lies on RETURNS_PAYABLE, if he can have any."""
 
     @property
     def keys(self) -> tuple[str, ...]:
-        return (self.account_id,)
+        return tuple(filter(None, (self.account_id, self.returns_id)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,13 @@ class EndDraining:
         return (self.account_id,)
 
 
+@dataclass(frozen=True, slots=True)
+class AccountStatusChanged:
+    """Payload of the event of the same name."""
+
+    account: Account
+
+
 # Rules
 
 
@@ -118,6 +128,8 @@ def create_account(
     if c.mode is AccountMode.DRAINING:
         raise InvalidField("mode", "must be DIRECT or BUFFERED")
     minimum, maximum = _limits(subject, c)
+    if subject.name in RETURNS.values():
+        raise InvalidField("account", f"{subject.name} opens by itself, when money comes for it")
     [key] = c.keys
     known: Account | None = state[key].account
     if known is not None:
@@ -164,10 +176,13 @@ def _limits(subject: Subject, c: CreateAccount) -> tuple[int | None, int | None]
 def set_account_status(
     state: States, c: SetAccountStatus, at: datetime, view: View
 ) -> Decision[States]:
-    """An account that has the status already is answered as it is."""
+    """An account that has the status already is answered as it is. One that is opened is given what
+    came for it meanwhile."""
     account = _there(state, c.account_id)
     if account.status is c.status:
         return Decision(state={}, answer=AccountView(account))
+    if account.subject in RETURNS.values():
+        raise _illegal(account, "takes what closed and frozen accounts do not: it is always OPEN")
     if c.status not in STATUS_MOVES[account.status]:
         raise _illegal(account, f"is {account.status} and cannot become {c.status}")
     if account.mode is not AccountMode.DIRECT:
@@ -182,7 +197,13 @@ def set_account_status(
             account, f"has {account.balance}, and {held} is held: only an empty account is closed"
         )
     changed = replace(account, version=account.version + 1, status=c.status)
-    return _kept(changed, str(c.status), c.why, context=c.context, at=at)
+    told = event(changed, "clearing.account.status_changed", AccountStatusChanged(changed))
+    kept = _kept(changed, str(c.status), c.why, context=c.context, at=at)
+    decision = replace(kept, events=(told,))
+    waiting = state[c.returns_id].returns if c.returns_id else None
+    if waiting is None or not waiting.parts:
+        return decision
+    return replace(decision, state={**decision.state, c.returns_id: ReturnsView(due(waiting, at))})
 
 
 def set_account_mode(

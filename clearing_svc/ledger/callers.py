@@ -12,15 +12,17 @@ from clearing_svc.ledger.facts import EVENTS
 from paymesh.errors import InvalidField
 
 REVERSAL = "ledger.reversal"
+MOVED_ON = "ledger.returns/moved"
 LEG = "/leg-"
 """In the names of the journals of a split journal's legs."""
+_OWN = frozenset({*EVENTS, REVERSAL, MOVED_ON.partition("/")[0]})
 
 
 @lru_cache(maxsize=10_000)  # callers have few event types
 def is_reserved(event_type: str) -> bool:
     """Whether a journal of this name could stand in the way of one that the ledger will post: of a
     business event's, which would be parked then, of a reversal or of a leg."""
-    return event_type.partition("/")[0] in {*EVENTS, REVERSAL} or LEG in event_type
+    return event_type.partition("/")[0] in _OWN or LEG in event_type
 
 
 def require_callers_own(event_type: str, lines: Iterable[Line], chart: Chart) -> None:

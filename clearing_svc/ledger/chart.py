@@ -36,6 +36,13 @@ class OwnerKind(StrEnum):
     """Whoever has the account that it is booked beside: so both lie in one shard."""
 
 
+RETURNS: Mapping[OwnerKind, str] = {
+    OwnerKind.MERCHANT: "MERCHANT_RETURNS_PAYABLE",
+    OwnerKind.USER: "USER_RETURNS_PAYABLE",
+}
+"""By kind of owner: where his money goes that an account of his does not take."""
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """One line of the chart of accounts."""

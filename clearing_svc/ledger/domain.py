@@ -7,14 +7,33 @@ again is answered as posted, another one under that name is refused.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from clearing_svc.ledger.accounts import Account, AccountView, booked, opened, subject_for
-from clearing_svc.ledger.chart import Chart, Side
-from clearing_svc.ledger.drafts import JournalDraft, Line, entry_id_of
+from clearing_svc.ledger.accounts import (
+    Account,
+    AccountNotOpen,
+    AccountView,
+    BalanceTooLarge,
+    InsufficientFunds,
+    booked,
+    opened,
+    subject_for,
+)
+from clearing_svc.ledger.chart import RETURNS, Chart, Side
+from clearing_svc.ledger.diverting import (
+    ReturnsView,
+    Way,
+    come,
+    diverted,
+    drawn,
+    laid,
+    returns_id_of,
+)
+from clearing_svc.ledger.drafts import Draw, JournalDraft, Line, entry_id_of
 from clearing_svc.ledger.holds import HoldView, States, taken, told
 from paymesh.context import Context
 from paymesh.core import Decision, Event, Guard, View
@@ -87,6 +106,10 @@ class PostJournals:
 
     context: Context
     journals: tuple[JournalDraft, ...]
+    happened: bool = False
+    """An event tells of it: no account's status refuses it any more."""
+    ways: tuple[Way, ...] = ()
+    """Of the accounts whose money is diverted if they do not take it."""
     keys: tuple[str, ...] = field(init=False, compare=False)
     guards: tuple[Guard, ...] = field(init=False, compare=False)
 
@@ -95,6 +118,8 @@ class PostJournals:
         for draft in self.journals:
             if draft.draw is not None:
                 keys.update((draft.draw.hold_id, *draft.draw.account_ids))
+                keys.update(returns_id_of(id_) for id_ in _returns_accounts(draft.draw))
+        keys.update(key for way in self.ways for key in way.keys)
         object.__setattr__(self, "keys", tuple(sorted(keys)))
         object.__setattr__(self, "guards", tuple(draft.guard for draft in self.journals))
 
@@ -114,30 +139,35 @@ class Posted:
 def post_journals(
     state: States, c: PostJournals, at: datetime, view: View, *, chart: Chart
 ) -> Decision[States]:
-    """Books the journals, one after the other, each seeing the balances that the last one left."""
+    """Books the journals as one whole: what counts for an account is what all of them do to it."""
     guards = c.guards
     if any(guard in view.taken for guard in guards):
         return _as_posted(c, guards, view)
-    now: dict[str, Any] = dict(state)
-    touched: set[str] = set()
+    now: dict[str, Any] = {}
     events: list[Event] = []
-    posted = []
+    held: Counter[str] = Counter()
+    drafts: list[tuple[JournalDraft, tuple[Line, ...]]] = []
+    days: list[date] = []
     for draft in c.journals:
-        lines, drawn = draft.lines, {}
+        debits: tuple[Line, ...] = ()
         if draft.draw is not None:
-            hold, debits = taken(now[draft.draw.hold_id].hold, draft.draw)
-            now[hold.id] = HoldView(hold)
-            touched.add(hold.id)
+            hold_id = draft.draw.hold_id
+            hold, debits = taken((now.get(hold_id) or state[hold_id]).hold, draft.draw)
+            now[hold_id] = HoldView(hold)
             events.append(told(hold))
-            drawn = {line.account_id: line.amount.minor for line in debits}
-            lines = (*debits, *lines)
-        check(lines, chart)
-        day = booking_day(draft.accounting_date, at, last_closed=view.fact)
-        of_account = {line.account_id: line for line in lines}
-        for key, net in _net_debits(lines).items():
-            account = now[key].account or _opened(of_account[key], c, at, chart)
-            now[key] = AccountView(booked(account, net, drawn=drawn.get(key, 0)))
-        touched.update(of_account)
+            for line in debits:
+                held[line.account_id] += line.amount.minor
+        check((*debits, *draft.lines), chart)
+        days.append(booking_day(draft.accounting_date, at, last_closed=view.fact))
+        drafts.append((draft, debits))
+    shut = _book(now, state, c, drafts, held, at, chart)
+    if shut:
+        _lay(now, state, [draft for draft, _ in drafts], shut, at, chart)
+        drafts = [(diverted(draft, shut), debits) for draft, debits in drafts]
+        _book(now, state, replace(c, ways=()), drafts, held, at, chart)
+    _draw(now, state, [line for _, debits in drafts for line in debits], at)
+    posted = []
+    for (draft, debits), day in zip(drafts, days, strict=True):
         journal = Journal(
             id=draft.id,
             context=c.context,
@@ -149,14 +179,85 @@ def post_journals(
             accounting_date=day,
             posted_at=at,
         )
-        posted.append((journal, _entries(journal, lines)))
+        posted.append((journal, _entries(journal, (*debits, *draft.lines))))
     return Decision(
-        state={key: now[key] for key in touched},
+        state=now,
         events=tuple(events),
         answer=Posted(tuple(posted)),
         guards=guards,
         facts=tuple(fact for journal, entries in posted for fact in (journal, *entries)),
     )
+
+
+Drafts = Sequence[tuple[JournalDraft, tuple[Line, ...]]]
+"""Each with the debits that its hold gave."""
+
+
+def _book(
+    now: dict[str, Any],
+    state: States,
+    c: PostJournals,
+    drafts: Drafts,
+    held: Counter[str],
+    at: datetime,
+    chart: Chart,
+) -> Mapping[str, Way]:
+    """Puts the accounts as they will be into `now`, if all take what is booked on them; else the
+    ways of those that do not. Refuses by raising where there is none."""
+    lines = [line for draft, debits in drafts for line in (*debits, *draft.lines)]
+    of_account = {line.account_id: line for line in lines}
+    ways = {way.account_id: way for way in c.ways}
+    after: dict[str, AccountView] = {}
+    shut: dict[str, Way] = {}
+    for key, net in _net_debits(lines).items():
+        account = state[key].account or _opened(of_account[key], c, at, chart)
+        way = ways.get(key) if net <= 0 else None
+        if way is not None and way.always:
+            shut[key] = way
+            continue
+        happened = c.happened and way is None
+        try:
+            booking = booked(account, net, drawn=held[key], whatever_status=happened)
+        except (AccountNotOpen, InsufficientFunds, BalanceTooLarge):
+            if way is None:
+                raise
+            shut[key] = way
+        else:
+            after[key] = AccountView(booking)
+    if not shut:
+        now.update(after)
+    return shut
+
+
+def _lay(
+    now: dict[str, Any],
+    state: States,
+    drafts: Sequence[JournalDraft],
+    shut: Mapping[str, Way],
+    at: datetime,
+    chart: Chart,
+) -> None:
+    """Keeps whose the money is that goes to RETURNS_PAYABLE."""
+    lines = [line for draft in drafts for line in draft.lines]
+    for way in shut.values():
+        _, key = way.keys
+        view: ReturnsView = now.get(key) or state[key]
+        now[key] = ReturnsView(laid(view.returns, way, come(lines, way, chart), at))
+
+
+def _draw(now: dict[str, Any], state: States, debits: Sequence[Line], at: datetime) -> None:
+    """Keeps whose the money is that holds give from RETURNS_PAYABLE."""
+    for line in debits:
+        if line.subject in RETURNS.values():
+            key = returns_id_of(line.account_id)
+            returns = (now.get(key) or state[key]).returns
+            now[key] = ReturnsView(drawn(returns, line.amount.minor, at))
+
+
+def _returns_accounts(draw: Draw) -> list[str]:
+    """Those of RETURNS_PAYABLE on which its hold may lie."""
+    pairs = zip(draw.sources, draw.account_ids, strict=True)
+    return [account_id for source, account_id in pairs if source.subject in RETURNS.values()]
 
 
 def _as_posted(c: PostJournals, guards: Sequence[Guard], view: View) -> Decision[States]:

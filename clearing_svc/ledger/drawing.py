@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from clearing_svc.ledger.callers import require_callers_own
-from clearing_svc.ledger.chart import Chart, Side
+from clearing_svc.ledger.chart import RETURNS, Chart, Side
 from clearing_svc.ledger.domain import check_lines
 from clearing_svc.ledger.drafts import Draw, JournalDraft, Line, digest_of
 from paymesh.errors import InvalidField
@@ -17,6 +17,9 @@ def drawn(
 ) -> JournalDraft:
     """The draft. What makes it the same one: the hold, how much of it, and the credits; the sources
     only say where to look. Raises InvalidField."""
+    for index, source in enumerate(draw.sources):
+        if source.subject in RETURNS.values():
+            raise InvalidField(f"sources[{index}].subject", "is taken from by refunds only")
     if not 0 < draw.amount.minor <= MINOR_UNITS_MAX:
         raise InvalidField("amount.minor_units", "must be greater than zero")
     check_lines(credits, chart)

@@ -18,6 +18,7 @@ from typing import Any
 
 from clearing_svc.ledger.accounts import (
     Account,
+    AccountNotOpen,
     AccountView,
     InsufficientFunds,
     freed,
@@ -29,7 +30,7 @@ from clearing_svc.ledger.chart import Chart, Side
 from clearing_svc.ledger.drafts import AccountRef, Draw, Line, account_id_of, digest_of
 from paymesh.context import Context
 from paymesh.core import Decision, Event, Guard, Moves, View, history, moved
-from paymesh.errors import Code, InvalidField, NotFound, PaymentError
+from paymesh.errors import Code, FieldViolation, InvalidField, NotFound, PaymentError
 from paymesh.money import MINOR_UNITS_MAX, Money, known_currency
 
 SOURCES_MAX = 4
@@ -137,6 +138,13 @@ class PlaceHold:
     """The journal that must have been posted before (see drafts.journal_guard)."""
     expires_at: datetime | None = None
     """When to ask is no part of what the hold is: the digest is without it."""
+    payees: tuple[AccountRef, ...] = ()
+    """Whom its money is for. No part of what the hold is, either."""
+
+    @property
+    def peeks(self) -> tuple[str, ...]:
+        """The payees' accounts, in order."""
+        return _account_ids(self.payees, self.amount.currency)
 
     @property
     def account_ids(self) -> tuple[str, ...]:
@@ -216,6 +224,7 @@ def place_hold(
         return Decision(state={}, answer=HoldView(known))
     if c.after is not None and c.after not in view.taken:
         raise NotBookedYet("the journal that this has to come after is not posted; ask again")
+    _require_takers(c, view)
     changed: dict[str, Any] = {}
     parts, shut = [], []
     missing = c.amount.minor
@@ -250,6 +259,20 @@ def place_hold(
     )
     changed[hold.id] = HoldView(hold)
     return Decision(state=changed, events=(told(hold),), answer=changed[hold.id])
+
+
+def _require_takers(c: PlaceHold, view: View) -> None:
+    """Raises AccountNotOpen while somebody takes nothing whom the money is for. He may change that
+    before it comes, either way: so this only spares what would come to nothing now."""
+    for index, (payee, key) in enumerate(zip(c.payees, c.peeks, strict=True)):
+        account: Account | None = view.peeked[key].account
+        if account is not None and not account.takes_credits:
+            why = f"is {account.status}: nothing comes in"
+            raise AccountNotOpen(
+                f"{payee.subject} of {payee.owner} {why}",
+                fields=(FieldViolation(f"payees[{index}]", why),),
+                metadata={"account_id": key, "subject": payee.subject, "owner": payee.owner},
+            )
 
 
 def release_hold(
@@ -343,3 +366,5 @@ def _check(c: PlaceHold, chart: Chart) -> None:
             raise InvalidField(f"{field}.subject", f"nothing is held on {subject.name}")
         if source in c.sources[:index]:
             raise InvalidField(field, "comes twice")
+    for index, payee in enumerate(c.payees):
+        subject_for(chart, payee.subject, payee.owner, field=f"payees[{index}]")

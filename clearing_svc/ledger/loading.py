@@ -22,7 +22,14 @@ from pydantic import (
 )
 
 from clearing_svc.ledger import amounts
-from clearing_svc.ledger.chart import Chart, OwnerKind, Side, Subject, SubjectClass
+from clearing_svc.ledger.chart import (
+    RETURNS,
+    Chart,
+    OwnerKind,
+    Side,
+    Subject,
+    SubjectClass,
+)
 from clearing_svc.ledger.fees import Fees
 from clearing_svc.ledger.finance import Finance, GeneralAccount
 from clearing_svc.ledger.templates import ANY, EntryTemplate, Template, Templates
@@ -121,7 +128,7 @@ _FINANCE = TypeAdapter(dict[_SubjectName, _GeneralAccount])
 
 
 def load_chart(path: Path) -> Chart:
-    return {
+    chart = {
         name: Subject(
             name=name,
             subject_class=subject.subject_class,
@@ -134,6 +141,33 @@ def load_chart(path: Path) -> Chart:
         )
         for name, subject in _read(path, _CHART).items()
     }
+    _require_returns(path, chart)
+    return chart
+
+
+def _require_returns(path: Path, chart: Chart) -> None:
+    """Whoever can have an account that is closed has one for what comes to it all the same."""
+    for owner, name in RETURNS.items():
+        subject = chart.get(name)
+        if subject is None:
+            if any(of_chart.owner is owner for of_chart in chart.values()):
+                raise ConfigInvalid(
+                    f"{path}: {name} is missing: what comes to an account of a {owner} that is "
+                    "closed or frozen is kept there"
+                )
+        elif subject != Subject(
+            name,
+            SubjectClass.LIABILITY,
+            owner,
+            minimum_minor=0,
+            maximum_minor=None,
+            needs_reference=False,
+            is_system=True,
+        ):
+            raise ConfigInvalid(
+                f"{path}: {name} must be a liability of a {owner}, minimum: 0, reference: false, "
+                "system: true, and nothing else: it takes whatever comes"
+            )
 
 
 def load_purposes(path: Path) -> Mapping[str, str]:

@@ -2,13 +2,14 @@
 
 A leg is an entry balanced by SPLIT_TRANSIT of the same owner, so that both accounts lie in one
 shard. Debits come first. When all of them are booked, credits follow, and from then on it only goes
-forward: a credit that is refused goes to suspense. If a debit is refused, those that are booked are
-taken back. Per split journal, its transit is even at either end.
+forward: a credit that is refused goes to its owner's RETURNS_PAYABLE, or to suspense if he can have
+none. If a debit is refused, those that are booked are taken back. Per split journal, its transit is
+even at either end.
 
 A leg is tried by whoever finds it due, perhaps by two processes at once, and one that was refused
 here may be booked there a moment later: money came, or the account was opened again. So a report
 decides nothing. What becomes of a leg is a name that is taken once, in the leg's own transaction
-(its Fate): booked, booked to suspense instead, or barred. Who comes later is told which. Before a
+(its Fate): booked, set aside instead, or barred. Who comes later is told which. Before a
 split journal ends without a leg, the leg is barred: then nobody books it any more, however late.
 """
 
@@ -21,6 +22,7 @@ from enum import StrEnum
 
 from clearing_svc.ledger.callers import LEG, require_callers_own
 from clearing_svc.ledger.chart import PLATFORM, Chart, Side
+from clearing_svc.ledger.diverting import Way, ways
 from clearing_svc.ledger.domain import JournalKeyReused, PostJournals, check, post_journals
 from clearing_svc.ledger.drafts import JournalDraft, Line, drafted, journal_id_of
 from clearing_svc.ledger.holds import States
@@ -59,7 +61,8 @@ class Fate(StrEnum):
 
     BOOKED = "BOOKED"
     SUSPENDED = "SUSPENDED"
-    """Its account took no money: that lies in suspense, under the split journal's id."""
+    """Its account took no money: that lies on its owner's RETURNS_PAYABLE, or in suspense under the
+    split journal's id."""
     BARRED = "BARRED"
     """Nothing was booked, and nothing will be."""
 
@@ -119,7 +122,7 @@ class SplitJournal:
 
     @property
     def suspended(self) -> list[tuple[Leg, str]]:
-        """The legs whose money lies in suspense, with the journals that put it there."""
+        """The legs whose accounts took no money, with the journals that set it aside."""
         legs = [leg for leg in self.legs if Fate.SUSPENDED in {leg.fate, leg.back}]
         return [(leg, self.journal_id(leg, _BACK[Fate.SUSPENDED])) for leg in legs]
 
@@ -195,14 +198,17 @@ class SettleLeg:
     fate: Fate
     draft: JournalDraft | None
     """What is booked; None: nothing."""
+    ways: tuple[Way, ...] = ()
+    """Of the account that is known to take nothing."""
     keys: tuple[str, ...] = field(init=False, compare=False)
     guards: tuple[Guard, ...] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         fate = Guard("split_leg", self.name, self.fate)
         draft = self.draft
-        keys = sorted({line.account_id for line in draft.lines}) if draft else ()
-        object.__setattr__(self, "keys", tuple(keys))
+        keys = {line.account_id for line in draft.lines} if draft else set()
+        keys.update(key for way in self.ways for key in way.keys)
+        object.__setattr__(self, "keys", tuple(sorted(keys)))
         object.__setattr__(self, "guards", (fate, draft.guard) if draft else (fate,))
 
 
@@ -273,7 +279,7 @@ def leg_settled(
 def leg_refused(
     state: SplitView, c: LegRefused, at: datetime, view: View, *, timing: Timing
 ) -> Decision[SplitView]:
-    """A refused debit turns all back. A credit, or what is taken back, goes to suspense instead."""
+    """A refused debit turns all back. A credit, or what is taken back, is set aside instead."""
     split, leg = _leg(state, c)
     if _fate(leg, back=c.back) is not None or leg.refusal or split.state in OVER:
         return Decision(state=state, answer=state)
@@ -331,29 +337,29 @@ def _told(split: SplitJournal) -> Decision[SplitView]:
 # What it owes
 
 
-def owed(state: SplitView, at: datetime) -> list[AskLeg]:
+def owed(state: SplitView, at: datetime, *, chart: Chart) -> list[AskLeg]:
     """What is to be settled now, each by itself."""
     split = state.split
     if split is None or split.state in OVER:
         return []
-    asked = (_ASK[split.state](split, leg) for leg in split.legs)
+    asked = (_ASK[split.state](split, leg, chart) for leg in split.legs)
     return [ask for ask in asked if ask is not None]
 
 
-def _ask_debit(split: SplitJournal, leg: Leg) -> AskLeg | None:
+def _ask_debit(split: SplitJournal, leg: Leg, chart: Chart) -> AskLeg | None:
     wanted = leg.side is Side.DEBIT and leg.fate is None
     return _ask(split, leg, Fate.BOOKED, _booking(split, leg)) if wanted else None
 
 
-def _ask_credit(split: SplitJournal, leg: Leg) -> AskLeg | None:
+def _ask_credit(split: SplitJournal, leg: Leg, chart: Chart) -> AskLeg | None:
     if leg.side is Side.DEBIT or leg.fate is not None:
         return None
     if leg.refusal:
-        return _ask(split, leg, Fate.SUSPENDED, _suspense(split, leg))
+        return _ask(split, leg, Fate.SUSPENDED, *_set_aside(split, leg, chart))
     return _ask(split, leg, Fate.BOOKED, _booking(split, leg))
 
 
-def _ask_back(split: SplitJournal, leg: Leg) -> AskLeg | None:
+def _ask_back(split: SplitJournal, leg: Leg, chart: Chart) -> AskLeg | None:
     if leg.side is Side.CREDIT or leg.back is not None:
         return None
     if leg.fate is None:  # booked or not: now it is settled
@@ -361,11 +367,11 @@ def _ask_back(split: SplitJournal, leg: Leg) -> AskLeg | None:
     if leg.fate is Fate.BARRED:
         return None
     if leg.refusal:
-        return _ask(split, leg, Fate.SUSPENDED, _suspense(split, leg), back=True)
+        return _ask(split, leg, Fate.SUSPENDED, *_set_aside(split, leg, chart), back=True)
     return _ask(split, leg, Fate.BOOKED, _taking_back(split, leg), back=True)
 
 
-_ASK: dict[SplitState, Callable[[SplitJournal, Leg], AskLeg | None]] = {
+_ASK: dict[SplitState, Callable[[SplitJournal, Leg, Chart], AskLeg | None]] = {
     SplitState.DEBITING: _ask_debit,
     SplitState.CREDITING: _ask_credit,
     SplitState.REVERSING: _ask_back,
@@ -373,10 +379,16 @@ _ASK: dict[SplitState, Callable[[SplitJournal, Leg], AskLeg | None]] = {
 
 
 def _ask(
-    split: SplitJournal, leg: Leg, fate: Fate, draft: JournalDraft | None, *, back: bool = False
+    split: SplitJournal,
+    leg: Leg,
+    fate: Fate,
+    draft: JournalDraft | None,
+    ways: tuple[Way, ...] = (),
+    *,
+    back: bool = False,
 ) -> AskLeg:
     name = split.journal_id(leg, _BACK[Fate.BOOKED] if back else _FORWARD[Fate.BOOKED])
-    command = SettleLeg(split.context, name, fate, draft)
+    command = SettleLeg(split.context, name, fate, draft, ways)
     return AskLeg(split.id, split.context, leg.number, back, command)
 
 
@@ -385,7 +397,7 @@ def _ask(
 _FORWARD: dict[Fate | None, str] = {Fate.BOOKED: "", Fate.SUSPENDED: "/suspend"}
 _BACK: dict[Fate | None, str] = {Fate.BOOKED: "/back", Fate.SUSPENDED: "/suspend"}
 """How the journals of a leg's fates are named. A leg that is taken back is a debit, one that goes
-to suspense by itself is a credit: so /suspend names one journal."""
+is set aside is a credit: so /suspend names one journal."""
 _OTHER = {Side.DEBIT: Side.CREDIT, Side.CREDIT: Side.DEBIT}
 
 
@@ -408,10 +420,17 @@ def _taking_back(split: SplitJournal, leg: Leg) -> JournalDraft:
     )
 
 
-def _suspense(split: SplitJournal, leg: Leg) -> JournalDraft:
-    """What cannot be credited, or debited no longer: always money for its owner."""
-    lines = _between(split, leg, Side.CREDIT, SUSPENSE, PLATFORM, split.id)
-    return drafted(_leg_type(split, leg) + _BACK[Fate.SUSPENDED], split.business_key, lines)
+def _set_aside(split: SplitJournal, leg: Leg, chart: Chart) -> tuple[JournalDraft, tuple[Way, ...]]:
+    """What cannot be credited, or debited no longer: always money for its owner, and its way."""
+    type_ = _leg_type(split, leg) + _BACK[Fate.SUSPENDED]
+    reference = leg.reference or split.id
+    lines = _between(split, leg, Side.CREDIT, leg.subject, leg.owner, reference)
+    draft = drafted(type_, split.business_key, lines)
+    found = ways((draft,), chart, always=True)
+    if not found:
+        lines = _between(split, leg, Side.CREDIT, SUSPENSE, PLATFORM, split.id)
+        draft = drafted(type_, split.business_key, lines)
+    return draft, found
 
 
 def _between(
@@ -438,5 +457,6 @@ def settle_leg(
         return Decision(state={}, answer=Fate(known))
     booked: Decision[States] = Decision(state={})
     if c.draft is not None:
-        booked = post_journals(state, PostJournals(c.context, (c.draft,)), at, view, chart=chart)
+        posting = PostJournals(c.context, (c.draft,), ways=c.ways)
+        booked = post_journals(state, posting, at, view, chart=chart)
     return replace(booked, answer=c.fate, guards=(fate, *booked.guards))

@@ -42,6 +42,7 @@ class Ledger:
             sources=_accounts(effect.sources),
             reference=effect.payment_id,
             expire_time=time_to(effect.expires_at),
+            payees=_accounts(effect.payees),
         )
         if effect.after is not None:
             event_type, business_key = effect.after

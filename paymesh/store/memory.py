@@ -124,6 +124,7 @@ class MemoryTransaction:
         return Loaded(
             at=self._at,
             states=store.states(aggregate, reads.keys),
+            peeked=store.states(aggregate, reads.peeks),
             answers={key: store.answers[key] for key in reads.requests if key in store.answers},
             seen=frozenset(key for key in reads.messages if key in store.seen),
             taken={g: store.guards[g] for g in reads.guards if g in store.guards}

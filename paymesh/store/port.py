@@ -83,6 +83,8 @@ class StoredEvent:
 class Reads:
     keys: Sequence[str] = ()
     """Ids of aggregates to lock and load."""
+    peeks: Sequence[str] = ()
+    """Ids of aggregates to look at as they are, without a lock."""
     requests: Sequence[RequestKey] = ()
     messages: Sequence[MessageKey] = ()
     guards: Sequence[Guard] = ()
@@ -103,6 +105,8 @@ class Loaded:
     """The last sequence that counted; absent: none yet."""
     fact: Any = None
     """What the family's SQL gave."""
+    peeked: Mapping[str, Any] = field(default_factory=dict)
+    """A state for every key that was to be looked at."""
 
 
 @dataclass(slots=True)

@@ -79,6 +79,10 @@ class PostgresTransaction:
                 # What was not there could not be locked. Somebody may have made it while the locks
                 # of the later members were waited for, so it is looked for once more.
                 later = [await _sent(run, member, keys, lock=False) for member, keys in of[:-1]]
+                peeked = [
+                    await _sent(run, member, keys, lock=False)
+                    for member, keys in aggregate.split(reads.peeks)
+                ]
                 answers = seen = guards = None
                 if reads.requests:
                     answers = await run(sql.READ_ANSWERS, _request_keys(reads.requests))
@@ -97,6 +101,7 @@ class PostgresTransaction:
                 return Loaded(
                     at=cast(tuple[Any, ...], await clock.fetchone())[0],
                     states=await _states(members, later),
+                    peeked=await _states(peeked),
                     answers=await _answers(answers),
                     seen=frozenset(MessageKey(*row) for row in await _rows(seen)),
                     taken={Guard(kind, key): owner for kind, key, owner in await _rows(guards)}

@@ -12,6 +12,7 @@ from clearing_svc import bootstrap, consumers
 from clearing_svc.ledger import loading
 from clearing_svc.ledger.accounts import Account, AccountView
 from clearing_svc.ledger.chart import Side
+from clearing_svc.ledger.diverting import ReturnsView
 from clearing_svc.ledger.domain import PostJournals
 from clearing_svc.ledger.drafts import (
     AccountRef,
@@ -140,7 +141,7 @@ class Book:
         self.events: list[Event] = []
 
     def do(self, command: Any) -> Decision[States]:
-        empty = {"acc": AccountView(None), "hld": HoldView(None)}
+        empty = {"acc": AccountView(None), "hld": HoldView(None), "rtn": ReturnsView(None)}
         state = {key: self.states.get(key, empty[key[:3]]) for key in command.keys}
         decision = RULES[type(command)](state, command, AT, View(dict(self.taken)))
         self.states.update(decision.state)

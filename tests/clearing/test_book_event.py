@@ -18,7 +18,7 @@ from paymesh.failpoint import InjectedFault, arm
 from tests.clearing.accounts_world import Client, field_of, refusal, uid
 from tests.clearing.conftest import SERVE_ONLY, Database, Stub
 from tests.clearing.ledger_messages import call_context, delivery, instruction, paid, reason_of
-from tests.clearing.ledger_world import BOOKINGS
+from tests.clearing.ledger_world import BOOKINGS, CONFIG
 
 CODE = grpc.StatusCode
 
@@ -35,7 +35,7 @@ def moved(key: str = "trd_1") -> Event:
 
 async def heard(core: Core[Any], event: Event) -> Any:
     """The consumer's verdict on the event, come by the bus."""
-    consumer = consumers.ledger(core, BOOKINGS, SystemClock())
+    consumer = consumers.ledger(core, BOOKINGS, CONFIG.chart, SystemClock())
     [verdict] = await consumer.handle([delivery(event)])
     return verdict
 

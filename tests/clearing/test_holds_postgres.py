@@ -22,6 +22,7 @@ from tests.clearing.conftest import SERVE_ONLY, Database
 from tests.clearing.ledger_messages import delivery, held, instruction, message, paid
 from tests.clearing.ledger_world import (
     BOOKINGS,
+    CONFIG,
     PAYEE,
     earned,
     item,
@@ -229,7 +230,7 @@ async def test_an_event_whose_consumer_dies_around_its_commit_is_booked_once(
     core: Core[Any], database: Database, point: str
 ) -> None:
     await core.shell.process([item(post(top_up("ann", 500, key="1"))), item(place("h", 300))])
-    consumer: Consumer = consumers.ledger(core, BOOKINGS, SystemClock())
+    consumer: Consumer = consumers.ledger(core, BOOKINGS, CONFIG.chart, SystemClock())
     events = [paid_out("succeeded", "evt_s"), paid(300, product="WITHDRAWAL", event_id="evt_w")]
     arm(f"{point}:1:error")
     try:

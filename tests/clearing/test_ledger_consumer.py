@@ -104,7 +104,7 @@ async def test_a_fee_that_changed_since_books_nothing_more(world: World) -> None
     free = load_templates(HERE / "templates.yaml", CONFIG.chart, Fees({"INSTANT": Decimal(0)}))
     of_today, world.consumer = (
         world.consumer,
-        consumers.ledger(world.core, consumers.bookings(free), SystemClock()),
+        consumers.ledger(world.core, consumers.bookings(free), CONFIG.chart, SystemClock()),
     )
     assert await world.hears(paid(10_000)) == HANDLED
     world.consumer = of_today

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import replace
 from datetime import date
 
@@ -259,9 +259,10 @@ def test_any_mix_of_journals_keeps_the_books_true(commands: list[list[JournalDra
     """Per currency all accounts sum to 0; each balance is the sum of its entries and never below
     its minimum; there is one journal per key; versions count the changes."""
     book = Book()
+    changes: Counter[str] = Counter()
     for drafts in commands:
         try:
-            book.post(*drafts)
+            changes.update(key for key in book.post(*drafts).state if key.startswith("acc"))
         except PaymentError:
             continue
     entries = [fact for fact in book.facts if isinstance(fact, Entry)]
@@ -274,7 +275,7 @@ def test_any_mix_of_journals_keeps_the_books_true(commands: list[list[JournalDra
         sign = 1 if account.normal_side is Side.DEBIT else -1
         assert account.balance.minor * sign == by_account[account.id]
         assert account.minimum_minor is None or account.balance.minor >= account.minimum_minor
-        assert account.version == len({e.journal_id for e in entries if e.account_id == account.id})
+        assert account.version == changes[account.id]
         sums[account.balance.currency] += account.balance.minor * sign
     assert not any(sums.values())
     assert len({(j.event_type, j.business_key) for j in journals}) == len(journals)

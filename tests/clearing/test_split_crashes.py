@@ -69,7 +69,8 @@ def as_if_never_disturbed(database: Database, flow: str, times: int) -> None:
     expected = {o: start.get(o, 0) + times * legs.get(o, 0) for o in owners}
     assert balances(database) == expected
     suspended = times * 3 if flow == "suspended" else 0
-    assert balances(database, "SUSPENSE") == ({"platform": suspended} if suspended else {})
+    aside = {"eve": suspended} if suspended else {}
+    assert balances(database, "USER_RETURNS_PAYABLE") == aside
     if flow == "posted":
         assert len(journals(database)) == 4 * times
 

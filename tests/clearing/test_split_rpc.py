@@ -199,7 +199,7 @@ async def test_a_payer_that_is_closed_or_frozen_is_refused(
 
 
 @pytest.mark.parametrize("status", ["CLOSED", "FROZEN_IN"])
-async def test_what_a_payee_cannot_take_goes_to_suspense_and_is_told(
+async def test_what_a_payee_cannot_take_is_kept_for_him_and_told(
     stub: Stub, core: Core[Any], database: Database, status: str
 ) -> None:
     await core.shell.process([item(post(top_up("cyd", 1, key="cyd")))])
@@ -210,12 +210,14 @@ async def test_what_a_payee_cannot_take_goes_to_suspense_and_is_told(
     assert (suspended.line, suspended.reason) == (3, "ACCOUNT_NOT_OPEN")
     assert suspended.journal_id in split.journal_ids
     assert balances(database) == {"ann": 70, "bob": 80, "cyd": 1, "dan": 15}
-    query = "SELECT owner, side, amount_minor, reference FROM booking WHERE subject = 'SUSPENSE'"
-    assert database.query(query) == [("platform", "CREDIT", 35, split.split_journal_id)]
+    query = "SELECT owner, side, amount_minor, reference FROM booking WHERE subject = %s"
+    assert database.query(query, ("USER_RETURNS_PAYABLE",)) == [
+        ("cyd", "CREDIT", 35, split.split_journal_id)
+    ]
     assert all_is_well(database)
 
 
-async def test_a_debit_that_cannot_go_back_goes_to_suspense(
+async def test_a_debit_that_cannot_go_back_is_kept_for_who_had_it(
     stub: Stub, database: Database, app: App
 ) -> None:
     """ann's account is closed in the moment in which bob's debit is refused."""
@@ -230,7 +232,7 @@ async def test_a_debit_that_cannot_go_back_goes_to_suspense(
     assert (state_of(split), split.refusal) == ("REFUSED", "ACCOUNT_NOT_OPEN")
     assert [s.line for s in split.suspended] == [1]
     assert balances(database) == {"ann": 70, "bob": 100}
-    assert balances(database, "SUSPENSE") == {"platform": 30}
+    assert balances(database, "USER_RETURNS_PAYABLE") == {"ann": 30}
     assert journals(database) == ["/leg-1", "/leg-1/suspend"]
     assert all_is_well(database)
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clearing_svc.ledger import splitting
 from clearing_svc.ledger.accounts import AccountStatus, AccountView
 from clearing_svc.ledger.chart import Side
 from clearing_svc.ledger.domain import Entry, Journal, JournalKeyReused
@@ -29,7 +30,6 @@ from clearing_svc.ledger.splitting import (
     Timing,
     leg_refused,
     leg_settled,
-    owed,
     post_split,
 )
 from paymesh.core import View
@@ -45,6 +45,11 @@ RULES: dict[type, Any] = {
     LegSettled: partial(leg_settled, timing=TIMING),
     LegRefused: partial(leg_refused, timing=TIMING),
 }
+
+
+owed = partial(splitting.owed, chart=CONFIG.chart)
+ASIDE = "USER_RETURNS_PAYABLE"
+"""Where what a user's account does not take is kept for him."""
 
 
 @dataclass
@@ -194,7 +199,7 @@ def test_whatever_is_lost_late_or_doubled_transit_comes_out_even(
         ]
     for user in USERS:
         assert world.net("USER_BALANCE", user) == wanted(split, user)
-    assert world.net("SUSPENSE") == sum(leg.minor for leg, _ in split.suspended)
+    assert world.net(ASIDE) == sum(leg.minor for leg, _ in split.suspended)
     assert set(split.journal_ids) == set(world.journals)
     _debits_came_first(world)
 
@@ -268,7 +273,7 @@ def test_a_credit_is_booked_or_suspended_never_both() -> None:
     world.tell(world.carry_out(instead))
     assert world.split.state is SplitState.POSTED
     assert world.split.suspended == []
-    assert (world.net("USER_BALANCE", "bob"), world.net("SUSPENSE")) == (50, 0)
+    assert (world.net("USER_BALANCE", "bob"), world.net(ASIDE)) == (50, 0)
 
 
 def test_a_report_for_one_that_nobody_posted_is_not_found() -> None:
@@ -303,7 +308,8 @@ def test_names_of_legs_fit_into_the_contract() -> None:
     world.tell(PostSplit(CONTEXT, name, "1", tuple(lines)))
     split = world.split
     longest = max(
-        (a.command.draft.event_type for a in owed(world.view, AT) if a.command.draft), key=len
+        (a.command.draft.event_type for a in owed(world.view, AT) if a.command.draft),
+        key=len,
     )
     assert len(longest) <= 64
     worst = replace(split.legs[-1], refusal="X")

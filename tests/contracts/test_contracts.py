@@ -186,6 +186,7 @@ def test_every_change_is_asked_for_under_a_uuid(method: MethodDescriptor) -> Non
 # ---- Events ----
 
 PUBLISHED = {
+    "clearing.account.status_changed",
     "gateway.channel.result",
     "pay.payment.succeeded",
     "pay.payment.failed",
@@ -254,12 +255,14 @@ def _handlers() -> dict[str, set[str]]:
     """The event types that each queue's consumer knows."""
     core: Any = SimpleNamespace(shell=SimpleNamespace(process=None))
     clock = SystemClock()
-    bookings = clearing_svc.consumers.bookings(loading.load(loading.HERE).templates)
+    config = loading.load(loading.HERE)
+    bookings = clearing_svc.consumers.bookings(config.templates)
     consumers = (
         pay_svc.consumers.channel_results(core, clock),
         trade_svc.consumers.payments(core, clock),
+        trade_svc.consumers.accounts(core, clock),
         trade_svc.consumers.Notifier(core, core, clock)._consumer,
-        clearing_svc.consumers.ledger(core, bookings, clock),
+        clearing_svc.consumers.ledger(core, bookings, config.chart, clock),
     )
     return {consumer.queue: set(consumer.commands) for consumer in consumers}
 

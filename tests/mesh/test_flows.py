@@ -6,15 +6,12 @@ import asyncio
 
 import grpc
 import pytest
-from payments.clearing.v1 import ledger_pb2, ledger_service_pb2
 from payments.gateway.v1 import channel_pb2, channel_service_pb2
 from payments.trade.v1 import merchant_service_pb2, trade_pb2, trade_service_pb2
-from payments.type.v1 import context_pb2
 
 from paymesh.cli.asking import RPC_TIMEOUT_S, by_balance, by_channel, eventually, money, request_id
 from paymesh.cli.shop import Shop
 from paymesh.cli.wallet import Wallet
-from paymesh.server import CONTEXT_METADATA
 from tests.mesh.flows import FLOWS, PAID, REFUNDED, Flow, expiring, filled, lines
 
 pytestmark = pytest.mark.slow  # all of them together; a purchase is in test_purchase.py
@@ -57,29 +54,6 @@ async def test_a_transfer_that_is_answered_paid_is_in_the_payees_balance(shop: S
             "trade.trade.paid/attribution",
         }
     await ada.has(4500)
-
-
-async def test_a_transfer_to_a_closed_balance_goes_back(shop: Shop) -> None:
-    """The ledger says so while the payer waits: no booking is left for a person to sort out."""
-    ada, bob = await filled(shop, 5000), await filled(shop, 100)
-    account = await bob.account()
-    assert account is not None
-    frozen = ledger_service_pb2.SetAccountStatusRequest(
-        request_id=request_id(),
-        account_id=account.account_id,
-        status=ledger_pb2.ACCOUNT_STATUS_FROZEN_IN,
-        why="by-order",
-    )
-    context = context_pb2.Context(business_id="biz_by_hand").SerializeToString()
-    metadata = [(CONTEXT_METADATA, context)]
-    await shop.ledger.SetAccountStatus(frozen, metadata=metadata, timeout=RPC_TIMEOUT_S)
-    trade = await ada.sends(bob, 1500)
-    assert trade.state == trade_pb2.TRADE_STATE_PENDING
-    assert [attempt.failure_reason for attempt in trade.attempts] == ["ACCOUNT_NOT_OPEN"]
-    await ada.has(5000)
-    await bob.has(100)
-    found = await shop.trade(trade.trade_id)
-    assert found.attempts[0].state == trade_pb2.ATTEMPT_STATE_RETURNED
 
 
 # Refunds

@@ -103,11 +103,11 @@ def create(purpose: Purpose, *tools: Tool, **changes: Any) -> CreatePayment:
 class Drive:
     """Puts commands to one payment. Every decision is checked for what holds of each."""
 
-    def __init__(self, purpose: Purpose, *tools: Tool) -> None:
+    def __init__(self, purpose: Purpose, *tools: Tool, **changes: Any) -> None:
         self.view = PaymentView(None)
         self.events: list[Event] = []
         self.at = AT
-        self.do(create(purpose, *tools))
+        self.do(create(purpose, *tools, **changes))
 
     # What it is told
 

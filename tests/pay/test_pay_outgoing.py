@@ -127,13 +127,14 @@ def test_a_payout_that_succeeds_after_it_had_failed_is_suspended() -> None:
 
 
 def test_a_refund_holds_on_the_merchant_after_the_trade_was_booked() -> None:
-    """Pending, then available, then what it may owe us; the whole amount at once."""
+    """What came to a shut account, pending, available, then what it may owe us; all at once."""
     pay = Drive(REFUND, channel(8000), balance(2000))
     assert list(pay.asked) == ["AskHold"]
     ask = pay.asked["AskHold"]
     assert ask.amount == eur(10000)
     assert ask.after == ("trade.trade.paid/attribution", TRADE_ID)
     assert [(s.subject, s.owner) for s in ask.sources] == [
+        ("MERCHANT_RETURNS_PAYABLE", "mer_1"),
         ("MERCHANT_PENDING", "mer_1"),
         ("MERCHANT_AVAILABLE", "mer_1"),
         ("MERCHANT_RECEIVABLE", "mer_1"),

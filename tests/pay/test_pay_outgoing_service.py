@@ -132,7 +132,7 @@ async def test_a_refund_waits_for_the_booking_and_goes_back_by_both_ways(
     world: World, trade: Caller
 ) -> None:
     """NOT_BOOKED_YET is asked again; the number of the collection follows from the payment."""
-    world.ledger.balances[("MERCHANT_PENDING", MERCHANT)] = 10000
+    world.ledger.balances[("MERCHANT_RETURNS_PAYABLE", MERCHANT)] = 10000
     world.ledger.doors.refusals["place"] = refused("NOT_BOOKED_YET", Code.UNAVAILABLE)
     original = new_id("pay", bucket=7)
     answer = await trade.creates(
@@ -147,6 +147,7 @@ async def test_a_refund_waits_for_the_booking_and_goes_back_by_both_ways(
         answer.payment.trade_id,
     )
     assert [s.subject for s in asked.sources] == [
+        "MERCHANT_RETURNS_PAYABLE",
         "MERCHANT_PENDING",
         "MERCHANT_AVAILABLE",
         "MERCHANT_RECEIVABLE",

@@ -148,6 +148,19 @@ def test_the_numbers_of_steps_never_change() -> None:
 # Balances
 
 
+def test_whom_held_money_is_for_is_told_where_his_account_may_take_nothing() -> None:
+    """A merchant's purchase, a user's transfer; nobody else could still be refused."""
+    asked = [
+        Drive(PURCHASE, balance(500)),
+        Drive(TRANSFER, balance(500), payee_id="bob"),
+        Drive(TRANSFER, balance(500)),
+        Drive(WITHDRAWAL, balance(500)),
+        Drive(REFUND, balance(500)),
+    ]
+    payees = [[(p.subject, p.owner) for p in pay.asked["AskHold"].payees] for pay in asked]
+    assert payees == [[("MERCHANT_PENDING", "mer_1")], [("USER_BALANCE", "bob")], [], [], []]
+
+
 @pytest.mark.parametrize("purpose", [PURCHASE, TRANSFER])
 def test_a_balance_is_held_and_then_moved_into_transit(purpose: Purpose) -> None:
     """The transfer asks nobody: it is done with its event. A hold is no movement."""

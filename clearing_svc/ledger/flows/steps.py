@@ -73,8 +73,14 @@ def euros(minor: int) -> str:
     return str(Money(CURRENCY, minor)).removeprefix(f"{CURRENCY} ")
 
 
-MERCHANT = ("MERCHANT_PENDING", "MERCHANT_AVAILABLE", "MERCHANT_RECEIVABLE")
-"""What a merchant is charged on, in this order; the last is what it may come to owe us."""
+MERCHANT = (
+    "MERCHANT_RETURNS_PAYABLE",
+    "MERCHANT_PENDING",
+    "MERCHANT_AVAILABLE",
+    "MERCHANT_RECEIVABLE",
+)
+"""What a merchant is charged on, in this order: first what came to an account that took nothing,
+last what it may come to owe us."""
 ANN = ("USER_BALANCE ann",)
 _MOVED = "pay.instruction.succeeded"
 

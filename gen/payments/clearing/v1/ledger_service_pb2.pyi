@@ -107,7 +107,7 @@ class ListJournalsResponse(_message.Message):
     def __init__(self, journals: _Optional[_Iterable[_Union[_ledger_pb2.Journal, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class PlaceHoldRequest(_message.Message):
-    __slots__ = ("request_id", "hold_id", "amount", "sources", "reference", "after", "expire_time")
+    __slots__ = ("request_id", "hold_id", "amount", "sources", "reference", "after", "expire_time", "payees")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     HOLD_ID_FIELD_NUMBER: _ClassVar[int]
     AMOUNT_FIELD_NUMBER: _ClassVar[int]
@@ -115,6 +115,7 @@ class PlaceHoldRequest(_message.Message):
     REFERENCE_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    PAYEES_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     hold_id: str
     amount: _money_pb2.Money
@@ -122,7 +123,8 @@ class PlaceHoldRequest(_message.Message):
     reference: str
     after: JournalName
     expire_time: _timestamp_pb2.Timestamp
-    def __init__(self, request_id: _Optional[str] = ..., hold_id: _Optional[str] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., sources: _Optional[_Iterable[_Union[_account_pb2.AccountRef, _Mapping]]] = ..., reference: _Optional[str] = ..., after: _Optional[_Union[JournalName, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    payees: _containers.RepeatedCompositeFieldContainer[_account_pb2.AccountRef]
+    def __init__(self, request_id: _Optional[str] = ..., hold_id: _Optional[str] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., sources: _Optional[_Iterable[_Union[_account_pb2.AccountRef, _Mapping]]] = ..., reference: _Optional[str] = ..., after: _Optional[_Union[JournalName, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., payees: _Optional[_Iterable[_Union[_account_pb2.AccountRef, _Mapping]]] = ...) -> None: ...
 
 class JournalName(_message.Message):
     __slots__ = ("event_type", "business_key")

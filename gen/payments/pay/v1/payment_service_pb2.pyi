@@ -16,7 +16,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CreatePaymentRequest(_message.Message):
-    __slots__ = ("request_id", "payment_id", "trade_id", "purpose", "amount", "tools", "expire_time", "subject", "payer_id", "beneficiary_id", "original_payment_id")
+    __slots__ = ("request_id", "payment_id", "trade_id", "purpose", "amount", "tools", "expire_time", "subject", "payer_id", "beneficiary_id", "original_payment_id", "payee_id")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
     TRADE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -28,6 +28,7 @@ class CreatePaymentRequest(_message.Message):
     PAYER_ID_FIELD_NUMBER: _ClassVar[int]
     BENEFICIARY_ID_FIELD_NUMBER: _ClassVar[int]
     ORIGINAL_PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    PAYEE_ID_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     payment_id: str
     trade_id: str
@@ -39,7 +40,8 @@ class CreatePaymentRequest(_message.Message):
     payer_id: str
     beneficiary_id: str
     original_payment_id: str
-    def __init__(self, request_id: _Optional[str] = ..., payment_id: _Optional[str] = ..., trade_id: _Optional[str] = ..., purpose: _Optional[_Union[_payment_pb2.PaymentPurpose, str]] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[_tool_pb2.PaymentTool, _Mapping]]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., subject: _Optional[str] = ..., payer_id: _Optional[str] = ..., beneficiary_id: _Optional[str] = ..., original_payment_id: _Optional[str] = ...) -> None: ...
+    payee_id: str
+    def __init__(self, request_id: _Optional[str] = ..., payment_id: _Optional[str] = ..., trade_id: _Optional[str] = ..., purpose: _Optional[_Union[_payment_pb2.PaymentPurpose, str]] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[_tool_pb2.PaymentTool, _Mapping]]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., subject: _Optional[str] = ..., payer_id: _Optional[str] = ..., beneficiary_id: _Optional[str] = ..., original_payment_id: _Optional[str] = ..., payee_id: _Optional[str] = ...) -> None: ...
 
 class CreatePaymentResponse(_message.Message):
     __slots__ = ("payment", "credential_id")
