@@ -151,6 +151,10 @@ _UNOWNED = {
         WHERE state = 'HELD' AND expires_at IS NOT NULL AND next_action_at IS NULL
         ORDER BY 1 LIMIT 200
         """,
+        """
+        SELECT id, 'KEPT' AS state, business_id FROM returns_payable
+        WHERE parts <> '[]' AND next_action_at IS NULL ORDER BY 1 LIMIT 200
+        """,
     ),
 }
 

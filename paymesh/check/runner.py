@@ -21,6 +21,7 @@ from paymesh.check import (
     ledger,
     moves,
     refunds,
+    returns,
 )
 from paymesh.check.model import FINDINGS_MAX, Finding, Invariant, Options, Report, Result
 from paymesh.check.rest import at_rest
@@ -52,6 +53,7 @@ INVARIANTS = (
     Invariant(19, "Every callback that was answered is kept.", delivery.callbacks_are_kept),
     Invariant(20, "There is no card number in any database.", cards.no_card_numbers),
     Invariant(21, "Transit is empty once a payment is over.", chain.transit_comes_out_even),
+    Invariant(22, "What came to a shut account is kept for it.", returns.what_came_is_kept),
 )
 
 

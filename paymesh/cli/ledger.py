@@ -4,7 +4,7 @@ asks the ledger's service."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, date
 from functools import partial
@@ -36,6 +36,7 @@ from paymesh.channel import invoke, open_channel
 from paymesh.check.ledger import BALANCES
 from paymesh.check.snapshots import DatabaseUnreadable, Snapshots, connected
 from paymesh.cli.asking import RPC_TIMEOUT_S
+from paymesh.cli.returns import Kept, fill, kept
 from paymesh.cli.running import console, fail, plan_of_running
 from paymesh.context import Context
 from paymesh.errors import TRANSIENT, PaymentError
@@ -100,6 +101,25 @@ def accounts(
         )
     console.print(table)
     if (whole := found[0][-1]) > len(found):
+        console.print(f"[dim]… and {whole - len(found):,} more; --limit shows more[/]")
+
+
+@app.command("returns")
+def returns_(
+    owner: Annotated[str, typer.Option(help="Only of this owner.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="So many are shown.")] = 50,
+) -> None:
+    """What came to closed and frozen accounts: it is kept, and moves on once they are open."""
+
+    async def read(connection: Connection) -> tuple[Sequence[Kept], int]:
+        return await kept(connection, owner, limit)
+
+    found, whole = _answer(_reading(plan_of_running(), read))
+    if not found:
+        console.print("[green]✓[/green] nothing waits for an account to be opened")
+        return
+    console.print(fill(_table(), found))
+    if whole > len(found):
         console.print(f"[dim]… and {whole - len(found):,} more; --limit shows more[/]")
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from payments.type.v1.event_pb2 import Event
+from typer.testing import CliRunner
 
 from clearing_svc.ledger.accounts import AccountStatus
 from clearing_svc.ledger.administering import CreateAccount, SetAccountStatus
@@ -16,6 +18,7 @@ from clearing_svc.ledger.returns import owed
 from clearing_svc.store import ENTRY, RETURNS
 from paymesh.app import App
 from paymesh.bus.port import HANDLED
+from paymesh.cli.main import app as cli
 from paymesh.clock import SystemClock
 from tests.clearing.accounts_world import Client, field_of, refusal
 from tests.clearing.conftest import Database, Stub, World
@@ -303,3 +306,30 @@ async def test_two_at_once_keep_all_of_it(client: Client, app: App, database: Da
     await asyncio.gather(*(heard(app, event) for event in events))
     assert (await client.account(KEPT)).balance.minor_units == 200
     assert database.books_are_true()
+
+
+async def test_what_waits_is_listed(
+    client: Client, app: App, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For which account, how much, why it waits, and when it is looked at again."""
+    plan = SimpleNamespace(reader_urls={"clearing": database.admin_url})
+    monkeypatch.setattr("paymesh.cli.ledger.plan_of_running", lambda: plan)
+
+    async def run(*arguments: str) -> str:
+        words = ["ledger", "returns", *arguments]
+        told = await asyncio.to_thread(CliRunner().invoke, cli, words, env={"COLUMNS": "120"})
+        assert told.exit_code == 0, told.output
+        return told.output
+
+    assert "nothing waits" in await run()
+    await client.post(top_up("ann", 1, key="t"), with_id=False)
+    await client.status(ANN, "FROZEN_IN")
+    await heard(app, COMES["top-up"][1])
+    await client.place("h", 200, KEPT)
+    [_, line_] = (await run("--owner", "ann")).splitlines()
+    due = database.query("SELECT next_action_at AT TIME ZONE 'UTC' FROM returns_payable")[0][0]
+    money = ["CNY", "5.00", "CNY", "2.00"]
+    assert line_.split() == ["USER_BALANCE:ann:CNY", *money, "FROZEN_IN", *f"{due:%F %T}".split()]
+    assert "nothing waits" in await run("--owner", "bob")
+    await heard(app, paid(7, key="t", event_id="e", product="TOP_UP", payee_id="[/]"))
+    assert "nothing waits" in await run("--owner", "[/]")
