@@ -78,6 +78,7 @@ def storm(result: Path, _log: Path) -> Shown:
         f"{sum(payments.values()):,} payments",
         *(f"{len(times)} × {kind}" for kind, times in sorted(faults.items())),
         f"{sum(found['channel_faults'].values()):,} faults of the channel",
+        ", ".join(f"{what} {count:,}" for what, count in found["returns"].items()),
         f"drained {found['drain_s']:.0f} s after the last flow",
         f"{len(hold)} of {len(found['invariants'])} invariants hold",
     ]
@@ -102,6 +103,7 @@ def storm(result: Path, _log: Path) -> Shown:
         if i["findings"]
     ]
     wrong += [(f"still under way: {count} {what}", "") for what, count in found["left"].items()]
+    wrong += [(f"parked: {count} in {what}", "") for what, count in found["parked"].items()]
     return Shown(facts, tables, wrong=wrong)
 
 

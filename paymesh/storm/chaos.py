@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 import psycopg
 
 from paymesh.launch.mesh import Mesh
+from paymesh.storm.accounts import Accounts
 from paymesh.storm.plan import Fault, FaultKind
 from paymesh.storm.servers import Servers
 
@@ -20,10 +22,15 @@ POLL_S = 0.1
 class Chaos:
     """`done` has each fault's recovery times in seconds, by kind."""
 
-    def __init__(self, mesh: Mesh, servers: Servers, databases: Sequence[str]) -> None:
+    def __init__(
+        self, mesh: Mesh, servers: Servers, databases: Sequence[str], accounts: Accounts
+    ) -> None:
         self._mesh, self._servers, self._databases = mesh, servers, list(databases)
+        self._accounts = accounts
         self.done: dict[FaultKind, list[float]] = defaultdict(list)
         self._watching: set[asyncio.Task[None]] = set()
+        self.failed: BaseException | None = None
+        """Why a fault could not be carried out, or not be ended."""
 
     async def rage(self, faults: Sequence[Fault]) -> None:
         """Each at its time, or at once when the one before it took longer."""
@@ -33,14 +40,17 @@ class Chaos:
             await self._strike(fault)
         if self._watching:
             await asyncio.wait(self._watching)
+        if self.failed is not None:
+            raise self.failed
 
     async def _strike(self, fault: Fault) -> None:
         started = time.monotonic()
         match fault.kind:
             case FaultKind.SERVICE_KILLED:
-                task = asyncio.create_task(self._kill(fault.what))
-                self._watching.add(task)
-                task.add_done_callback(self._watching.discard)
+                self._watch(self._kill(fault.what))
+                return
+            case FaultKind.ACCOUNT_SHUT:
+                self._watch(self._shut(fault))
                 return
             case FaultKind.BROKER_KILLED | FaultKind.BROKER_STOPPED:
                 await asyncio.to_thread(self._servers.kill_broker)
@@ -55,6 +65,25 @@ class Chaos:
                 with contextlib.suppress(psycopg.OperationalError):  # it is a storm
                     await asyncio.to_thread(self._servers.resend_events, self._databases, 20)
         self.done[fault.kind].append(time.monotonic() - started)
+
+    def _watch(self, fault: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(fault)
+        self._watching.add(task)
+        task.add_done_callback(self._watched)
+
+    def _watched(self, task: asyncio.Task[None]) -> None:
+        self._watching.discard(task)
+        if not task.cancelled():
+            self.failed = self.failed or task.exception()
+
+    async def _shut(self, fault: Fault) -> None:
+        """Until it is open again, however long that takes while all around it falls."""
+        name, status = fault.what.split()
+        await self._accounts.become(name, status)
+        await asyncio.sleep(fault.lasts_s)
+        started = time.monotonic()
+        await self._accounts.become(name, "OPEN")
+        self.done[FaultKind.ACCOUNT_SHUT].append(time.monotonic() - started)
 
     async def _kill(self, name: str) -> None:
         """Until the process that takes its place is ready."""

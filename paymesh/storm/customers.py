@@ -15,9 +15,8 @@ from payments.trade.v1 import trade_pb2, trade_service_pb2
 from paymesh.cli.asking import RPC_TIMEOUT_S, answered, by_balance, by_channel, money, request_id
 from paymesh.cli.shop import Shop
 from paymesh.cli.wallet import Wallet
-from paymesh.storm.plan import StormPlan
+from paymesh.storm.plan import POOR_WALLETS, WALLETS, StormPlan
 
-WALLETS = 20
 FILLED_WITH = 1_000_000
 BANKS = ("DE0012345678",) * 7 + ("DE0012340001",) + ("DE0012340003",) * 2
 """Accounts at the sandbox: most pay out, one declines, two bring the money back."""
@@ -37,7 +36,10 @@ class Customers:
         self.dice = random.Random(plan.seed)
         self.tally: Counter[str] = Counter()
         self.started = 0
-        self.wallets = [Wallet(shop, expires_in_s=plan.expires_in_s) for _ in range(WALLETS)]
+        wallets = WALLETS + POOR_WALLETS
+        self.all_wallets = [Wallet(shop, expires_in_s=plan.expires_in_s) for _ in range(wallets)]
+        self.wallets = self.all_wallets[:WALLETS]
+        """Those that have something to spend."""
 
     async def fill_wallets(self) -> None:
         """Before the storm: everybody has something to spend."""
@@ -115,7 +117,7 @@ async def _refund_twice(c: Customers, trade: trade_pb2.Trade, minor_units: int) 
 
 
 async def top_up(c: Customers) -> None:
-    user = c.wallet().user
+    user = c.dice.choice(c.all_wallets).user
     trade = await c.order(
         c.amount(), type=trade_pb2.TRADE_TYPE_TOP_UP, payer_id=user, payee_id=user
     )
@@ -136,7 +138,8 @@ async def combined_purchase(c: Customers) -> None:
 
 
 async def transfer(c: Customers) -> None:
-    ada, bob = c.dice.sample(c.wallets, 2)
+    ada = c.wallet()
+    bob = c.dice.choice([wallet for wallet in c.all_wallets if wallet is not ada])
     await ada.sends(bob, c.amount())
 
 

@@ -24,6 +24,7 @@ _UNDER_WAY: dict[str, dict[str, str]] = {
     },
     "clearing": {
         "holds": "SELECT count(*) FROM hold WHERE state = 'HELD'",
+        "returns": "SELECT count(*) FROM returns_payable WHERE parts <> '[]'",
     },
 }
 _OPEN_ATTEMPTS = "SELECT id FROM attempt WHERE state IN ('PROCESSING', 'CLOSING', 'RETURNING')"

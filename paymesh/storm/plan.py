@@ -18,11 +18,13 @@ class FaultKind(StrEnum):
     POSTGRES_STOPPED = "PostgreSQL stopped immediate"
     SESSIONS_TERMINATED = "sessions terminated"
     EVENTS_RESENT = "events sent again"
+    ACCOUNT_SHUT = "account shut"
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`at_s` after the load began; `what`: a process; `lasts_s`: how long it stays away."""
+    """`at_s` after the load began; `what`: a process, or an account and the status that it gets;
+    `lasts_s`: how long it stays away, or shut."""
 
     at_s: float
     kind: FaultKind
@@ -42,6 +44,7 @@ class StormPlan:
     postgres_stops: int
     terminations: int
     resends: int
+    account_shuts: int
     expires_in_s: float
     """Within this an order is paid or closed."""
     drain_limit_s: float
@@ -62,6 +65,7 @@ SHORT = StormPlan(
     postgres_stops=1,
     terminations=2,
     resends=2,
+    account_shuts=12,
     expires_in_s=15,
     drain_limit_s=150,
 )
@@ -74,9 +78,17 @@ LONG = StormPlan(
     postgres_stops=5,
     terminations=20,
     resends=20,
+    account_shuts=150,
     expires_in_s=90,
     drain_limit_s=300,
 )
+
+MERCHANT = "merchant"
+SHUT_MERCHANTS = 0.3
+"""So many of the accounts that are shut are the merchant's; the others are wallets'."""
+WALLETS = 20
+"""That are filled before the storm; and others, which get only what is paid to them."""
+POOR_WALLETS = 10
 
 SANDBOX_FAULTS: dict[str, Any] = {
     "prepay": {"timeout_rate": 0.03, "error_rate": 0.03},
@@ -115,7 +127,17 @@ def schedule(plan: StormPlan) -> Sequence[Fault]:
     for n, fault in enumerate(big):
         at = plan.lasts_s * (n + 0.2 + 0.3 * dice.random()) / len(big)
         faults.append(Fault(at, fault.kind, fault.what, fault.lasts_s))
+    faults += [_shut(dice, plan) for _ in range(plan.account_shuts)]
     return sorted(faults, key=lambda fault: fault.at_s)
+
+
+def _shut(dice: random.Random, plan: StormPlan) -> Fault:
+    """The merchant's, for moments, as everything is sold by it; or that of a wallet."""
+    merchant = dice.random() < SHUT_MERCHANTS
+    name = MERCHANT if merchant else str(dice.randrange(WALLETS + POOR_WALLETS))
+    status = dice.choices(["FROZEN_IN", "FROZEN_OUT", "CLOSED"], weights=[6, 2, 2])[0]
+    lasts_s = 2.0 if merchant else 15.0
+    return Fault(_at(dice, plan), FaultKind.ACCOUNT_SHUT, f"{name} {status}", lasts_s)
 
 
 def _at(dice: random.Random, plan: StormPlan) -> float:

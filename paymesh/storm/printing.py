@@ -26,6 +26,8 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
     _counts(console, outcome.tally, "flow")
     console.rule("How payments ended", align="left")
     _counts(console, outcome.payments, "payment")
+    console.rule("Money for accounts that were shut", align="left")
+    _counts(console, outcome.returns, "it was")
     console.print(
         f"\n{outcome.tally.total()} flows in {outcome.load_s:.0f} s, "
         f"drained {outcome.drain_s:.1f} s after the last; seed {outcome.plan.seed}"
@@ -33,6 +35,8 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
     if outcome.left:
         left = ", ".join(f"{count} {what}" for what, count in outcome.left.items())
         console.print(f"[red]✗[/red] still under way: {left}")
+    for queue, count in outcome.parked.items():
+        console.print(f"[red]✗[/red] parked in {queue}: {count}")
     console.rule("The invariants, with the channel's own book", align="left")
     print_findings(console, outcome.report)
 

@@ -24,6 +24,8 @@ def of_outcome(outcome: Outcome) -> Mapping[str, Any]:
         "drain_s": outcome.drain_s,
         "flows": dict(outcome.tally),
         "payments": dict(outcome.payments),
+        "returns": dict(outcome.returns),
+        "parked": dict(outcome.parked),
         "faults": {kind.value: times for kind, times in outcome.faults.items()},
         "channel_faults": dict(outcome.channel_faults),
         "left": dict(outcome.left),

@@ -12,10 +12,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from paymesh.bus.topology import DEAD_QUEUE_PREFIX, Topology, depths
 from paymesh.check import Report, check
 from paymesh.check.snapshots import snapshots
 from paymesh.cli.shop import Shop
+from paymesh.db.migrate import ROOT
 from paymesh.launch.mesh import Mesh, MeshPlan, prepare, tended
+from paymesh.storm.accounts import Accounts, returns
 from paymesh.storm.chaos import Chaos
 from paymesh.storm.customers import Customers
 from paymesh.storm.drain import drained
@@ -47,12 +50,17 @@ class Outcome:
     left: Mapping[str, int]
     payments: Mapping[str, int]
     """How many payments ended in which state."""
+    returns: Mapping[str, int]
+    """How often money was diverted from shut accounts, and how often it moved on."""
+    parked: Mapping[str, int]
+    """Events that lie in dead-letter queues, by queue: it must be none."""
     report: Report
     """What the invariants say at rest."""
 
     @property
     def passed(self) -> bool:
-        return not self.left and not any(result.findings for result in self.report)
+        found = any(result.findings for result in self.report)
+        return not self.left and not self.parked and not found
 
 
 def storm(home: Path, plan: StormPlan, *, progress: Progress) -> Outcome:
@@ -85,7 +93,6 @@ def storm(home: Path, plan: StormPlan, *, progress: Progress) -> Outcome:
 async def _rage(
     mesh: Mesh, mesh_plan: MeshPlan, servers: Servers, plan: StormPlan, progress: Progress
 ) -> Outcome:
-    chaos = Chaos(mesh, servers, list(mesh_plan.databases.values()))
     shop = Shop(
         trade_target=mesh_plan.target("trade"),
         pay_target=mesh_plan.target("pay"),
@@ -96,6 +103,8 @@ async def _rage(
     )
     async with tended(mesh), shop:
         customers = Customers(shop, plan)
+        accounts = Accounts(shop, customers.all_wallets)
+        chaos = Chaos(mesh, servers, list(mesh_plan.databases.values()), accounts)
         progress("wallets are filled")
         await customers.fill_wallets()
         await shop.faults(SANDBOX_FAULTS)
@@ -114,6 +123,8 @@ async def _rage(
         progress("all invariants, and the channel's own book")
         report = await _checked(mesh_plan, shop)
         payments = await _payments(mesh_plan)
+        kept = await returns(mesh_plan.reader_urls)
+        parked = await asyncio.to_thread(_parked, servers.rabbit.amqp_url)
     return Outcome(
         plan=plan,
         load_s=load_s,
@@ -123,6 +134,8 @@ async def _rage(
         drain_s=drain_s,
         left=left,
         payments=payments,
+        returns=kept,
+        parked=parked,
         report=report,
     )
 
@@ -170,6 +183,12 @@ async def _checked(mesh_plan: MeshPlan, shop: Shop) -> Report:
         if not found or time.monotonic() > deadline:
             return report
         await asyncio.sleep(2)
+
+
+def _parked(amqp_url: str) -> dict[str, int]:
+    topology = Topology.load(ROOT / "rabbitmq" / "definitions.json")
+    names = [q.name for q in topology.queues if q.name.startswith(DEAD_QUEUE_PREFIX)]
+    return {name: count for name, count in depths(amqp_url, names).items() if count}
 
 
 async def _payments(mesh_plan: MeshPlan) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,10 +11,13 @@ import pytest
 from payments.type.v1.event_pb2 import Event
 from typer.testing import CliRunner
 
+from clearing_svc import consumers
 from clearing_svc.ledger.accounts import AccountStatus
 from clearing_svc.ledger.administering import CreateAccount, SetAccountStatus
 from clearing_svc.ledger.diverting import Returns, ReturnsView, way_of
 from clearing_svc.ledger.drafts import AccountRef, account_id_of, drafted
+from clearing_svc.ledger.fees import Fees
+from clearing_svc.ledger.loading import HERE, load_templates
 from clearing_svc.ledger.returns import owed
 from clearing_svc.store import ENTRY, RETURNS
 from paymesh.app import App
@@ -126,11 +130,16 @@ async def test_a_purchase_is_one_whole_for_an_account_that_gives_nothing_out(
     assert lying(world) == []
 
 
-async def test_a_fee_of_all_that_comes_leaves_nothing_behind(world: World) -> None:
-    """An amount of one: rounded, the fee is nothing; and closed, nothing may be left at all."""
+async def test_a_fee_that_takes_all_leaves_nothing_behind(world: World) -> None:
+    """Nothing is for the account in the end, but it is closed to what comes and goes, too."""
     await become(world, SHOP, CLOSED)
-    assert await world.hears(paid(1)) == HANDLED
-    assert lying(world) == [("MERCHANT_PENDING", "", 1)]
+    all_of_it = Fees({"INSTANT": Decimal(1)})
+    templates = load_templates(HERE / "templates.yaml", CONFIG.chart, all_of_it)
+    bookings = consumers.bookings(templates)
+    world.consumer = consumers.ledger(world.core, bookings, CONFIG.chart, SystemClock())
+    assert await world.hears(paid(100)) == HANDLED
+    assert (lying(world), world.balance("FEE_INCOME")) == ([], 100)
+    assert len(world.journals) == 2
 
 
 async def test_what_would_be_too_much_for_an_account_is_kept_until_there_is_room(

@@ -152,7 +152,8 @@ def test_a_storm_tells_payments_kills_and_invariants(tmp_path: Path) -> None:
     found = {
         "seed": 7, "passed": False, "load_s": 600, "drain_s": 88.6,
         "flows": {"purchase: done": 2999, "purchase: the customer left": 1},
-        "payments": {"PURCHASE SUCCEEDED": 3100},
+        "payments": {"PURCHASE SUCCEEDED": 3100}, "returns": {"diverted": 4},
+        "parked": {"dead.q": 1},
         "faults": {"service killed": [1.0, 3.0], "broker killed": [5.0]},
         "channel_faults": {"callback lost": 40}, "left": {"holds": 2}, "invariants": invariants,
     }  # fmt: skip
@@ -161,10 +162,12 @@ def test_a_storm_tells_payments_kills_and_invariants(tmp_path: Path) -> None:
     said = "; ".join(shown.facts)
     assert "3,000 flows, 2,999 of them as the customer wished; 3,100 payments" in said
     assert "2 × service killed" in said
+    assert "diverted 4" in said
     assert "1 of 2 invariants hold" in said
     assert [title for title, _ in shown.wrong] == [
         "invariant 2: Every balance is a sum.",
         "still under way: 2 holds",
+        "parked: 1 in dead.q",
     ]
 
 

@@ -242,6 +242,29 @@ GUARDS = (
         ),
     ),
     Guard(
+        "diversion",
+        "what comes to an account that is closed is paid, told as paid, and in no book",
+        "test_what_comes_to_an_account_that_takes_nothing_is_kept_and_moves_on[top-up-CLOSED]",
+        (Edit("clearing_svc.ledger:_book", "if way is None:", "if True:"),),
+    ),
+    Guard(
+        "diversion, whose it is",
+        "what was kept for a shut account is its owner's no more",
+        "test_what_comes_to_an_account_that_takes_nothing_is_kept_and_moves_on[purchase-CLOSED]",
+        (
+            Edit(
+                "clearing_svc.ledger:post_journals",
+                "_lay(now, state, [draft for draft, _ in drafts], shut, at, chart)",
+            ),
+        ),
+    ),
+    Guard(
+        "payees",
+        "a transfer is taken from its payer for somebody who takes nothing",
+        "test_nothing_is_held_for_who_takes_nothing[CLOSED]",
+        (Edit("clearing_svc.ledger:place_hold", "_require_takers(c, view)"),),
+    ),
+    Guard(
         "no SHADOW",
         "load-test traffic moves live money",
         "test_shadow_traffic_is_parked_with_the_reason",

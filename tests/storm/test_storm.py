@@ -38,6 +38,7 @@ def test_all_faults_of_a_plan_happen_while_it_lasts(plan: object) -> None:
             FaultKind.POSTGRES_STOPPED: plan.postgres_stops,
             FaultKind.SESSIONS_TERMINATED: plan.terminations,
             FaultKind.EVENTS_RESENT: plan.resends,
+            FaultKind.ACCOUNT_SHUT: plan.account_shuts,
         }
     )
 

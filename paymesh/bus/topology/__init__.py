@@ -1,6 +1,6 @@
 """What the bus is made of: model.py reads it from a file, broker.py brings a broker in line."""
 
-from paymesh.bus.topology.broker import apply, verify
+from paymesh.bus.topology.broker import apply, depths, verify
 from paymesh.bus.topology.model import (
     DEAD_EXCHANGE,
     DEAD_QUEUE_PREFIX,
@@ -29,6 +29,7 @@ __all__ = [
     "Topology",
     "TopologyError",
     "apply",
+    "depths",
     "topic_matches",
     "verify",
 ]

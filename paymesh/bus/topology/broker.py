@@ -8,7 +8,7 @@ nothing about them. What is more on the broker than in the file is nobody's busi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -57,6 +57,13 @@ def verify(amqp_url: str, topology: Topology) -> list[str]:
         return [sentence for sentence in findings if sentence]
 
 
+def depths(amqp_url: str, queues: Sequence[str]) -> dict[str, int]:
+    """How many messages wait in each of the queues. Raises ConnectionError when the broker does not
+    answer, TopologyError for a queue that is not there."""
+    with _connected(amqp_url) as broker:
+        return {name: broker.depth(name) for name in queues}
+
+
 class _Broker:
     """One connection; a refusal closes the channel that it came on, so the next opens a new one."""
 
@@ -95,6 +102,18 @@ class _Broker:
             ),
             f"binding {binding.source} to {binding.destination}",
         )
+
+    def depth(self, queue: str) -> int:
+        found = 0
+
+        def look(channel: Any) -> None:
+            nonlocal found
+            found = channel.queue_declare(queue, passive=True).method.message_count
+
+        missing = self.attempt(look, f"queue {queue}")
+        if missing:
+            raise TopologyError(missing)
+        return found
 
     def attempt(self, step: Callable[[Any], Any], label: str) -> str | None:
         """Takes the step; what the broker has against it, in a sentence."""
