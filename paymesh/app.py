@@ -15,6 +15,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import structlog
 
+from paymesh import metrics
 from paymesh.batcher import Batcher, BatchLimits
 from paymesh.bus.port import Bus, ConsumerOptions, Handler, Subscription
 from paymesh.clock import Clock
@@ -30,6 +31,7 @@ from paymesh.shell import Rule, Shell
 from paymesh.store.kinds import Aggregate, Family, Kind
 from paymesh.store.port import Store
 
+PARKED_EVERY_S = 15.0
 S = TypeVar("S")
 Role = Literal["serve", "work", "ingress"]
 log = structlog.get_logger()
@@ -143,6 +145,7 @@ class App:
         if "work" in roles:
             for queue, handler, options in self.queues:
                 self._subscriptions.append(await self.bus.consume(queue, handler, options))
+            self._spawn(self._count_parked())
             self._spawn(
                 relay_forever(
                     self.store,
@@ -162,6 +165,16 @@ class App:
             for chore in self.chores:
                 self._spawn(chore())
             log.info("work.started", service=self.name, queues=[q for q, _, _ in self.queues])
+
+    async def _count_parked(self) -> None:
+        """What of our queues lies in their dead letters, whoever has put it there: for alerts."""
+        while True:
+            for queue, _, _ in self.queues:
+                try:
+                    metrics.EVENTS_PARKED.labels(queue).set(await self.bus.parked(queue))
+                except ConnectionError as error:
+                    log.warning("parked.later", queue=queue, error=str(error))
+            await self.clock.sleep(PARKED_EVERY_S)
 
     def _spawn(self, work: Any) -> None:
         self._tasks.append(asyncio.create_task(work))

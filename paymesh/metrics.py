@@ -27,6 +27,11 @@ EVENTS_UNPUBLISHED = Counter("payments_events_unpublished", "Events left to the 
 EVENTS_HANDLED = Counter(
     "payments_events_handled", "Events by what became of them", ["queue", "outcome"]
 )
+EVENTS_PARKED = Gauge(
+    "payments_events_parked",
+    "Messages in the queue's dead letters now: alert on any",
+    ["queue"],
+)
 EFFECTS = Counter("payments_effects", "Effects by what became of them", ["effect", "outcome"])
 EFFECTS_IN_FLIGHT = Gauge("payments_effects_in_flight", "Effects being done now", ["executor"])
 SECRETS_UNOPENED = Counter(

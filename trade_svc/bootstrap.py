@@ -75,6 +75,7 @@ def build(settings: TradeSettings, *, bus: Bus, clock: Clock) -> App:
             notifications.PassOver: notifications.pass_over,
             notifications.NotificationSent: notifications.notification_sent,
             notifications.CancelNotifications: notifications.cancel_notifications,
+            notifications.DecideDead: notifications.decide_dead,
         },
         owed=notifications.owed,
         does={notifications.SendNotification: delivery.send},

@@ -28,7 +28,7 @@ class NotificationState(StrEnum):
     DEAD = "DEAD"
     """Given up: nobody took it for a day."""
     CANCELLED = "CANCELLED"
-    """The merchant took its endpoint away before it was sent."""
+    """Nobody is to hear of it: the merchant took its endpoint away, or an operator dropped it."""
 
 
 _N = NotificationState
@@ -36,7 +36,8 @@ NOTIFICATION_MOVES: Moves = {
     # PENDING → PENDING: a try that failed.
     _N.PENDING: frozenset({_N.PENDING, _N.DELIVERED, _N.DEAD, _N.CANCELLED}),
     _N.DELIVERED: frozenset(),
-    _N.DEAD: frozenset(),
+    # An operator has it sent once more, or drops it.
+    _N.DEAD: frozenset({_N.PENDING, _N.CANCELLED}),
     _N.CANCELLED: frozenset(),
 }
 
@@ -125,6 +126,22 @@ class CancelNotifications:
     stream_id: str
     context: Context
     reason: str
+
+    @property
+    def key(self) -> str:
+        return self.stream_id
+
+
+@dataclass(frozen=True, slots=True)
+class DecideDead:
+    """What an operator decided of a notification that was given up."""
+
+    stream_id: str
+    notification_id: str
+    context: Context
+    to: NotificationState
+    """PENDING: it is sent once more. CANCELLED: it is dropped."""
+    why: str
 
     @property
     def key(self) -> str:
@@ -228,6 +245,29 @@ def cancel_notifications(
         state=StreamView(stream, tuple(cancelled.get(n.id, n) for n in state.notifications)),
         events=tuple(history(n, "trade.notification.cancelled") for n in cancelled.values()),
     )
+
+
+def decide_dead(state: StreamView, c: DecideDead, at: datetime, view: View) -> Decision[StreamView]:
+    """Of one that is not DEAD any more, nothing."""
+    if state.stream is None:
+        raise NotFound(f"no notifications {c.stream_id}")
+    decided = {
+        n.id: moved(n, c.to, NOTIFICATION_MOVES, last_error=c.why[:200])
+        for n in state.notifications
+        if n.id == c.notification_id and n.state is NotificationState.DEAD
+    }
+    if not decided:
+        return Decision(state=state)
+    stream = replace(state.stream, version=state.stream.version + 1)
+    if c.to is NotificationState.PENDING:
+        stream = replace(stream, next_action_at=at, action_attempts=0)
+    return Decision(
+        state=StreamView(stream, tuple(decided.get(n.id, n) for n in state.notifications)),
+        events=tuple(history(n, f"trade.notification.{_DECIDED[c.to]}") for n in decided.values()),
+    )
+
+
+_DECIDED = {NotificationState.PENDING: "retried", NotificationState.CANCELLED: "cancelled"}
 
 
 def owed(state: StreamView, at: datetime) -> list[object]:

@@ -5,12 +5,14 @@ Both buses write and read messages through these functions, so they cannot diffe
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from paymesh.bus.port import (
     ATTEMPT_HEADER,
+    PARKED_HEADER,
     REASON_HEADER,
     Delivery,
     Leftover,
@@ -99,7 +101,8 @@ def parked_by_limit(envelope: Envelope, queue: Queue) -> Envelope | None:
 
 def _parked(delivery: Delivery, leftover: Leftover, reason: str) -> Envelope:
     why = Leftover(leftover.message_id, leftover.body, reason)
-    return _moved(delivery, why, exchange=DEAD_EXCHANGE, attempt=delivery.attempt)
+    moved = _moved(delivery, why, exchange=DEAD_EXCHANGE, attempt=delivery.attempt)
+    return replace(moved, headers={**moved.headers, PARKED_HEADER: int(time.time())})
 
 
 def _moved(delivery: Delivery, leftover: Leftover, *, exchange: str, attempt: int) -> Envelope:

@@ -17,6 +17,10 @@ REASON_HEADER = "payments-reason"
 """Why the message was last retried or parked (text, at most 500 characters)."""
 
 
+PARKED_HEADER = "payments-parked-at"
+"""When the message was parked (int, seconds since 1970)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message: an id that stays the same on every retry, a routing key, a body, headers."""
@@ -99,6 +103,10 @@ class Bus(Protocol):
         self, queue: str, handler: Handler, options: ConsumerOptions = DEFAULT_OPTIONS
     ) -> Subscription:
         """Feed the queue's deliveries to the handler, one batch at a time."""
+
+    async def parked(self, queue: str) -> int:
+        """How many messages lie in the dead letters of this consumer queue. Raises
+        ConnectionError."""
 
     async def close(self) -> None:
         """Stop the subscriptions, flush what is being published (at most 5 s), disconnect."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -115,11 +116,29 @@ async def events_arrive_once(s: Snapshots, o: Options) -> Findings:
         yield each(13, f"{service} has a message twice in its inbox", rows, what)
     topology = Topology.load(ROOT / "rabbitmq" / "definitions.json")
     for queue in topology.consumer_queues:
-        async for some in _arrivals(s, o, queue, topology):
-            yield some
+        async for missing in arrivals(s, o, queue, topology):
+            if missing.published:
+                what = (
+                    "Look whether it is parked: `paymesh dlq list`. If it is nowhere, "
+                    "`paymesh dlq lost --resend` has it sent again."
+                )
+                yield [found(13, f"an event did not reach {queue}", missing.published, what)]
+            else:
+                what = "Its sender lost what it had sent: was its database restored?"
+                yield [found(13, f"{queue} heard an event that nobody has", missing.heard, what)]
 
 
-async def _arrivals(s: Snapshots, o: Options, queue: str, topology: Topology) -> Findings:
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """An event on one side only: published and not heard, or heard and never published."""
+
+    published: list[Row]
+    heard: list[Row]
+
+
+async def arrivals(
+    s: Snapshots, o: Options, queue: str, topology: Topology
+) -> AsyncIterator[Missing]:
     """The differences between what was published to a queue and its consumer's inbox."""
     sources = []
     for service in SERVICES:
@@ -134,14 +153,9 @@ async def _arrivals(s: Snapshots, o: Options, queue: str, topology: Topology) ->
     async for event_id, (inbox, *published) in merged(heard, *sources):
         events = [event for group in published for event in group]
         if events and events[0]["arrived"] and not inbox and event_id not in parked:
-            what = (
-                "Look in the dead letters of the queue (dead.*); if it is not there, put its row "
-                "back into outbox_due and the relay sends it again."
-            )
-            yield [found(13, f"an event did not reach {queue}", events, what)]
+            yield Missing(events, [])
         if inbox and inbox[0]["settled"] and not events:
-            what = "The sender lost what it had sent: was its database restored, or failed over?"
-            yield [found(13, f"{queue} heard an event that nobody has", inbox, what)]
+            yield Missing([], inbox)
 
 
 async def callbacks_are_kept(s: Snapshots, o: Options) -> Findings:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import urllib.error
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,9 +19,9 @@ from clearing_svc.settings import ClearingSettings
 from paymesh.bus.topology import Topology, TopologyError, apply, verify
 from paymesh.check import check as run_checks
 from paymesh.check import print_findings
-from paymesh.cli import keys, ledger, proving, updown
+from paymesh.cli import dlq, keys, ledger, proving, updown
 from paymesh.cli.atwork import alone
-from paymesh.cli.running import Commands, console, fail, plan_of_running, telling
+from paymesh.cli.running import Commands, amqp_url, console, fail, plan_of_running, telling
 from paymesh.explain import UnknownAccount
 from paymesh.explain import explain as explain_account
 from paymesh.explain.printing import moment, print_explanation
@@ -33,7 +32,6 @@ from paymesh.launch.living import end_all
 from paymesh.launch.mesh import MeshPlan
 from paymesh.launch.postgres import PostgresUnavailable
 from paymesh.launch.rabbitmq import RabbitUnavailable
-from paymesh.launch.servers import running_servers
 from paymesh.process import DEFINITIONS
 from paymesh.settings import require_all
 from paymesh.trace import UnknownBusinessId, print_story, story
@@ -49,6 +47,7 @@ topology = typer.Typer(help="The exchanges and queues of RabbitMQ.", no_args_is_
 app.add_typer(topology, name="topology")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(keys.app, name="keys")
+app.add_typer(dlq.app, name="dlq")
 
 Benchmark = Literal["all", "ledger", "chain", "gateway", "endurance"]
 app.command()(updown.up)
@@ -227,21 +226,11 @@ def _sandbox_book(plan: MeshPlan) -> dict[str, Any] | None:
         return None
 
 
-def _amqp_url() -> str:
-    url = os.environ.get("PAYMESH_AMQP_URL")
-    if url:
-        return url
-    rabbit = running_servers(home()).rabbitmq
-    if rabbit is None:
-        raise fail("set PAYMESH_AMQP_URL, or start the mesh with `paymesh up`")
-    return rabbit.amqp_url
-
-
 @topology.command("apply")
 def topology_apply() -> None:
     """Declare everything of rabbitmq/definitions.json; repeating it changes nothing."""
     try:
-        apply(_amqp_url(), Topology.load(DEFINITIONS))
+        apply(amqp_url(), Topology.load(DEFINITIONS))
     except (TopologyError, ConnectionError) as error:
         raise fail(str(error)) from error
     console.print("[green]✓[/green] RabbitMQ has what rabbitmq/definitions.json says")
@@ -251,7 +240,7 @@ def topology_apply() -> None:
 def topology_verify() -> None:
     """Compare RabbitMQ with rabbitmq/definitions.json; exit 1 and name what differs."""
     try:
-        differences = verify(_amqp_url(), Topology.load(DEFINITIONS))
+        differences = verify(amqp_url(), Topology.load(DEFINITIONS))
     except ConnectionError as error:
         raise fail(str(error)) from error
     for difference in differences:

@@ -69,6 +69,17 @@ def telling(console: Console, text: str) -> Iterator[Callable[[str], None]]:
     yield say
 
 
+def amqp_url() -> str:
+    """Where RabbitMQ is: what the environment names, or the one that is up here."""
+    url = os.environ.get("PAYMESH_AMQP_URL")
+    if url:
+        return url
+    rabbit = running_servers(home()).rabbitmq
+    if rabbit is None:
+        raise fail("set PAYMESH_AMQP_URL, or start the mesh with `paymesh up`")
+    return rabbit.amqp_url
+
+
 def plan_of_running() -> MeshPlan:
     """The plan of the mesh that is up here. Says what to do when there is none."""
     folder = home()

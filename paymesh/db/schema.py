@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import SMALLINT
+from sqlalchemy.dialects.postgresql import ARRAY, SMALLINT
 
 
 def _text(name: str) -> sa.Column[str]:
@@ -51,6 +51,24 @@ def runtime_tables(metadata: sa.MetaData) -> None:
         _text("aggregate_id"),
         sa.Column("sequence", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("shard_key", "consumer", "aggregate_id"),
+    )
+    sa.Table(
+        "dropped_letter",  # a dead letter that a person dropped; its events are in the inbox
+        metadata,
+        _shard(),
+        _text("consumer"),
+        _text("message_id"),
+        _text("digest"),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        _text("routing_key"),
+        sa.Column("business_ids", ARRAY(sa.Text), nullable=False),
+        _text("reason"),
+        _text("why"),
+        sa.Column(
+            "dropped_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()
+        ),
+        sa.CheckConstraint("why <> ''", name="dropped_letter_says_why"),
+        sa.PrimaryKeyConstraint("shard_key", "consumer", "message_id", "digest"),
     )
     sa.Table(
         "guard",  # names that only one aggregate may hold

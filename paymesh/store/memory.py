@@ -109,6 +109,13 @@ class MemoryStore:
     async def keep_outbox(self, *, days_ahead: int, days_kept: int) -> None:
         """Memory has no partitions."""
 
+    async def publish_again(self, event_ids: Sequence[str]) -> int:
+        async with self._lock:
+            found = [e for e in self.events if e.id in set(event_ids) and e.published]
+            for event in found:
+                self.due.setdefault(event.id, event.occurred_at)
+            return len(found)
+
     async def confirm(self, event_ids: Sequence[str]) -> None:
         async with self._lock:
             for event_id in event_ids:

@@ -168,5 +168,9 @@ class Store(Protocol):
     async def keep_outbox(self, *, days_ahead: int, days_kept: int) -> None:
         """Make room for the coming days' events, and forget those that are too old."""
 
+    async def publish_again(self, event_ids: Sequence[str]) -> int:
+        """Make published events due once more, whether or not they were confirmed; how many there
+        are of them."""
+
     async def confirm(self, event_ids: Sequence[str]) -> None:
         """Forget that these events are due: the bus has them."""

@@ -282,6 +282,11 @@ class PostgresStore:
         what is too old in the default one."""
         await self._run(sql.KEEP_OUTBOX, (days_ahead, days_kept, days_kept))
 
+    async def publish_again(self, event_ids: Sequence[str]) -> int:
+        ids = sorted(event_ids)
+        rows = await self._run(sql.PUBLISH_AGAIN, ([shard_of(i) for i in ids], ids))
+        return int(rows[0][0])
+
     async def confirm(self, event_ids: Sequence[str]) -> None:
         ids = sorted(event_ids)
         await self._run(sql.CONFIRM, ([shard_of(i) for i in ids], ids))

@@ -168,6 +168,14 @@ UNPUBLISHED = (
     "ORDER BY o.occurred_at, o.event_id"
 )
 KEEP_OUTBOX = "SELECT outbox_partitions(%s, %s), outbox_default_pruned(%s, 100000)"
+PUBLISH_AGAIN = (
+    "WITH e AS (SELECT o.shard_key, o.event_id, o.occurred_at FROM outbox o "
+    "JOIN unnest(%s::smallint[], %s::text[]) AS k(shard_key, event_id) "
+    "ON o.shard_key = k.shard_key AND o.event_id = k.event_id WHERE o.published), "
+    "i AS (INSERT INTO outbox_due (shard_key, event_id, occurred_at, due_at) "
+    "SELECT shard_key, event_id, occurred_at, occurred_at FROM e ON CONFLICT DO NOTHING) "
+    "SELECT count(*) FROM e"
+)
 CONFIRM = (
     "DELETE FROM outbox_due t USING unnest(%s::smallint[], %s::text[]) AS k(shard_key, event_id) "
     "WHERE t.shard_key = k.shard_key AND t.event_id = k.event_id"

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from paymesh.bus.dead import DeadLetters
 from paymesh.bus.inprocess import InProcessBus, InProcessLimits
 from paymesh.bus.port import HANDLED, Bus, Delivery, Message, Verdict
 from paymesh.bus.rabbitmq import RabbitBus, RabbitLimits
+from paymesh.bus.rabbitmq.dead import RabbitDeadLetters
 from paymesh.bus.topology import DEAD_QUEUE_PREFIX, Topology, apply
 from paymesh.http import open_url
 
@@ -109,6 +111,9 @@ class Harness(Protocol):
     async def queued(self, publishing: Sequence[asyncio.Task[None]]) -> None:
         """Waits until what is being published lies in its queue, handled or not."""
 
+    def dead(self) -> DeadLetters:
+        """What is parked on it."""
+
     async def close(self) -> None: ...
 
 
@@ -131,6 +136,10 @@ class InProcessHarness:
             publish_timeout_s=PATIENCE_S,
         )
         self.bus: Bus = InProcessBus(self.topology, limits=limits)
+
+    def dead(self) -> DeadLetters:
+        assert isinstance(self.bus, InProcessBus)
+        return self.bus
 
     async def another(self) -> Bus:
         return self.bus
@@ -162,6 +171,9 @@ class RabbitHarness:
 
     def _new(self) -> RabbitBus:
         return RabbitBus(self.amqp_url, self.topology, limits=self.limits)
+
+    def dead(self) -> DeadLetters:
+        return RabbitDeadLetters(self.amqp_url, self.topology)
 
     async def open(self) -> None:
         await asyncio.to_thread(apply, self.amqp_url, self.topology)

@@ -68,6 +68,16 @@ class StoreContract:
         assert loaded.states == {there.id: TradeView(there, (of,)), missing: TradeView(None)}
         assert abs(loaded.at - datetime.now(UTC)) < timedelta(minutes=1)
 
+    async def test_what_is_looked_at_is_as_it_was_committed(self, store: Store) -> None:
+        """Beside what is locked."""
+        there, other, missing = trade(), trade(), new_trade_id()
+        await write(store, inserts={TRADE: [there, other]})
+        reads = Reads(keys=[other.id], peeks=[there.id, missing])
+        async with store.transaction() as transaction:
+            loaded = await transaction.read(TRADES, reads)
+        assert loaded.peeked == {there.id: TradeView(there), missing: TradeView(None)}
+        assert loaded.states == {other.id: TradeView(other)}
+
     async def test_a_family_reads_and_writes_rows_of_several_kinds_in_one_transaction(
         self, store: Store
     ) -> None:
@@ -293,6 +303,18 @@ class StoreContract:
         assert await store.unpublished(older_than_s=5, limit=10) == [kept]
         await store.confirm([kept.id, sent.id, "evt_cnaaaaaaaaaaaaaaaaaaaaaaaaaa"])
         assert await store.unpublished(older_than_s=0, limit=10) == []
+
+    async def test_what_was_confirmed_can_be_due_once_more(self, store: Store) -> None:
+        """Of what is due already, and of history, nothing changes."""
+        row = trade()
+        sent, kept = stored_event(row, age_s=60), stored_event(row, age_s=60)
+        history = stored_event(row, age_s=60, published=False)
+        await write(store, inserts={TRADE: [row]}, events=[sent, kept, history])
+        await store.confirm([sent.id])
+        asked = [sent.id, kept.id, history.id, "evt_cnaaaaaaaaaaaaaaaaaaaaaaaaaa"]
+        assert await store.publish_again(asked) == 2
+        found = await store.unpublished(older_than_s=5, limit=10)
+        assert {event.id for event in found} == {sent.id, kept.id}
 
     async def test_only_older_events_are_taken_and_each_once(self, store: Store) -> None:
         row = trade(state=TradeState.CLOSED)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
+from paymesh.bus.dead import Taken, again, dead_queues, letter_of
 from paymesh.bus.envelope import Envelope, delivery_of, first_envelope
 from paymesh.bus.inprocess.consumer import InProcessConsumer
 from paymesh.bus.inprocess.limits import DEFAULT_LIMITS, InProcessLimits
@@ -81,6 +82,31 @@ class InProcessBus:
         """What is parked for this consumer queue; why is in REASON_HEADER."""
         name = DEAD_QUEUE_PREFIX + queue
         return [delivery_of(held.envelope, name) for held in self._queues[name].waiting]
+
+    async def parked(self, queue: str) -> int:
+        return len(self._dead(queue).waiting)
+
+    def depths(self) -> Mapping[str, int]:
+        """As of DeadLetters: the bus is that port, too."""
+        found = {q: len(self._dead(q).waiting) for q in dead_queues(self._topology)}
+        return {queue: count for queue, count in found.items() if count}
+
+    def each(self, queue: str) -> Iterator[Taken]:
+        dead = self._dead(queue)
+        for held in list(dead.waiting):
+            letter = letter_of(held.envelope, queue)
+            remove = partial(dead.waiting.remove, held)
+            replay = partial(self._replay, again(held.envelope, letter), remove)
+            yield Taken(letter, replay, remove)
+
+    def _dead(self, queue: str) -> MemoryQueue:
+        return self._queues[DEAD_QUEUE_PREFIX + queue]
+
+    def _replay(self, envelope: Envelope, remove: Callable[[], None]) -> None:
+        failure = self._store(envelope)
+        if failure:
+            raise ConnectionError(f"the bus did not take {envelope.message_id} back: {failure}")
+        remove()
 
     async def close(self) -> None:
         self._closing = True

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from pika.exceptions import AMQPError
+
 from paymesh.bus.envelope import first_envelope
 from paymesh.bus.port import (
     DEFAULT_OPTIONS,
@@ -14,11 +16,12 @@ from paymesh.bus.port import (
     PublishFailed,
     Subscription,
 )
+from paymesh.bus.rabbitmq.channel import Channel, ChannelLost, describe
 from paymesh.bus.rabbitmq.consumer import RabbitConsumer
 from paymesh.bus.rabbitmq.limits import DEFAULT_LIMITS, RabbitLimits
 from paymesh.bus.rabbitmq.link import Link
 from paymesh.bus.rabbitmq.publisher import Publisher
-from paymesh.bus.topology import Topology
+from paymesh.bus.topology import DEAD_QUEUE_PREFIX, Topology
 
 
 class RabbitBus:
@@ -66,6 +69,20 @@ class RabbitBus:
         )
         self._consumers.append(consumer)
         return consumer
+
+    async def parked(self, queue: str) -> int:
+        name = DEAD_QUEUE_PREFIX + queue
+        try:
+            channel = await Channel.open(self._link.connection, self._limits.step_timeout_s)
+            try:
+                found = await channel.ask(
+                    lambda done: channel.raw.queue_declare(name, passive=True, callback=done)
+                )
+            finally:
+                await channel.close()
+        except (ChannelLost, AMQPError) as lost:
+            raise ConnectionError(describe(lost)) from lost
+        return int(found.method.message_count)
 
     async def close(self) -> None:
         self._closing = True

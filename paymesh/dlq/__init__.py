@@ -1,0 +1,1 @@
+"""What is parked for a person: dead letters of the bus and notifications that nobody took."""
