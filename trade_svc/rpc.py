@@ -90,7 +90,9 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
             command,
             current_call.get(),
             claim("RefundTrade", request.trade_id, request, request.request_id),
-            lambda answer: response(trade=trade_to(answer[0]), refund=refund_to(answer[1])),
+            lambda answer: response(
+                trade=trade_to(answer[0], refund=answer[1]), refund=refund_to(answer[1])
+            ),
             response,
         )
         return done.reply

@@ -51,9 +51,11 @@ def refund_to(refund: Refund) -> trade_pb2.Refund:
     )
 
 
-def trade_to(view: TradeView) -> trade_pb2.Trade:
+def trade_to(view: TradeView, *, refund: Refund | None = None) -> trade_pb2.Trade:
+    """With all its refunds, or with this one alone: there may be hundreds."""
     trade = view.trade
     assert trade is not None
+    refunds = view.refunds if refund is None else (refund,)
     context, currency = trade.context, trade.amount.currency
     return trade_pb2.Trade(
         trade_id=trade.id,
@@ -79,7 +81,7 @@ def trade_to(view: TradeView) -> trade_pb2.Trade:
         beneficiary_id=trade.beneficiary_id,
         refunded_amount=money_to(Money(currency, trade.refunded_minor)),
         refunding_amount=money_to(Money(currency, trade.refunding_minor)),
-        refunds=[refund_to(r) for r in sorted(view.refunds, key=lambda r: (r.created_at, r.id))],
+        refunds=[refund_to(r) for r in sorted(refunds, key=lambda r: (r.created_at, r.id))],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -310,8 +311,7 @@ PLACES = {
                             f"WHERE id = '{payment_of(WAITING)}'", "payment"),
     "JSON": (BOUNCED, "gateway", "UPDATE channel_order SET credential = "
              f"'{{\"a\": {{\"pan\": \"{CARD}\"}}}}' WHERE state = 'BOUNCED'", "channel_order"),
-    "a name": ("", "trade", f"INSERT INTO guard VALUES (1, 'order', 'm1\x1f\x1f{CARD}', 'trd_x')",
-               "guard"),
+    "a name": ("", "trade", f"INSERT INTO inbox VALUES (1, 'trade.payments', '{CARD}')", "inbox"),
     "a chain's name": ("*********1111", "pay", f"UPDATE payment SET business_id = '{CARD}' "
                        f"WHERE id = '{BACK}'", "payment"),
 }  # fmt: skip
@@ -329,6 +329,21 @@ async def test_a_card_number_is_found_and_not_shown(
     assert finding.rows[0]["last_4"] == CARD[-4:]
     assert CARD not in str(finding)
     assert finding.business_id == business_id
+
+
+async def test_an_order_number_that_looks_like_a_cards_is_none(
+    world: World, only: Callable[[int], None]
+) -> None:
+    """A tenth of a shop's long numbers do, and nothing could be done about them."""
+    only(20)
+    of = f"WHERE id = '{trade_of(BOUGHT)}'"
+    world.run("trade", f"UPDATE trade SET merchant_order_no = '{CARD}' {of}")
+    world.run("trade", f"INSERT INTO guard VALUES (1, 'order', 'm1\x1f\x1f{CARD}', 'trd_x')")
+    told = json.dumps({"trade": {"merchant_order_no": f'"{CARD}'}})
+    world.run("trade", "UPDATE notification SET body = %s", told)
+    assert await check(world.urls) == []
+    world.run("trade", "UPDATE notification SET body = %s", json.dumps({"note": CARD}))
+    assert await check(world.urls)
 
 
 CARDS = ["4222222222222", "5555555555554444", "2223003122003222", "378282246310005",

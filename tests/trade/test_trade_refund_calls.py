@@ -37,6 +37,19 @@ async def paid(shop: Shop, payments: PaymentCore, *tools: Any) -> Any:
     return await shop.reaches(trade, "PAID")
 
 
+async def test_the_answer_tells_the_refund_alone_and_the_totals(
+    shop: Shop, payments: PaymentCore
+) -> None:
+    """There may be hundreds of others: GetTrade tells them."""
+    trade = await paid(shop, payments, by_channel(100_00))
+    for n in (1, 2):
+        request = shop.refund_request(trade.trade_id, 10_00)
+        answer = await shop.trades.RefundTrade(request, timeout=RPC_TIMEOUT_S)
+        assert list(answer.trade.refunds) == [answer.refund]
+        assert answer.trade.refunding_amount == money(n * 10_00)
+    assert len((await shop.trade(trade)).refunds) == 2
+
+
 async def test_a_refund_is_accepted_at_once_and_carried_out_by_itself(
     shop: Shop, payments: PaymentCore
 ) -> None:
