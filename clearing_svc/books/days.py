@@ -71,9 +71,11 @@ class Calendar:
 
 
 def require_next(day: date, calendar: Calendar) -> None:
-    """Refuses by raising: only the first open day is closed, and no day that is to come."""
+    """Refuses by raising: only the first open day is closed, and only once it is over."""
     if day > calendar.today:
         raise InvalidField(FIELD, f"lies in the future: today is {calendar.today} (UTC)")
+    if day == calendar.today:
+        raise InvalidField(FIELD, "is not over: it is today (UTC)")
     first_open = calendar.first_open
     if first_open is not None and day != first_open:
         raise NotNextDay(

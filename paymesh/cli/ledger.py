@@ -288,10 +288,7 @@ async def _day_to_close(connection: Connection) -> date:
     if calendar.first_open is None:
         raise NotClosed("the books are empty; name the day to close")
     if calendar.first_open >= calendar.today:
-        raise NotClosed(
-            f"the first open day is {calendar.first_open}, which is not over (UTC); "
-            f"`paymesh ledger close-day {calendar.first_open}` closes it all the same"
-        )
+        raise NotClosed(f"the first open day is {calendar.first_open}, which is not over (UTC)")
     return calendar.first_open
 
 

@@ -457,10 +457,10 @@ class Model:
         return ["OK"]
 
     def _closes(self, day: date) -> str:
-        """Days are closed in order, and none that is to come."""
+        """Days are closed in order, and none that is not over."""
         if day <= self.last_closed:
             return "OK"
-        if day > self.today or (day - self.last_closed).days != 1:
+        if day >= self.today or (day - self.last_closed).days != 1:
             return "INVALID_FIELD"
         self.last_closed = day
         return "OK"
