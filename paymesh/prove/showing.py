@@ -136,8 +136,7 @@ def endurance(result: Path, _log: Path) -> Shown:
 
 
 _GUARD = re.compile(
-    r"^(?:\d+/\d+ without )?(.+?): (.+)\n  (noticed|NOT NOTICED)(?: by (\S+?))?(?:, .*)?$",
-    re.MULTILINE,
+    r"^\d+/(?P<all>\d+) without (.+?): (.+)\n  (noticed|NOT NOTICED) by (.+), \d+ s$", re.MULTILINE
 )
 
 
@@ -146,14 +145,17 @@ def sabotage(_result: Path, log: Path) -> Shown:
     found = _GUARD.findall(log.read_text(encoding="utf-8", errors="replace"))
     if not found:
         raise ValueError("no guard was taken away")
+    there = int(found[0][0])
     rows = [
         (name, harm, test, YES if verdict == "noticed" else NO)
-        for name, harm, verdict, test in found
+        for _, name, harm, verdict, test in found
     ]
     missed = [row for row in rows if row[-1] == NO]
     table = Table("Guards that were taken away", ("guard", "without it", "noticed by", ""), rows)
-    facts = [f"{len(rows) - len(missed)} of {len(rows)} guards are missed when they are gone"]
+    facts = [f"{len(rows) - len(missed)} of {there} guards are missed when they are gone"]
     wrong = [(f"nobody noticed that {name} was gone", harm) for name, harm, *_ in missed]
+    if len(rows) < there:
+        wrong.append((f"{there - len(rows)} guards were not taken away", ""))
     return Shown(facts, [table], wrong=wrong)
 
 

@@ -218,6 +218,7 @@ def test_sabotage_tells_which_tests_noticed_which_guard(tmp_path: Path) -> None:
         "  NOT NOTICED by test_nack_is_a_failure, 7 s\n  all is green without it\n"
     )
     shown = showing.sabotage(tmp_path / "none", log)
+    assert not [title for title, _ in shown.wrong if "not taken away" in title]
     assert list(shown.facts) == ["1 of 2 guards are missed when they are gone"]
     [table] = shown.tables
     assert table.rows[0][:3] == (
@@ -226,6 +227,10 @@ def test_sabotage_tells_which_tests_noticed_which_guard(tmp_path: Path) -> None:
         "test_an_event_is_handled[memory]",
     )
     assert [title for title, _ in shown.wrong] == ["nobody noticed that confirms was gone"]
+    log.write_text("2/3 without a CHECK: harm\n  noticed by test_it[a = 1-b], 3 s\n  why\n")
+    shown = showing.sabotage(tmp_path / "none", log)
+    assert shown.tables[0].rows[0][2] == "test_it[a = 1-b]"
+    assert [title for title, _ in shown.wrong] == ["2 guards were not taken away"]
     log.write_text("what is this\n")
     with pytest.raises(ValueError, match="no guard"):
         showing.sabotage(tmp_path / "none", log)
