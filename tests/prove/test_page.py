@@ -247,6 +247,8 @@ def test_many_tests_say_how_far_a_step_is_few_do_not(tmp_path: Path) -> None:
     seen = far(step, 30, record, log)
     assert (seen.part, seen.rest_s) == (0.5, 30)
     assert seen.says == "20 of 40 tests  test_x.py::test_y"
+    assert far(step, 60, record, log).rest_s == 40
+    assert far(step, 130, record, log).rest_s == 130
     recorded({"tests": 2}, passed("0"), to=record)
     assert far(step, 30, record, log).rest_s == 70
 
