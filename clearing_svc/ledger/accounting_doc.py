@@ -12,12 +12,13 @@ from itertools import zip_longest
 from pathlib import Path
 
 from clearing_svc.ledger.accounts import Account
-from clearing_svc.ledger.chart import Side
+from clearing_svc.ledger.chart import ByCurrency, Side
 from clearing_svc.ledger.drafts import Line
 from clearing_svc.ledger.flows import FLOWS
 from clearing_svc.ledger.flows.books import Books, Done, net_debits, worked
 from clearing_svc.ledger.flows.steps import Case, Flow, Happens, Hold, euros
 from clearing_svc.ledger.loading import HERE, LedgerConfig, load, load_purposes
+from paymesh.money import Money
 
 FILE = Path(__file__).parents[2] / "docs" / "ACCOUNTING.md"
 COMMAND = "python -m clearing_svc.ledger.accounting_doc --write"
@@ -56,8 +57,8 @@ CHART = """
 ## Chart of accounts
 
 Assets and expenses grow by debits, liabilities and revenue by credits. Limits are in minor units of
-any currency. Where a reference is needed, each entry says what it is for, and per reference the
-account comes out even.
+any currency, unless they name some. Where a reference is needed, each entry says what it is for,
+and per reference the account comes out even.
 
 A journal has one currency, and its debits are its credits. Only an exchange has several: it is even
 in each of them, and takes each through `EXCHANGE_POSITION`. So no currency ever pays for another.
@@ -123,8 +124,8 @@ def _chart(config: LedgerConfig) -> Iterator[str]:
             subject.subject_class,
             subject.normal_side.lower(),
             subject.owner,
-            _limit(subject.minimum_minor),
-            _limit(subject.maximum_minor),
+            _limit(subject.minimum_minor, subject.minima),
+            _limit(subject.maximum_minor, subject.maxima),
             "needed" if subject.needs_reference else "",
             purposes[subject.name],
         ]
@@ -133,7 +134,9 @@ def _chart(config: LedgerConfig) -> Iterator[str]:
     yield from _table(columns, rows)
 
 
-def _limit(minor: int | None) -> str:
+def _limit(minor: int | None, named: ByCurrency) -> str:
+    if named:
+        return "<br>".join([*(str(Money(*each)) for each in named), "else 0"])
     return "" if minor is None else f"{minor:,}"
 
 

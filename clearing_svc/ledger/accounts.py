@@ -149,8 +149,8 @@ def opened(
         normal_side=of_chart.normal_side,
         balance=Money(currency, 0),
         held_minor=0,
-        minimum_minor=of_chart.minimum_minor,
-        maximum_minor=of_chart.maximum_minor,
+        minimum_minor=of_chart.minimum_in(currency),
+        maximum_minor=of_chart.maximum_in(currency),
         opened_at=at,
     )
 

@@ -157,7 +157,7 @@ def _limits(subject: Subject, c: CreateAccount) -> tuple[int | None, int | None]
 
     An account begins with nothing, which must lie between them.
     """
-    low, high = subject.minimum_minor, subject.maximum_minor
+    low, high = subject.minimum_in(c.currency), subject.maximum_in(c.currency)
     least = -MINOR_UNITS_MAX if low is None else low
     greatest = MINOR_UNITS_MAX if high is None else high
     minimum = low if c.minimum_minor is None else c.minimum_minor

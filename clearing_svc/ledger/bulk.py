@@ -198,7 +198,8 @@ one is folded long before there are a million such rows, so it cannot leave 64 b
 
 def opened(of: Known, context: Sequence[str]) -> Running:
     """An account that is not there yet."""
-    minimum, maximum = of.subject.minimum_minor, of.subject.maximum_minor
+    minimum = of.subject.minimum_in(of.currency)
+    maximum = of.subject.maximum_in(of.currency)
     return Running(of, 0, 0, minimum, maximum, AccountStatus.OPEN, context=context)
 
 

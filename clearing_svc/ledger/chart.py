@@ -43,6 +43,10 @@ RETURNS: Mapping[OwnerKind, str] = {
 """By kind of owner: where his money goes that an account of his does not take."""
 
 
+ByCurrency = tuple[tuple[str, int], ...]
+"""Currency codes with minor units of each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """One line of the chart of accounts."""
@@ -60,6 +64,15 @@ class Subject:
     """Whether it is an exchange position, by which a journal crosses from currency to currency."""
     is_system: bool = False
     """Whether only the ledger itself books on it: templates, legs of split journals, reversals."""
+    minima: ByCurrency = ()
+    maxima: ByCurrency = ()
+    """In place of the limits above, in the currencies that these name."""
+
+    def minimum_in(self, currency: str) -> int | None:
+        return dict(self.minima).get(currency, self.minimum_minor)
+
+    def maximum_in(self, currency: str) -> int | None:
+        return dict(self.maxima).get(currency, self.maximum_minor)
 
     @property
     def normal_side(self) -> Side:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -24,6 +25,7 @@ from pydantic import (
 from clearing_svc.ledger import amounts
 from clearing_svc.ledger.chart import (
     RETURNS,
+    ByCurrency,
     Chart,
     OwnerKind,
     Side,
@@ -33,6 +35,7 @@ from clearing_svc.ledger.chart import (
 from clearing_svc.ledger.fees import Fees
 from clearing_svc.ledger.finance import Finance, GeneralAccount
 from clearing_svc.ledger.templates import ANY, EntryTemplate, Template, Templates
+from paymesh.money import EXPONENTS
 
 T = TypeVar("T")
 HERE = Path(__file__).parent
@@ -61,11 +64,33 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+_Units = Annotated[str, Field(pattern=r"^-?[0-9]{1,15}(\.[0-9]{1,4})?$")]
+_Limit = Annotated[int, Field(strict=True)] | dict[str, _Units] | None
+"""Minor units of any currency; or by currency in units of each, "1000.00", and zero in others."""
+
+
+def _limits(limit: int | Mapping[str, str] | None) -> tuple[int | None, ByCurrency]:
+    """In minor units: of any currency, and of those that are named. Raises ValueError."""
+    if not isinstance(limit, Mapping):
+        return limit, ()
+    named = []
+    for currency, units in limit.items():
+        if currency not in EXPONENTS:
+            near = get_close_matches(currency, EXPONENTS, n=1)
+            meant = f": is {near[0]} meant?" if near else ""
+            raise ValueError(f"{currency} is not a currency of ISO 4217{meant}")
+        minor = Decimal(units).scaleb(EXPONENTS[currency])
+        if minor != minor.to_integral_value():
+            raise ValueError(f"{units} {currency} is no whole number of its minor units")
+        named.append((currency, int(minor)))
+    return 0, tuple(named)
+
+
 class _Subject(_Strict):
     subject_class: SubjectClass = Field(alias="class")
     owner: OwnerKind
-    minimum: Annotated[int | None, Field(strict=True)]
-    maximum: Annotated[int | None, Field(strict=True)] = None
+    minimum: _Limit
+    maximum: _Limit = None
     reference: Annotated[bool, Field(strict=True)]
     exchange: Annotated[bool, Field(strict=True)] = False
     system: Annotated[bool, Field(strict=True)] = False
@@ -73,7 +98,11 @@ class _Subject(_Strict):
 
     @model_validator(mode="after")
     def zero_is_allowed(self) -> _Subject:
-        if not (self.minimum or 0) <= 0 <= (self.maximum or 0):
+        low, minima = _limits(self.minimum)
+        high, maxima = _limits(self.maximum)
+        least = max([low or 0, *(minor for _, minor in minima)])
+        greatest = min([high or 0, *(minor for _, minor in maxima)])
+        if not least <= 0 <= greatest:
             raise ValueError("an account opens at zero, which must be within its limits")
         return self
 
@@ -133,11 +162,13 @@ def load_chart(path: Path) -> Chart:
             name=name,
             subject_class=subject.subject_class,
             owner=subject.owner,
-            minimum_minor=subject.minimum,
-            maximum_minor=subject.maximum,
+            minimum_minor=_limits(subject.minimum)[0],
+            maximum_minor=_limits(subject.maximum)[0],
             needs_reference=subject.reference,
             exchanges=subject.exchange,
             is_system=subject.system,
+            minima=_limits(subject.minimum)[1],
+            maxima=_limits(subject.maximum)[1],
         )
         for name, subject in _read(path, _CHART).items()
     }

@@ -98,7 +98,7 @@ def post(*drafts: JournalDraft, context: Context = CONTEXT) -> PostJournals:
 
 PAYEE = ("MERCHANT_PENDING:mer_1", "MERCHANT_AVAILABLE:mer_1", "MERCHANT_RECEIVABLE:mer_1")
 """Where a refund's money comes from."""
-OWED_MAX = CONFIG.chart["MERCHANT_RECEIVABLE"].maximum_minor or 0
+OWED_MAX = CONFIG.chart["MERCHANT_RECEIVABLE"].maximum_in("CNY") or 0
 
 
 def hold_id(name: str) -> str:

@@ -92,8 +92,8 @@ class InBulk:
             if known.id in self.balances:
                 subject = known.subject
                 accounts[known.id] = Running(
-                    known, self.balances[known.id][0], 0, subject.minimum_minor,
-                    subject.maximum_minor, "OPEN",
+                    known, self.balances[known.id][0], 0, subject.minimum_in(known.currency),
+                    subject.maximum_in(known.currency), "OPEN",
                 )  # fmt: skip
         booking = bulk.book(
             batch, accounts, self.digests, AT, last_closed=LAST_CLOSED, now=0.0, late=LATE
@@ -250,7 +250,8 @@ def _buffered(draft: JournalDraft, subject: str, balance: int) -> Running:
     one = InBulk().posting.asked(asked(draft), OUTER, 0.0)
     [known] = [leg[0] for leg in one.legs if leg[0].subject.name == subject]
     found = Running(
-        known, balance, 0, known.subject.minimum_minor, known.subject.maximum_minor, "OPEN",
+        known, balance, 0, known.subject.minimum_in(known.currency),
+        known.subject.maximum_in(known.currency), "OPEN",
         buffered=True,
     )  # fmt: skip
     bulk.book([one], {known.id: found}, {}, AT, last_closed=None, now=0.0, late=LATE)
