@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -32,6 +32,7 @@ from paymesh.ids import bucket_of, new_id
 from paymesh.items import Item, Outcome, RequestClaim
 from paymesh.status import to_status
 from paymesh.store.port import RequestKey
+from paymesh.text import FOR_PEOPLE, problem
 from paymesh.wire import call_of
 
 M = TypeVar("M", bound=Message)
@@ -49,6 +50,28 @@ def validate(request: Message) -> None:
     violations = _validator.collect_violations(request)
     if violations:
         raise InvalidFields(tuple(map(_violation, violations)))
+
+
+def require_texts(request: Message) -> None:
+    """What outsiders type, by one policy for all fields. Raises InvalidFields with each that breaks
+    it."""
+    wrong = tuple(_wrong_texts(request, ""))
+    if wrong:
+        raise InvalidFields(wrong)
+
+
+def _wrong_texts(message: Message, path: str) -> Iterator[FieldViolation]:
+    for field, value in message.ListFields():
+        place = f"{path}.{field.name}" if path else field.name
+        values = enumerate(value) if field.is_repeated else ((None, value),)
+        if field.type == field.TYPE_STRING:
+            for index, text in values:
+                if why := problem(text, names=field.name not in FOR_PEOPLE):
+                    at = place if index is None else f"{place}[{index}]"
+                    yield FieldViolation(at, why, "text")
+        elif field.message_type is not None:
+            for index, inner in values:
+                yield from _wrong_texts(inner, place if index is None else f"{place}[{index}]")
 
 
 def _violation(violation: Any) -> FieldViolation:
@@ -197,6 +220,8 @@ def item_call(item: Any, outer: Call, *, edge: bool) -> Call:
     if not edge and not call.context.business_id:
         raise ContextMissing("an item inside the mesh carries its context")
     validate(item.request)
+    if edge:
+        require_texts(item.request)
     return call
 
 

@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from paymesh.check.snapshots import SERVICES, Row, Snapshots, snapshots
 from paymesh.money import Money
+from paymesh.text import escape
 
 WIDTH_OF_ID = 32
 WIDTH_OF_ACCOUNT, WIDTH_OF_AMOUNT = 33, 13

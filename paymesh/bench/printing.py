@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table as Drawn
 
 from paymesh.bench.endurance import Endured
@@ -14,6 +13,7 @@ from paymesh.bench.profiling import Profile
 from paymesh.bench.ratios import ENDURANCE
 from paymesh.bench.run import Outcome
 from paymesh.bench.tables import NO, YES, Table, endurance_tables, profile_tables, tables
+from paymesh.text import escape
 
 _MARKS = {YES: f"[green]{YES}[/]", NO: f"[red]{NO}[/]"}
 

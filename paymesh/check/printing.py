@@ -7,11 +7,11 @@ from datetime import UTC
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
 from paymesh.check.model import Finding, Report
+from paymesh.text import escape
 
 SHOWN_MAX = 10
 """Findings of one invariant that are printed; the others are counted."""

@@ -11,14 +11,13 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-from rich.markup import escape
-
 from paymesh.cli.running import console, fail
 from paymesh.launch.home import home
 from paymesh.launch.locks import InUse
 from paymesh.launch.postgres import PostgresUnavailable
 from paymesh.launch.rabbitmq import RabbitUnavailable
 from paymesh.launch.work import at_work
+from paymesh.text import escape
 
 INTERRUPTED = 130
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -14,7 +14,6 @@ import typer
 from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 from payments.type.v1.event_pb2 import EventBatch
-from rich.markup import escape
 from rich.table import Table
 
 from paymesh.bus.rabbitmq.dead import RabbitDeadLetters
@@ -26,6 +25,7 @@ from paymesh.dlq.notifications import NOTIFICATIONS, depth, notifications
 from paymesh.dlq.parked import Parked, letters, oldest
 from paymesh.errors import PaymentError
 from paymesh.process import DEFINITIONS
+from paymesh.text import escape
 
 app = typer.Typer(help="What is parked: events and notifications.", no_args_is_help=True)
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from gateway_svc.store import SEALED as GATEWAY_SEALED
@@ -20,6 +19,7 @@ from pay_svc.store import SEALED as PAY_SEALED
 from paymesh.cli.running import console, fail, plan_of_running
 from paymesh.resealing import Progress, Vault, VaultUnreachable
 from paymesh.secretbox import Key, KeyUnusable, make_key, read_keys, sync_folder
+from paymesh.text import escape
 from trade_svc.store import SEALED as TRADE_SEALED
 
 app = typer.Typer(help="The keys of what is encrypted in the databases.", no_args_is_help=True)

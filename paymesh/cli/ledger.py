@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal, TypeVar
 import typer
 from google.type.date_pb2 import Date  # type: ignore[import-untyped]
 from payments.clearing.v1 import books_service_pb2, books_service_pb2_grpc
-from rich.markup import escape
 from rich.table import Table
 
 from clearing_svc.books.balances import (
@@ -45,6 +44,7 @@ from paymesh.ids import bucket_of, new_id
 from paymesh.launch.mesh import MeshPlan
 from paymesh.money import Money
 from paymesh.server import CONTEXT_METADATA
+from paymesh.text import escape
 from paymesh.wire import context_to, time_of
 
 T = TypeVar("T")

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.markup import escape
 
 from clearing_svc.ledger.loading import HERE, load_chart
 from clearing_svc.settings import ClearingSettings
@@ -34,6 +33,7 @@ from paymesh.launch.postgres import PostgresUnavailable
 from paymesh.launch.rabbitmq import RabbitUnavailable
 from paymesh.process import DEFINITIONS
 from paymesh.settings import require_all
+from paymesh.text import escape
 from paymesh.trace import UnknownBusinessId, print_story, story
 
 app = typer.Typer(

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from paymesh.cli.running import console, fail
 from paymesh.db.migrate import ROOT
 from paymesh.launch.home import home
+from paymesh.text import escape
 
 
 @contextmanager

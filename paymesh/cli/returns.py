@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from rich.markup import escape
 from rich.table import Table
 
 from clearing_svc.books.balances import Connection, rows
 from clearing_svc.ledger.drafts import account_id_of
 from paymesh.ids import shard_of
 from paymesh.money import Money
+from paymesh.text import escape
 
 
 @dataclass(frozen=True, slots=True)

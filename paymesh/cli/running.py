@@ -12,7 +12,6 @@ from typing import Any
 import psycopg
 import typer
 from rich.console import Console
-from rich.markup import escape
 from typer.core import TyperGroup
 
 from paymesh.check.snapshots import DatabaseUnreadable
@@ -23,6 +22,7 @@ from paymesh.launch.living import living
 from paymesh.launch.mesh import MeshNotReady, MeshPlan, prepare
 from paymesh.launch.servers import running_servers
 from paymesh.settings import SettingsWrong
+from paymesh.text import escape
 
 SAID_EVERY_S = 5.0
 # Piped output has no width of its own: take what the tables need.

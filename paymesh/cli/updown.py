@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from paymesh.cli.atwork import alone
 from paymesh.cli.running import console, fail
@@ -28,6 +27,7 @@ from paymesh.launch.postgres import PostgresUnavailable
 from paymesh.launch.rabbitmq import RabbitUnavailable
 from paymesh.launch.state import State, read_state, want, want_none
 from paymesh.launch.tending import dead_servers
+from paymesh.text import escape
 
 STEP_TIMEOUT_S = 180.0
 """How long one step may take: the first boot of RabbitMQ takes two minutes on a slow disk."""

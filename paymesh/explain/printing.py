@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from rich.console import Console
-from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
 from paymesh.explain import Explanation, Item, Verdict
 from paymesh.money import Money
+from paymesh.text import escape
 
 
 def print_explanation(console: Console, told: Explanation, *, limit: int) -> None:

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 
 from paymesh.prove.progress import Far
 from paymesh.prove.report import end_of_log, repeated
 from paymesh.prove.run import Display, Ended, Proof, Verdict
 from paymesh.prove.steps import Step
+from paymesh.text import escape
 
 LINE_EVERY_S = 15.0
 LOG_LINES = 15

@@ -211,7 +211,7 @@ async def test_what_a_payee_cannot_take_is_kept_for_him_and_told(
     assert suspended.journal_id in split.journal_ids
     assert balances(database) == {"ann": 70, "bob": 80, "cyd": 1, "dan": 15}
     query = "SELECT owner, side, amount_minor, reference FROM booking WHERE subject = %s"
-    assert database.query(query, ("USER_RETURNS_PAYABLE",)) == [
+    assert database.query(query, "USER_RETURNS_PAYABLE") == [
         ("cyd", "CREDIT", 35, split.split_journal_id)
     ]
     assert all_is_well(database)

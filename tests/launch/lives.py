@@ -110,7 +110,7 @@ def _processes(home: Path) -> Iterator[str]:
             command = (entry / "cmdline").read_bytes()
             known = name in (entry / "environ").read_bytes() or name in command
             if known or (entry / "cwd").resolve().is_relative_to(home):
-                yield f"process {entry.name} {command!r}"
+                yield f"process {entry.name} {command[:200].replace(bytes(1), b' ')!r}"
         except OSError:
             continue  # it ended while we looked
 

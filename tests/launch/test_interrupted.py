@@ -43,14 +43,15 @@ def assert_ended_well(words: str, number: signal.Signals, code: int, said: str) 
 @pytest.mark.parametrize(
     ("words", "moments"),
     [
-        ("up", [(0.02, INT), (0.4, TERM), (3.0, KILL), (4.0, INT)]),
+        ("up", [(0.02, INT), (0.4, TERM), (4.0, INT), (3.0, KILL)]),
         ("demo", [(1.0, INT), (3.0, KILL), (4.0, TERM)]),
     ],
 )
 def test_a_command_that_is_interrupted_leaves_nothing_alive(
     mesh_home: Path, words: str, moments: list[tuple[float, signal.Signals]]
 ) -> None:
-    """Early and late; what a killed one leaves, the next one finds."""
+    """Early and late; what a killed one leaves, the next one finds: a supervisor that an `up` had
+    started is nobody else's to end but `down`'s."""
     for after_s, number in moments:
         code, said = interrupted(begin(mesh_home, words), after_s, number)
         assert_ended_well(words, number, code, said)

@@ -8,7 +8,7 @@ import yaml
 
 from paymesh.db.migrate import ROOT
 
-ALERTS = ROOT / "k8s" / "alerts.yaml"
+ALERTS = ROOT / "monitoring" / "alerts.yaml"
 
 
 def test_alerts_are_about_metrics_that_there_are_and_say_what_to_do() -> None:

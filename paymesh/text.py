@@ -1,0 +1,55 @@
+"""What people type: what it may be at the edge, and how it is shown wherever it came from.
+
+A control character moves a terminal's cursor, a bidirectional override shows a name backwards, and
+two spellings of one word are two accounts. So none of them is taken from outside; and what is
+shown is shown so that nothing in it acts.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+import rich.markup
+
+FOR_PEOPLE = frozenset({"subject", "display_name", "description", "reason", "why", "account_name"})
+"""Fields that are only read. All others name something: a blank around them would be another."""
+
+_NEVER = frozenset({"Cc", "Cs", "Cn", "Co", "Zl", "Zp"})
+"""Categories: control, surrogate, unassigned, private, separators of lines and paragraphs."""
+_OVERRIDES = frozenset(
+    "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
+)
+"""What changes the direction of text, and the mark of byte order: both cannot be seen."""
+
+
+def problem(text: str, *, names: bool) -> str:
+    """Why it is not taken; empty: it is. `names`: it names something."""
+    if not (text.isascii() and text.isprintable()):
+        for character in text:
+            if character in _OVERRIDES or unicodedata.category(character) in _NEVER:
+                return f"must not contain U+{ord(character):04X}, which cannot be seen"
+        if not unicodedata.is_normalized("NFC", text):
+            return "must be in Unicode's normal form C"
+    if names and text != text.strip():
+        return "must not begin or end with a blank"
+    return ""
+
+
+def plain(text: str) -> str:
+    """The text with what cannot be seen made visible, as \\x1b or \\u202e. Lines stay lines."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(map(_visible, text))
+
+
+def escape(text: str) -> str:
+    """For a terminal: plain, and nothing in it is markup."""
+    return rich.markup.escape(plain(text))
+
+
+def _visible(character: str) -> str:
+    if character == "\n":
+        return character
+    if character in _OVERRIDES or unicodedata.category(character) in _NEVER:
+        return character.encode("unicode_escape").decode()
+    return character
