@@ -42,11 +42,11 @@ from paymesh.status import to_status
 from paymesh.store.port import Conflict, Rejected
 from paymesh.store.postgres import PostgresStore
 from paymesh.telemetry import batch_span
+from paymesh.text import problem
 from paymesh.wire import LIVE_TRAFFIC
 
 NAME = "journal"
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
-_PLAIN_KEY = re.compile(r"[^\x00]{1,128}", re.DOTALL).fullmatch
 _DEBIT = ledger_pb2.ENTRY_SIDE_DEBIT
 _SIDE = {True: "DEBIT", False: "CREDIT"}
 Result = ledger_service_pb2.PostJournalsResult
@@ -56,6 +56,10 @@ FOLD_AHEAD_S = 1.0
 CAREFUL_S = 0.25
 """So long after a batch could not be written at once, none is tried so."""
 LATE = DeadlinePassed("the deadline passed before the work began; nothing was written")
+
+
+def _plain_text(text: str) -> bool:
+    return 0 < len(text) <= REFERENCE_CHARACTERS_MAX and not problem(text, names=False)
 
 
 @lru_cache(maxsize=10_000)
@@ -160,7 +164,7 @@ class Posting:
             2 <= len(entries) <= ENTRIES_MAX
             and middle is not None
             and _PLAIN_ID(business_id) is not None
-            and _PLAIN_KEY(business_key) is not None
+            and _plain_text(business_key)
             and _plain_event_type(event_type)
             and (not parent or _PLAIN_ID(parent) is not None)
             and len(call.traceparent) <= 64
@@ -182,11 +186,7 @@ class Posting:
                 account is not None
                 and minor > 0
                 and 1 <= side <= 2
-                and (
-                    _PLAIN_KEY(reference) is not None
-                    if reference
-                    else not account.subject.needs_reference
-                )
+                and (_plain_text(reference) if reference else not account.subject.needs_reference)
             )
             if not plain or account is None:
                 break
@@ -218,14 +218,16 @@ class Posting:
         item_call(item, outer, edge=False)
         day_of(item.request)
         check(lines_of(item.request.entries), self._chart)
-        require_callers_own(item.request.event_type, lines_of(item.request.entries), self._chart)
+        request = item.request
+        lines = lines_of(request.entries)
+        require_callers_own(request.event_type, request.business_key, lines, self._chart)
         raise Internal("a defect of ours: the journal is right, and was not understood")
 
     def _learn(self, subject: str, owner: str, currency: str) -> Known | None:
         found = bulk.known_as(self._chart, subject, owner, currency)
         if found is None or found.subject.is_system:
             return None
-        if len(owner) <= REFERENCE_CHARACTERS_MAX and "\x00" not in owner:
+        if _plain_text(owner):
             if len(self._known) > 200_000:
                 self._known.clear()
             self._known[subject, owner, currency] = found

@@ -343,7 +343,7 @@ def posting_item(call: Call, request: Any, *, chart: Chart) -> Item:
     """
     day, lines = day_of(request), lines_of(request.entries)
     check(lines, chart)
-    require_callers_own(request.event_type, lines, chart)
+    require_callers_own(request.event_type, request.business_key, lines, chart)
     draft = drafted(request.event_type, request.business_key, lines, accounting_date=day)
     return Item(
         PostJournals(call.context, (draft,)),

@@ -67,20 +67,19 @@ class _CallInterceptor(grpc.aio.ServerInterceptor):
             return handler  # health, reflection, or a method that does not exist
         service, method = known
         reads = method.GetOptions().idempotency_level == 1  # NO_SIDE_EFFECTS
-        needs_context = not (service.edge or reads or "items" in method.input_type.fields_by_name)
+        is_batch = "items" in method.input_type.fields_by_name  # each is judged by itself
+        needs_context = not (service.edge or reads or is_batch)
         metadata = dict(details.invocation_metadata)
 
         def prepare(request: Any, context: Any) -> None:
-            limit = (
-                BATCH_BYTES_MAX if "items" in method.input_type.fields_by_name else UNARY_BYTES_MAX
-            )
+            limit = BATCH_BYTES_MAX if is_batch else UNARY_BYTES_MAX
             if request.ByteSize() > limit:
                 raise MessageTooLarge(f"{request.ByteSize()} bytes; {method.name} takes {limit}")
             call = _call(metadata, context, needs_context=needs_context)
             current_call.set(call)
             _mark(call.context.business_id, request)
             validate(request)
-            if service.edge and not reads:
+            if service.edge and not reads and not is_batch:
                 require_texts(request)
 
         if handler.response_streaming:

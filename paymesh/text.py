@@ -14,8 +14,8 @@ import rich.markup
 FOR_PEOPLE = frozenset({"subject", "display_name", "description", "reason", "why", "account_name"})
 """Fields that are only read. All others name something: a blank around them would be another."""
 
-_NEVER = frozenset({"Cc", "Cs", "Cn", "Co", "Zl", "Zp"})
-"""Categories: control, surrogate, unassigned, private, separators of lines and paragraphs."""
+_NEVER = frozenset({"Cc", "Cs", "Co", "Zl", "Zp"})
+"""Categories: control, surrogate, private, separators of lines and paragraphs."""
 _OVERRIDES = frozenset(
     "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
 )
@@ -26,7 +26,7 @@ def problem(text: str, *, names: bool) -> str:
     """Why it is not taken; empty: it is. `names`: it names something."""
     if not (text.isascii() and text.isprintable()):
         for character in text:
-            if character in _OVERRIDES or unicodedata.category(character) in _NEVER:
+            if _acts(character):
                 return f"must not contain U+{ord(character):04X}, which cannot be seen"
         if not unicodedata.is_normalized("NFC", text):
             return "must be in Unicode's normal form C"
@@ -35,21 +35,28 @@ def problem(text: str, *, names: bool) -> str:
     return ""
 
 
-def plain(text: str) -> str:
-    """The text with what cannot be seen made visible, as \\x1b or \\u202e. Lines stay lines."""
+def plain(text: str, *, lines: bool = False) -> str:
+    """The text with what cannot be seen made visible, as \\x1b or \\u202e. `lines` stay lines."""
     if text.isascii() and text.isprintable():
         return text
+    if lines:
+        return "\n".join(map(plain, text.split("\n")))
     return "".join(map(_visible, text))
 
 
 def escape(text: str) -> str:
     """For a terminal: plain, and nothing in it is markup."""
-    return rich.markup.escape(plain(text))
+    return rich.markup.escape(plain(text, lines=True))
+
+
+def _acts(character: str) -> bool:
+    """Or is no character at all. One that is newer than our tables is taken for a letter."""
+    number = ord(character)
+    never = number & 0xFFFE == 0xFFFE or 0xFDD0 <= number <= 0xFDEF
+    return never or character in _OVERRIDES or unicodedata.category(character) in _NEVER
 
 
 def _visible(character: str) -> str:
-    if character == "\n":
-        return character
-    if character in _OVERRIDES or unicodedata.category(character) in _NEVER:
+    if _acts(character):
         return character.encode("unicode_escape").decode()
     return character

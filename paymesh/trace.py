@@ -13,7 +13,7 @@ from rich.table import Table
 
 from paymesh.check.snapshots import SERVICES, Row, Snapshots, snapshots
 from paymesh.money import Money
-from paymesh.text import escape
+from paymesh.text import escape, plain
 
 WIDTH_OF_ID = 32
 WIDTH_OF_ACCOUNT, WIDTH_OF_AMOUNT = 33, 13
@@ -239,8 +239,10 @@ def print_story(console: Console, told: Story) -> None:
     _print_header(console, told)
     _print_timeline(console, told)
     for n in told.notifications:
-        console.print(f"\n[bold]Notification[/]  {_coloured(n.state)}  [dim]{n.last_error}[/]")
-        console.print(_pretty(n.body), style="dim", markup=False, highlight=False)
+        error = f"[dim]{escape(n.last_error)}[/]"
+        console.print(f"\n[bold]Notification[/]  {_coloured(n.state)}  {error}")
+        body = plain(_pretty(n.body), lines=True)
+        console.print(body, style="dim", markup=False, highlight=False)
     for journal in told.journals:
         console.print()
         _print_journal(console, journal)

@@ -27,6 +27,7 @@ from clearing_svc.books.balances import (
 from clearing_svc.ledger.chart import Side
 from paymesh.ids import shard_of
 from paymesh.money import Money
+from paymesh.text import plain
 
 CHUNK_ROWS = 5_000
 _RULE = "-" * 100
@@ -63,7 +64,7 @@ async def statement(
     debits, credits, lines = opening.debits, opening.credits, 0
 
     def said(line: str = "") -> str:
-        text = f"{line.rstrip()}\n"
+        text = f"{plain(line).rstrip()}\n"
         digest.update(text.encode())
         return text
 

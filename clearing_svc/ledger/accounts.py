@@ -15,6 +15,7 @@ from clearing_svc.ledger.drafts import account_id_of
 from paymesh.context import Context
 from paymesh.errors import Code, InvalidField, PaymentError
 from paymesh.money import MINOR_UNITS_MAX, Money
+from paymesh.text import problem
 
 
 class AccountStatus(StrEnum):
@@ -131,6 +132,13 @@ def subject_for(chart: Chart, name: str, owner: str, *, field: str) -> Subject:
     if not subject.accepts(owner):
         raise InvalidField(f"{field}.owner", f"{name} belongs to a {subject.owner}")
     return subject
+
+
+def require_name(owner: str, *, field: str) -> None:
+    """Raises InvalidField for an owner that nobody can see: he would be another one than he seems.
+    Accounts that are there are taken as they are; none of the kind is opened any more."""
+    if why := problem(owner, names=True):
+        raise InvalidField(f"{field}.owner", why)
 
 
 def opened(

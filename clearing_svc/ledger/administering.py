@@ -18,6 +18,7 @@ from clearing_svc.ledger.accounts import (
     AccountStatus,
     AccountView,
     opened,
+    require_name,
     subject_for,
 )
 from clearing_svc.ledger.acts import act
@@ -142,6 +143,7 @@ def create_account(
                 metadata={"account_id": known.id},
             )
         return Decision(state={}, answer=AccountView(known))
+    require_name(c.account.owner, field="account")
     account = replace(
         opened(chart, subject.name, c.account.owner, c.currency, context=c.context, at=at),
         version=1,

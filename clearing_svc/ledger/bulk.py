@@ -18,6 +18,7 @@ from clearing_svc.ledger.accounts import (
     AccountMode,
     AccountStatus,
     booked,
+    require_name,
     subject_for,
 )
 from clearing_svc.ledger.chart import Chart, Side, Subject
@@ -265,13 +266,20 @@ def _settle(journal: Asked, accounts: dict[str, Running]) -> None:
     """Changes the accounts, all or none. Raises PaymentError, or Unlocked."""
     after = []
     for known, net in _nets(journal):
-        account = accounts.get(known.id) or opened(known, journal.context)
+        account = accounts.get(known.id)
+        if account is None:
+            require_name(known.owner, field=f"entries[{_line_of(journal, known)}]")
+            account = opened(known, journal.context)
         after.append((account, account.settled(net)))
     for account, balance in after:
         accounts[account.known.id] = account
         account.delta += balance - account.balance
         account.balance = balance
         account.changes += 1
+
+
+def _line_of(journal: Asked, known: Known) -> int:
+    return next(n for n, (account, *_) in enumerate(journal.legs) if account.id == known.id)
 
 
 def _nets(journal: Asked) -> Sequence[tuple[Known, int]]:

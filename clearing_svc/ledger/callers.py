@@ -10,6 +10,7 @@ from clearing_svc.ledger.chart import Chart
 from clearing_svc.ledger.drafts import Line
 from clearing_svc.ledger.facts import EVENTS
 from paymesh.errors import InvalidField
+from paymesh.text import problem
 
 REVERSAL = "ledger.reversal"
 MOVED_ON = "ledger.returns/moved"
@@ -25,13 +26,20 @@ def is_reserved(event_type: str) -> bool:
     return event_type.partition("/")[0] in _OWN or LEG in event_type
 
 
-def require_callers_own(event_type: str, lines: Iterable[Line], chart: Chart) -> None:
+def require_callers_own(
+    event_type: str, business_key: str, lines: Iterable[Line], chart: Chart
+) -> None:
     """Raises InvalidField. The subjects of the lines are in the chart."""
     if is_reserved(event_type):
         raise InvalidField(
             "event_type", "is kept for what the ledger books of itself: choose a name of your own"
         )
+    if why := problem(business_key, names=False):
+        raise InvalidField("business_key", why)
     for index, line in enumerate(lines):
+        for name, text in (("owner", line.owner), ("reference", line.reference)):
+            if why := problem(text, names=False):
+                raise InvalidField(f"entries[{index}].{name}", why)
         if chart[line.subject].is_system:
             raise InvalidField(
                 f"entries[{index}].subject",

@@ -21,6 +21,7 @@ from clearing_svc.ledger.accounts import (
     InsufficientFunds,
     booked,
     opened,
+    require_name,
     subject_for,
 )
 from clearing_svc.ledger.chart import RETURNS, Chart, Side
@@ -210,7 +211,12 @@ def _book(
     after: dict[str, AccountView] = {}
     shut: dict[str, Way] = {}
     for key, net in _net_debits(lines).items():
-        account = state[key].account or _opened(of_account[key], c, at, chart)
+        account = state[key].account
+        if account is None:
+            if not c.happened:
+                index = lines.index(of_account[key])
+                require_name(of_account[key].owner, field=f"entries[{index}]")
+            account = _opened(of_account[key], c, at, chart)
         way = ways.get(key) if net <= 0 else None
         if way is not None and way.always:
             shut[key] = way

@@ -23,7 +23,7 @@ def drawn(
     if not 0 < draw.amount.minor <= MINOR_UNITS_MAX:
         raise InvalidField("amount.minor_units", "must be greater than zero")
     check_lines(credits, chart)
-    require_callers_own(event_type, credits, chart)
+    require_callers_own(event_type, business_key, credits, chart)
     body: list[object] = [draw.hold_id, draw.amount.currency, draw.amount.minor]
     for index, (subject, owner, side, amount, reference) in enumerate(credits):
         if side is not Side.CREDIT:

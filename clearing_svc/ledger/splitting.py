@@ -231,7 +231,7 @@ def post_split(
 ) -> Decision[SplitView]:
     """Begins it. The same again is answered as it stands."""
     check(c.lines, chart)
-    require_callers_own(c.event_type, c.lines, chart)
+    require_callers_own(c.event_type, c.business_key, c.lines, chart)
     for line in c.lines:
         if line.amount.currency != c.lines[0].amount.currency:
             raise CurrencyMismatch("a split journal has one currency: exchange in one of its own")

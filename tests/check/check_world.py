@@ -209,8 +209,8 @@ class World:
         if mode is None:
             self.put("clearing", "account", id=id_, status="OPEN", mode="DIRECT", subject=subject,
                      owner=owner, normal_side=of_chart.normal_side, balance_currency="EUR",
-                     minimum_minor=of_chart.minimum_minor,
-                     maximum_minor=of_chart.maximum_minor)  # fmt: skip
+                     minimum_minor=of_chart.minimum_in("EUR"),
+                     maximum_minor=of_chart.maximum_in("EUR"))  # fmt: skip
         if mode == "BUFFERED" and balance:
             self.put("clearing", "account_delta", shard_key=shard_of(id_), account_id=id_,
                      delta_minor=balance)  # fmt: skip

@@ -9,9 +9,11 @@ from payments.clearing.v1 import ledger_pb2, ledger_service_pb2
 
 from clearing_svc.ledger.drafts import drafted
 from clearing_svc.ledger.facts import EVENTS
+from paymesh.app import App
+from paymesh.bus.port import HANDLED
 from tests.clearing.accounts_world import METADATA, Client, credit, field_of, holding
 from tests.clearing.conftest import Database, Stub
-from tests.clearing.ledger_messages import fields_of
+from tests.clearing.ledger_messages import delivery, fields_of, paid
 from tests.clearing.ledger_world import line
 
 Post = Callable[[Client, str, str], Awaitable[str]]
@@ -80,3 +82,43 @@ async def test_accounts_that_the_ledger_works_on_take_no_callers_entries(
     field = await way(client, "shop/sale", account)
     assert field == ("entries[0].subject" if way is of_a_hold else "entries[1].subject")
     assert database.query("SELECT count(*) FROM journal") == [(1,)]
+
+
+@pytest.mark.parametrize("with_id", [True, False])
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"business_key": "a\x1b[31m"}, "business_key"),
+        ({"owner": "bob\n"}, "entries[1].owner"),
+        ({"owner": "bob "}, "entries[1].owner"),
+        ({"owner": "e\u0301ve"}, "entries[1].owner"),
+        ({"reference": "a\u202eb"}, "entries[1].reference"),
+    ],
+)
+async def test_a_text_that_acts_and_a_name_that_opens_an_account_unseen_are_refused(
+    client: Client, database: Database, changes: dict[str, str], field: str, with_id: bool
+) -> None:
+    owner, reference = changes.get("owner", "bob"), changes.get("reference", "")
+    lines = [
+        line("DEBIT", "USER_BALANCE", "ann", 30),
+        line("CREDIT", "USER_BALANCE", owner, 30, ref=reference),
+    ]
+    draft = drafted("shop/sale", changes.get("business_key", "1"), lines)
+    [result] = await client.results(draft, with_id=with_id)
+    assert fields_of(result.error) == [field]
+    assert database.query("SELECT count(*) FROM journal") == [(1,)]
+    assert await field_of(client.create("USER_BALANCE:bob ")) == "account.owner"
+
+
+@pytest.mark.parametrize("with_id", [True, False])
+async def test_an_account_that_has_such_a_name_since_ever_works_on(
+    client: Client, app: App, with_id: bool
+) -> None:
+    """It was opened before the rule, or by an event, which is always booked."""
+    event = paid(500, product="TOP_UP", payee_id="tom ")
+    assert await app.queues[0][1]([delivery(event)]) == [HANDLED]
+    lines = [
+        line("DEBIT", "USER_BALANCE", "tom ", 30),
+        line("CREDIT", "USER_BALANCE", "ann", 30, ref="größer"),
+    ]
+    assert await client.post(drafted("shop/sale", "一", lines), with_id=with_id) == ["OK"]

@@ -135,6 +135,8 @@ async def test_a_card_number_is_refused_and_not_kept(world: World, user: Caller)
         ({"account_no": "1" * 65}, "account_no"),
         ({"account_name": ""}, "account_name"),
         ({"account_name": "a\0b"}, "account_name"),
+        ({"account_name": "Ann\u202e"}, "account_name"),
+        ({"owner_id": " ann"}, "owner_id"),
         ({"owner_id": ""}, "owner_id"),
         ({"channel": "Bank!"}, "channel"),
         ({"request_id": "x"}, "request_id"),

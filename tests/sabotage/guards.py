@@ -265,6 +265,12 @@ GUARDS = (
         (Edit("clearing_svc.ledger:place_hold", "_require_takers(c, view)"),),
     ),
     Guard(
+        "text",
+        "what a stranger types moves a terminal's cursor, or is another name than it seems",
+        "test_fields_are_told_wherever_they_stand",
+        (Edit("paymesh:require_texts", 'tuple(_wrong_texts(request, ""))', "()"),),
+    ),
+    Guard(
         "no SHADOW",
         "load-test traffic moves live money",
         "test_shadow_traffic_is_parked_with_the_reason",
