@@ -48,7 +48,7 @@ from paymesh.items import Item, Outcome
 from paymesh.rpc import batch, claim, current_call, outcomes_of, run
 from paymesh.status import to_status
 from paymesh.store.postgres import PostgresStore
-from paymesh.wire import call_context_of, money_of, time_of
+from paymesh.wire import call_context_of, money_of, time_asked
 
 PAGE_DEFAULT = 100
 PAGE_ENTRIES_MAX = 10_000
@@ -291,7 +291,7 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
             sources=sources_of(request.sources),
             reference=request.reference,
             after=journal_guard(after.event_type, after.business_key) if named else None,
-            expires_at=_expiry(request),
+            expires_at=time_asked(request, "expire_time"),
             payees=sources_of(request.payees),
         )
         response = ledger_service_pb2.PlaceHoldResponse
@@ -324,16 +324,6 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
             self._books.submit, command, call, request_claim, reply, response, shows_state=True
         )
         return reply(done.state)
-
-
-def _expiry(request: Any) -> datetime | None:
-    """Raises InvalidField for what is no time."""
-    if not request.HasField("expire_time"):
-        return None
-    try:
-        return time_of(request.expire_time)
-    except ValueError as error:
-        raise InvalidField("expire_time", "is not a time of the years 1 to 9999") from error
 
 
 def posting_item(call: Call, request: Any, *, chart: Chart) -> Item:

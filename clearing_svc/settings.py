@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from clearing_svc.ledger import loading
 from paymesh.settings import ServiceSettings
 from paymesh.values import APPLICATION_URL, Count, DatabaseUrl, Seconds, Target
+
+EARLIEST = date(1900, 1, 1)
 
 
 def _config(folder: Path) -> Path:
@@ -21,6 +24,16 @@ def _config(folder: Path) -> Path:
     except loading.ConfigInvalid as error:
         raise ValueError(f"cannot be used: {' '.join(str(error).split())}") from error
     return folder
+
+
+def _first_day(text: str) -> date:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"is {text!r}, which is no day such as 2026-01-31") from None
+    if not EARLIEST <= day <= datetime.now(UTC).date():
+        raise ValueError(f"is {day}: it must be a day from {EARLIEST} to today (UTC)")
+    return day
 
 
 class ClearingSettings(ServiceSettings):
@@ -38,5 +51,8 @@ class ClearingSettings(ServiceSettings):
     clearing_svc/ledger."""
     ledger_batch_items_max: Count = 500
     """Journals in one transaction."""
+    books_first_day: Annotated[date, BeforeValidator(_first_day)] | None = None
+    """The books' first day, said when they are made: no entry is of an earlier one. None: the day
+    on which they are made (UTC)."""
     ledger_close_day_after_s: Seconds | None = None
     """So long after midnight UTC the day before is closed by itself; None: never by itself."""

@@ -263,6 +263,15 @@ BLOCK_TABLE = sa.Table(
     sa.PrimaryKeyConstraint("number"),
     sa.UniqueConstraint("up_to", name="block_up_to"),
 )
+# One row.
+BOOKS_TABLE = sa.Table(
+    "books",
+    metadata,
+    sa.Column("number", sa.SmallInteger, autoincrement=False, nullable=False),
+    sa.Column("first_day", sa.Date, nullable=False),
+    sa.CheckConstraint("number = 1", name="books_once"),
+    sa.PrimaryKeyConstraint("number"),
+)
 # Days that are closed, each with the last block that it can have entries in.
 DAY_TABLE = sa.Table(
     "accounting_day",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
 from typing import Any
 
 from payments.gateway.v1 import channel_pb2, channel_service_pb2, channel_service_pb2_grpc
@@ -23,11 +22,11 @@ from gateway_svc.watch import WATCH_MAX_S, Watcher
 from gateway_svc.wire import credential_to, order_to
 from paymesh.app import Core
 from paymesh.context import Call
-from paymesh.errors import Code, FieldViolation, InvalidField, NotFound, PaymentError
+from paymesh.errors import Code, FieldViolation, NotFound, PaymentError
 from paymesh.items import RequestClaim
 from paymesh.money import known_currency
 from paymesh.rpc import batch, claim, current_call, run
-from paymesh.wire import money_of, time_of
+from paymesh.wire import money_of, time_asked
 
 PENDING = channel_pb2.CREDENTIAL_STATE_PENDING
 
@@ -122,7 +121,7 @@ class ChannelServicer(channel_service_pb2_grpc.ChannelServiceServicer):
             request_no=request.request_no,
             amount=money_of(request.amount),
             subject=request.subject,
-            expires_at=_expire_time(request),
+            expires_at=time_asked(request, "expire_time"),
             reference=request.reference,
         )
         response = channel_service_pb2.PrepayResponse
@@ -232,13 +231,6 @@ class ChannelServicer(channel_service_pb2_grpc.ChannelServiceServicer):
         if view.order is None or view.order.kind is not OrderKind.COLLECT:
             raise NotFound(f"no credential {credential_id}", metadata={"field": "credential_id"})
         return view.order
-
-
-def _expire_time(request: Any) -> datetime:
-    try:
-        return time_of(request.expire_time)
-    except ValueError as error:
-        raise InvalidField("expire_time", "is not a time between the years 1 and 9999") from error
 
 
 def _present(view: OrderView) -> ChannelOrder:

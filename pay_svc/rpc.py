@@ -27,7 +27,7 @@ from paymesh.context import Call
 from paymesh.errors import NotFound
 from paymesh.money import known_currency
 from paymesh.rpc import batch, claim, current_call, run
-from paymesh.wire import money_of, time_of, tools_of
+from paymesh.wire import money_of, time_asked, tools_of
 
 CREDENTIAL_WAIT_S = 1.5
 """How long CreatePayment waits for holds and credential before it answers without."""
@@ -66,6 +66,8 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
         beneficiary = None
         if request.beneficiary_id:
             beneficiary = (await self._beneficiaries.load(request.beneficiary_id)).beneficiary
+        expires_at = time_asked(request, "expire_time")
+        assert expires_at is not None, "the contract requires it"
         command = CreatePayment(
             payment_id=request.payment_id,
             context=call.context,
@@ -74,7 +76,7 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
             amount=money_of(request.amount),
             tools=tools_of(request.tools),
             subject=request.subject,
-            expires_at=time_of(request.expire_time),
+            expires_at=expires_at,
             payer_id=request.payer_id,
             beneficiary_id=request.beneficiary_id,
             beneficiary=beneficiary,

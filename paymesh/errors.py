@@ -77,13 +77,22 @@ class InvalidField(PaymentError):
         )
 
 
+FIELDS_TOLD_MAX = 10
+"""A status travels in the trailers, of which clients take 8 KiB."""
+
+
 class InvalidFields(PaymentError):
-    """Several fields break their rules. Nothing was written."""
+    """Several fields break their rules: the first are told, and how many more there are. Nothing
+    was written."""
 
     code, reason, decided = Code.INVALID_ARGUMENT, "INVALID_FIELD", False
 
     def __init__(self, fields: tuple[FieldViolation, ...]) -> None:
-        super().__init__("; ".join(f"{f.field}: {f.description}" for f in fields), fields=fields)
+        told = fields[:FIELDS_TOLD_MAX]
+        words = [f"{field.field}: {field.description}" for field in told]
+        if len(fields) > len(told):
+            words.append(f"and {len(fields) - len(told)} more")
+        super().__init__("; ".join(words), fields=told)
 
 
 class RequestIdReused(PaymentError):

@@ -32,7 +32,7 @@ from paymesh.ids import bucket_of, new_id
 from paymesh.items import Item, Outcome, RequestClaim
 from paymesh.status import to_status
 from paymesh.store.port import RequestKey
-from paymesh.text import FOR_PEOPLE, problem
+from paymesh.text import FOR_PEOPLE, OF_CARDS, problem
 from paymesh.wire import call_of
 
 M = TypeVar("M", bound=Message)
@@ -62,11 +62,12 @@ def require_texts(request: Message) -> None:
 
 def _wrong_texts(message: Message, path: str) -> Iterator[FieldViolation]:
     for field, value in message.ListFields():
-        place = f"{path}.{field.name}" if path else field.name
+        name = field.name
+        place = f"{path}.{name}" if path else name
         values = enumerate(value) if field.is_repeated else ((None, value),)
         if field.type == field.TYPE_STRING:
             for index, text in values:
-                if why := problem(text, names=field.name not in FOR_PEOPLE):
+                if why := problem(text, names=name not in FOR_PEOPLE, of_cards=name in OF_CARDS):
                     at = place if index is None else f"{place}[{index}]"
                     yield FieldViolation(at, why, "text")
         elif field.message_type is not None:
@@ -214,6 +215,8 @@ def item_call(item: Any, outer: Call, *, edge: bool) -> Call:
     """The call of a batch's item, which is validated. Raises PaymentError."""
     if item.HasField("call_context"):
         validate(item.call_context)
+        if edge:
+            require_texts(item.call_context)
         call = call_of(item.call_context, now=time.monotonic(), limit_s=CALL_LIMIT_S)
     else:
         call = replace(outer, context=Context(business_id=""))

@@ -11,8 +11,13 @@ import unicodedata
 
 import rich.markup
 
+from paymesh.cards import card_numbers
+
 FOR_PEOPLE = frozenset({"subject", "display_name", "description", "reason", "why", "account_name"})
 """Fields that are only read. All others name something: a blank around them would be another."""
+OF_CARDS = frozenset({"merchant_order_no", "account_no"})
+"""Fields that may have what is a card's number elsewhere: a tenth of the long order numbers that
+begin like one have its check digit, and people are paid to the account of a card."""
 
 _NEVER = frozenset({"Cc", "Cs", "Co", "Zl", "Zp"})
 """Categories: control, surrogate, private, separators of lines and paragraphs."""
@@ -22,8 +27,8 @@ _OVERRIDES = frozenset(
 """What changes the direction of text, and the mark of byte order: both cannot be seen."""
 
 
-def problem(text: str, *, names: bool) -> str:
-    """Why it is not taken; empty: it is. `names`: it names something."""
+def problem(text: str, *, names: bool, of_cards: bool = False) -> str:
+    """Why it is not taken; empty: it is. `names`: it names something. `of_cards`: in OF_CARDS."""
     if not (text.isascii() and text.isprintable()):
         for character in text:
             if _acts(character):
@@ -32,6 +37,8 @@ def problem(text: str, *, names: bool) -> str:
             return "must be in Unicode's normal form C"
     if names and text != text.strip():
         return "must not begin or end with a blank"
+    if not of_cards and card_numbers(text):
+        return "must not contain a card number, or what cannot be told from one"
     return ""
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from payments.type.v1 import context_pb2, money_pb2, tool_pb2
 
 from paymesh.context import Call, Context, DeadlineClass, Traffic
-from paymesh.errors import ShadowNotDeployed
+from paymesh.errors import InvalidField, ShadowNotDeployed
 from paymesh.money import Money
 from paymesh.tools import Tool, ToolKind
 
@@ -65,6 +66,16 @@ def time_to(at: datetime | None) -> Timestamp | None:
 def time_of(stamp: Timestamp) -> datetime:
     """A datetime in UTC. Raises ValueError outside the years 1 to 9999."""
     return stamp.ToDatetime(tzinfo=UTC)
+
+
+def time_asked(request: Any, field: str) -> datetime | None:
+    """What a request says there; None: nothing. Raises InvalidField for what is no time."""
+    if not request.HasField(field):
+        return None
+    try:
+        return time_of(getattr(request, field))
+    except ValueError as error:
+        raise InvalidField(field, "is not a time of the years 1 to 9999") from error
 
 
 def context_to(

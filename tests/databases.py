@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,6 +36,10 @@ class Database:
         with psycopg.connect(self.admin_url, autocommit=True) as connection:
             cursor = connection.execute(statement.encode(), parameters or None)
             return cursor.fetchall() if cursor.description else []
+
+    def begins(self, day: date) -> None:
+        """The books' first day is not after this one."""
+        self.execute("UPDATE books SET first_day = least(first_day, %s)", day)
 
     def waiting(self) -> int:
         """How many of its sessions wait for a lock."""

@@ -9,12 +9,12 @@ from payments.trade.v1 import trade_service_pb2, trade_service_pb2_grpc
 
 from paymesh.app import Core
 from paymesh.context import Call
-from paymesh.errors import InvalidField, NotFound
+from paymesh.errors import NotFound
 from paymesh.ids import bucket_of, new_id, shard_of
 from paymesh.money import known_currency
 from paymesh.rpc import batch, claim, current_call, run, started
 from paymesh.tools import ToolKind
-from paymesh.wire import money_of, time_of, tools_of
+from paymesh.wire import money_of, time_asked, tools_of
 from trade_svc.domain import start_payment
 from trade_svc.kinds import TRADE_KINDS, AttemptState
 from trade_svc.model import (
@@ -128,7 +128,7 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
             payer_id=request.payer_id,
             payee_id=request.payee_id,
             beneficiary_id=request.beneficiary_id,
-            expires_at=_expire_time(request),
+            expires_at=time_asked(request, "expire_time"),
             shut=await self._shut.get(),
         )
         done = await run(
@@ -189,12 +189,3 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
         wait_s = min(START_WAIT_S, 0.8 * (call.deadline - time.monotonic()))
         await self._trades.executor.settle(booking, timeout_s=wait_s)
         return await self._trades.load(trade_id)
-
-
-def _expire_time(request: Any) -> Any:
-    if not request.HasField("expire_time"):
-        return None
-    try:
-        return time_of(request.expire_time)
-    except ValueError as error:
-        raise InvalidField("expire_time", "is not a time between the years 1 and 9999") from error

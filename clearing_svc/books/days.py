@@ -55,9 +55,8 @@ class Day:
 class Calendar:
     """What the books say of days."""
 
+    first_day: date
     last_closed: date | None
-    earliest: date | None
-    """The first with journals, while none was ever closed; None: there are none."""
     at: datetime
 
     @property
@@ -65,23 +64,27 @@ class Calendar:
         return self.at.astimezone(UTC).date()
 
     @property
-    def first_open(self) -> date | None:
-        """The one to close next; None: any, for the books are empty."""
-        return self.earliest if self.last_closed is None else self.last_closed + timedelta(days=1)
+    def first_open(self) -> date:
+        return self.first_day if self.last_closed is None else self.last_closed + timedelta(days=1)
 
 
-def require_next(day: date, calendar: Calendar) -> None:
-    """Refuses by raising: only the first open day is closed, and only once it is over."""
+def require_over(day: date, calendar: Calendar) -> None:
+    """Refuses by raising: only days that are over are closed, and only those of the books."""
     if day > calendar.today:
         raise InvalidField(FIELD, f"lies in the future: today is {calendar.today} (UTC)")
     if day == calendar.today:
         raise InvalidField(FIELD, "is not over: it is today (UTC)")
-    first_open = calendar.first_open
-    if first_open is not None and day != first_open:
+    if day < calendar.first_day:
+        raise InvalidField(FIELD, f"is before the books: {calendar.first_day} is their first day")
+
+
+def require_empty(day: date, booked: date | None) -> None:
+    """Refuses by raising: of the open days before it, `booked` is the first with journals."""
+    if booked is not None:
         raise NotNextDay(
-            f"{day} is not the next day to close, {first_open} is: days are closed in order",
-            fields=(FieldViolation(FIELD, "is not the first open day"),),
-            metadata={"first_open_day": str(first_open)},
+            f"{day} is not the next day to close, {booked} is: days are closed in order",
+            fields=(FieldViolation(FIELD, "is not the first open day that has journals"),),
+            metadata={"first_open_day": str(booked)},
         )
 
 
@@ -92,7 +95,8 @@ class Days:
         self._store = store
 
     async def close(self, day: date) -> Day:
-        """The day as closed, now or before. Raises InvalidField, NotNextDay."""
+        """The day as closed, now or before; with it the open days before it, if they are empty.
+        Raises InvalidField, NotNextDay."""
         try:
             return await self._close(day)
         except Conflict as error:
@@ -113,7 +117,8 @@ class Days:
                 return before
             [(posted,)] = await rows(connection, _POSTING)
             calendar = await calendar_of(connection)
-            require_next(day, calendar)
+            require_over(day, calendar)
+            require_empty(day, await _booked(connection, calendar.first_open, day))
         while await seal_block(self._store):
             pass
         async with self._store.writing() as connection:
@@ -121,13 +126,15 @@ class Days:
             await rows(connection, _LOCK)
             if before := await _closed(connection, day):
                 return before
-            calendar = await calendar_of(connection, since=posted, earliest=calendar.earliest)
-            require_next(day, calendar)
+            first = (await calendar_of(connection)).first_open
+            require_empty(day, await _booked(connection, first, day, since=posted))
             [(own,)] = await rows(connection, _OWN)
             block = await seal(connection, own)
-            [(closed_at,)] = await rows(connection, _CLOSE, day=day, block=block)
-        log.info("books.day_closed", day=str(day), block=block)
-        return Day(day, block, closed_at)
+            await rows(connection, _CLOSE, first=first, day=day, block=block)
+            found = await _closed(connection, day)
+        assert found is not None
+        log.info("books.day_closed", first=str(first), day=str(day), block=block)
+        return found
 
     async def close_due(self, after: timedelta) -> list[Day]:
         """Closes all days that ended at least so long ago, first to last; those that it closed."""
@@ -135,7 +142,7 @@ class Days:
         while True:
             calendar = await self.calendar()
             day = calendar.first_open
-            if day is None or calendar.at < _end_of(day) + after:
+            if calendar.at < _end_of(day) + after:
                 return closed
             closed.append(await self.close(day))
 
@@ -147,7 +154,7 @@ class Days:
         """At most so many, the latest first, from the one before `before`: open ones, then
         closed."""
         calendar = await self.calendar()
-        first_open = calendar.first_open or calendar.today
+        first_open = calendar.first_open
         day = max(calendar.today, first_open)
         if before is not None:
             day = min(day, before - timedelta(days=1))
@@ -169,15 +176,17 @@ async def _closed(connection: Connection, day: date) -> Day | None:
     return Day(*found[0]) if found and found[0][0] == day else None
 
 
-async def calendar_of(
-    connection: Connection, *, since: int = 0, earliest: date | None = None
-) -> Calendar:
-    """`earliest` of the journals posted below `since`, which are not looked at again."""
-    [(last_closed, at)] = await rows(connection, _LAST)
-    if last_closed is None:
-        [(found,)] = await rows(connection, _EARLIEST, since=since)
-        earliest = min((day for day in (found, earliest) if day is not None), default=None)
-    return Calendar(last_closed, earliest, at)
+async def _booked(connection: Connection, first: date, day: date, *, since: int = 0) -> date | None:
+    """The first day before `day` that has journals, of those posted from `since` on."""
+    if first >= day:
+        return None
+    [(booked,)] = await rows(connection, _BOOKED, first=first, day=day, since=since)
+    return booked if isinstance(booked, date) else None
+
+
+async def calendar_of(connection: Connection) -> Calendar:
+    [row] = await rows(connection, _CALENDAR)
+    return Calendar(*row)
 
 
 async def close_forever(days: Days, *, clock: Clock, after_s: float, idle_s: float) -> None:
@@ -196,13 +205,19 @@ async def close_forever(days: Days, *, clock: Clock, after_s: float, idle_s: flo
 _LOCK = "SELECT pg_advisory_xact_lock(7301)"
 _POSTING = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 _OWN = "SELECT pg_current_xact_id()::text::bigint"
-_LAST = "SELECT (SELECT max(day) FROM accounting_day), clock_timestamp()"
-_EARLIEST = "SELECT min(accounting_date) FROM journal WHERE posting >= %(since)s"
+_CALENDAR = """
+    SELECT first_day, (SELECT max(day) FROM accounting_day), clock_timestamp() FROM books
+"""
+_BOOKED = """
+    SELECT min(accounting_date) FROM journal
+    WHERE posting >= %(since)s AND accounting_date >= %(first)s AND accounting_date < %(day)s
+"""
 _CLOSED = """
     SELECT day, block, closed_at FROM accounting_day WHERE day <= %(day)s
     ORDER BY day DESC LIMIT %(limit)s
 """
 _CLOSE = """
     INSERT INTO accounting_day (day, block, closed_at)
-    VALUES (%(day)s, %(block)s, clock_timestamp()) RETURNING closed_at
+    SELECT of::date, %(block)s, statement_timestamp()
+    FROM generate_series(%(first)s::timestamp, %(day)s::timestamp, '1 day') AS of
 """

@@ -17,7 +17,6 @@ from clearing_svc.books.wire import (
     before_of,
     booked_to,
     day_to,
-    known_time_of,
     place_of,
     token_of,
     total_to,
@@ -29,7 +28,7 @@ from clearing_svc.wire import date_of
 from paymesh.money import Money
 from paymesh.rpc import CALL_LIMIT_S
 from paymesh.store.postgres import PostgresStore
-from paymesh.wire import money_to
+from paymesh.wire import money_to, time_asked
 
 PAGE_DEFAULT = 100
 
@@ -78,8 +77,8 @@ async def balance_of(store: PostgresStore, account: Account, request: Any) -> An
     day = _date(request, "accounting_date", unset=date.max)
     minor, block = account.balance.minor, 0
     async with reading(store) as connection:
-        if request.HasField("known_time"):
-            known = known_time_of(request.known_time)
+        known = time_asked(request, "known_time")
+        if known is not None:
             sums, block = await balances.sums_known(connection, account.id, known, day)
             minor = sums.balance(account.normal_side)
         elif request.HasField("accounting_date"):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from datetime import date, datetime
+from datetime import date
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.date_pb2 import Date  # type: ignore[import-untyped]
 from payments.clearing.v1 import books_service_pb2, ledger_pb2
 
@@ -17,19 +16,11 @@ from clearing_svc.ledger.finance import Finance
 from clearing_svc.wire import entry_to
 from paymesh.errors import InvalidField
 from paymesh.money import Money
-from paymesh.wire import money_to, time_of, time_to
+from paymesh.wire import money_to, time_to
 
 
 def day_to(day: date) -> Date:
     return Date(year=day.year, month=day.month, day=day.day)
-
-
-def known_time_of(stamp: Timestamp) -> datetime:
-    """Raises InvalidField for what is no time."""
-    try:
-        return time_of(stamp)
-    except ValueError as error:
-        raise InvalidField("known_time", "is not between the years 1 and 9999") from error
 
 
 def accounting_day_to(day: Day) -> books_service_pb2.AccountingDay:

@@ -293,7 +293,8 @@ def same_journal(draft: JournalDraft, digest: str) -> str:
 def booking_day(asked: date | None, at: datetime, *, last_closed: date | None) -> date:
     """The day to which a journal belongs in the books.
 
-    `last_closed`: no day up to it takes entries any more. Refuses by raising.
+    `last_closed`: no day up to it takes entries, be it closed or before the books; None: books in
+    memory, which have no days. Refuses by raising.
     """
     today = at.astimezone(UTC).date()
     first_open = date.min if last_closed is None else last_closed + timedelta(days=1)
@@ -301,8 +302,8 @@ def booking_day(asked: date | None, at: datetime, *, last_closed: date | None) -
         return max(today, first_open)
     if asked < first_open:
         raise DayClosed(
-            f"{asked} is closed; the first open day is {first_open}",
-            fields=(FieldViolation("accounting_date", "is closed"),),
+            f"{asked} takes no entries; the first open day is {first_open}",
+            fields=(FieldViolation("accounting_date", "is closed, or before the books"),),
         )
     if asked > max(today, first_open):
         raise InvalidField("accounting_date", f"lies in the future: today is {today} (UTC)")

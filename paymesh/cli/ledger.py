@@ -285,8 +285,6 @@ def close_day(
 
 async def _day_to_close(connection: Connection) -> date:
     calendar = await calendar_of(connection)
-    if calendar.first_open is None:
-        raise NotClosed("the books are empty; name the day to close")
     if calendar.first_open >= calendar.today:
         raise NotClosed(f"the first open day is {calendar.first_open}, which is not over (UTC)")
     return calendar.first_open

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from clearing_svc.migrations.clearing_0001_ledger import APPEND_ONLY
-from paymesh.check.cards import is_card_number
+from paymesh.cards import is_card_number
 from tests.check.check_chains import (
     BOUGHT,
     BOUNCED,

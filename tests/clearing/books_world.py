@@ -61,6 +61,7 @@ class Books:
         items = [asked(draft) for draft in drafts]
         for item in items:
             if day is not None:
+                self.database.begins(day)
                 item.request.accounting_date.CopyFrom(to_date(day))
         request = ledger_service_pb2.PostJournalsRequest(items=items)
         results = (await self.ledger.PostJournals(request, timeout=60)).results

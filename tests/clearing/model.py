@@ -198,6 +198,8 @@ class Model:
     holds: dict[str, Hold] = field(default_factory=dict)
     answers: dict[tuple[str, str], tuple[object, str]] = field(default_factory=dict)
     """By kind of command and request_id: what was asked, and the verdict."""
+    booked: frozenset[date] = frozenset()
+    """Days that had journals before."""
 
     def copy(self) -> Model:
         """What never changes is shared."""
@@ -211,6 +213,7 @@ class Model:
                 for id_, hold in self.holds.items()
             },
             dict(self.answers),
+            self.booked,
         )
 
     def does(self, command: Command, heard: Sequence[str] | None) -> bool:
@@ -457,10 +460,12 @@ class Model:
         return ["OK"]
 
     def _closes(self, day: date) -> str:
-        """Days are closed in order, and none that is not over."""
+        """Days with journals are closed in order, and none that is not over."""
         if day <= self.last_closed:
             return "OK"
-        if day >= self.today or (day - self.last_closed).days != 1:
+        booked = {*self.booked, *(journal.day for journal in self.journals.values())}
+        between = (other for other in booked if other and self.last_closed < other < day)
+        if day >= self.today or any(between):
             return "INVALID_FIELD"
         self.last_closed = day
         return "OK"

@@ -86,6 +86,7 @@ class World:
         self.seen: Counter[str] = Counter()
 
     async def start(self) -> None:
+        self.database.begins(FIRST_DAY)
         self._bus = InProcessBus(
             Topology.load(ROOT / "rabbitmq" / "definitions.json").scaled(0.001)
         )
@@ -116,6 +117,11 @@ class World:
 
     def query(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         return self.sql.execute(statement.encode(), parameters).fetchall()
+
+    def booked_days(self) -> frozenset[date]:
+        return frozenset(
+            day for (day,) in self.query("SELECT DISTINCT accounting_date FROM journal")
+        )
 
     # What is asked
 

@@ -18,7 +18,7 @@ from grpc_status import rpc_status
 from payments.clearing.v1 import books_service_pb2, ledger_service_pb2
 
 from clearing_svc.books.balances import BooksDisagree
-from clearing_svc.books.days import Calendar, Days, NotNextDay, require_next
+from clearing_svc.books.days import Calendar, Days, require_over
 from clearing_svc.books.verify import verify
 from clearing_svc.bootstrap import build
 from clearing_svc.settings import ClearingSettings
@@ -55,7 +55,7 @@ NO_FIELD = "INVALID_FIELD"
 
 def refused(day: Any, calendar: Calendar) -> type[PaymentError] | None:
     try:
-        require_next(day, calendar)
+        require_over(day, calendar)
     except PaymentError as error:
         return type(error) if error.fields[0].field == "accounting_date" else None
     return None
@@ -66,24 +66,16 @@ def ago(days: int) -> date:
     return AT.date() - timedelta(days=days)
 
 
-def test_only_the_first_open_day_is_closed_and_none_that_is_not_over() -> None:
-    closed = Calendar(ago(3), None, AT)
-    assert [refused(ago(n), closed) for n in (4, 3, 2, 1, 0, -1)] == [
-        NotNextDay, NotNextDay, None, NotNextDay, InvalidField, InvalidField,
+def test_only_days_of_the_books_that_are_over_are_closed() -> None:
+    calendar = Calendar(ago(5), ago(3), AT)
+    assert [refused(ago(n), calendar) for n in (900, 6, 5, 1, 0, -1)] == [
+        InvalidField, InvalidField, None, None, InvalidField, InvalidField,
     ]  # fmt: skip
-    assert refused(ago(0), Calendar(ago(1), None, AT)) is InvalidField
 
 
-def test_the_first_day_ever_closed_is_the_earliest_with_journals() -> None:
-    never = Calendar(None, ago(5), AT)
-    assert [refused(ago(n), never) for n in (6, 5, 4)] == [NotNextDay, None, NotNextDay]
-
-
-def test_of_empty_books_any_day_that_is_over_is_closed() -> None:
-    empty = Calendar(None, None, AT)
-    assert [refused(ago(n), empty) for n in (900, 1, 0, -1)] == [
-        None, None, InvalidField, InvalidField,
-    ]  # fmt: skip
+def test_the_first_open_day_is_the_books_first_until_one_is_closed() -> None:
+    assert Calendar(ago(5), None, AT).first_open == ago(5)
+    assert Calendar(ago(5), ago(3), AT).first_open == ago(2)
 
 
 # ---- Closing ----
@@ -102,6 +94,57 @@ async def test_days_are_closed_in_order_and_once(books: Books, database: Databas
     assert again == [again[0]] * 3
     assert len(database.query("SELECT * FROM accounting_day")) == 2
     assert database.books_are_true()
+
+
+async def test_an_empty_run_of_days_is_closed_in_one_call(books: Books, database: Database) -> None:
+    """Up to the first day with journals, which is closed by itself or as the run's last one."""
+    database.begins(books.ago(400))
+    await books.gives("ann", 100, books.ago(2))
+    assert await refusal(books.close(books.ago(1))) == (PRECONDITION, NO_FIELD, ["accounting_date"])
+    closed = await books.close(books.ago(3))
+    days = database.query("SELECT day, block, closed_at FROM accounting_day ORDER BY day")
+    assert [day for day, _, _ in days] == [books.ago(n) for n in range(400, 2, -1)]
+    assert {(block, at) for _, block, at in days} == {
+        (closed.block, closed.close_time.ToDatetime(tzinfo=UTC))
+    }
+    assert await books.close(books.ago(200)) == replaced(closed, books.ago(200))
+    assert (await books.close(books.ago(2))).block == closed.block
+    await books.snapshots()
+    assert await books.balance("ann", day=books.ago(1)) == 100
+    assert await books.balance("ann", day=books.ago(3)) == 0
+    assert database.books_are_true()
+
+
+def replaced(closed: Any, day: date) -> Any:
+    other = type(closed)()
+    other.CopyFrom(closed)
+    other.accounting_date.CopyFrom(to_date(day))
+    return other
+
+
+async def test_nothing_is_booked_or_closed_before_the_books_first_day(
+    books: Books, database: Database
+) -> None:
+    """A date far away is a mistake, and none of them stands for nothing."""
+    await books.gives("ann", 100, books.ago(3))
+    request = ledger_service_pb2.PostJournalsRequest(
+        items=[asked(top_up("ann", 1, key=f"old{n}")) for n in range(3)]
+    )
+    dates = [books.ago(4), date.min, date.max]
+    for item, day in zip(request.items, dates, strict=True):
+        item.request.accounting_date.CopyFrom(to_date(day))
+    results = (await books.ledger.PostJournals(request, timeout=60)).results
+    assert [(reason_of(r.error), fields_of(r.error)) for r in results] == [
+        ("DAY_CLOSED", ["accounting_date"]),
+        ("DAY_CLOSED", ["accounting_date"]),
+        ("INVALID_FIELD", ["accounting_date"]),
+    ]
+    for day in dates:
+        assert await refusal(books.close(day)) == (INVALID, NO_FIELD, ["accounting_date"])
+    assert [t.debits for t in (await books.trial_balance(date.min)).rows] == []
+    assert await books.balance("ann", day=date.min) == 0
+    assert await books.balance("ann", day=date.max) == 100
+    assert database.query("SELECT count(*) FROM journal") == [(1,)]
 
 
 async def test_a_closed_day_takes_no_journal_and_all_of_its_own_are_sealed(

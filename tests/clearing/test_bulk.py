@@ -237,7 +237,7 @@ def test_what_comes_too_late_is_not_booked() -> None:
     item.call_context.remaining_ms = 50
     now = time.monotonic()
     one = InBulk().posting.asked(item, OUTER, now)
-    booking = bulk.book([one], {}, {}, AT, last_closed=None, now=now + 0.06, late=LATE)
+    booking = bulk.book([one], {}, {}, AT, last_closed=LAST_CLOSED, now=now + 0.06, late=LATE)
     assert [type(verdict) for verdict in booking.verdicts] == [DeadlinePassed]
     assert (booking.posted, booking.changed) == ([], [])
 
@@ -254,7 +254,7 @@ def _buffered(draft: JournalDraft, subject: str, balance: int) -> Running:
         known.subject.maximum_in(known.currency), "OPEN",
         buffered=True,
     )  # fmt: skip
-    bulk.book([one], {known.id: found}, {}, AT, last_closed=None, now=0.0, late=LATE)
+    bulk.book([one], {known.id: found}, {}, AT, last_closed=LAST_CLOSED, now=0.0, late=LATE)
     return found
 
 
@@ -283,5 +283,5 @@ def test_without_a_limit_both_directions_are_buffered() -> None:
         user.id: Running(user, 9, 0, 0, None, "OPEN"),
         bank.id: Running(bank, 0, 0, None, None, "OPEN", buffered=True),
     }
-    bulk.book([one], accounts, {}, AT, last_closed=None, now=0.0, late=LATE)
+    bulk.book([one], accounts, {}, AT, last_closed=LAST_CLOSED, now=0.0, late=LATE)
     assert (accounts[bank.id].delta, accounts[user.id].delta) == (-5, -5)

@@ -119,7 +119,8 @@ class Ledger(RuleBasedStateMachine):
             ("CHANNEL_RECEIVABLE", channel, "JPY"),
         ]
         self.ids = {account_id_of(*name): name for name in self.names}
-        self.models = [Model(world.today(), world.last_closed)]
+        booked = world.booked_days()
+        self.models = [Model(world.today(), world.last_closed, booked=booked)]
         self.posts: list[Post] = []
         self.asked: list[Command] = []
         self.rows: dict[Name, tuple[Any, ...]] = {}

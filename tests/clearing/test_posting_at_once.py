@@ -229,7 +229,15 @@ def test_who_bears_the_swing_bears_each_journal(
         and accounts[swing.known.id].balance + swing.highest <= accounts[swing.known.id].greatest
         for swing in swings
     )
-    booking = bulk.book(batch, accounts, {}, AT, last_closed=None, now=0.0, late=posting.LATE)
+    booking = bulk.book(
+        batch,
+        accounts,
+        {},
+        AT,
+        last_closed=AT.date() - timedelta(days=1),
+        now=0.0,
+        late=posting.LATE,
+    )
     if borne:
         assert booking.verdicts == [""] * len(batch)
         assert {(a.known.id, a.delta, a.changes) for a in booking.changed} == {

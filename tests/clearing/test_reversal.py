@@ -190,6 +190,7 @@ async def test_a_reversal_belongs_to_the_day_that_is_asked_for(
     client: Client, database: Database
 ) -> None:
     """Not to a closed one, not to the future, and not to one before that of the journal itself."""
+    database.begins(datetime.now(UTC).date() - timedelta(days=9))
     assert await field_of(client.reverse(PAID, accounting_date=day(2))) == "accounting_date"
     assert await field_of(client.reverse(PAID, accounting_date=day(-1))) == "accounting_date"
     assert await field_of(client.reverse(PAID, accounting_date=Date())) == "accounting_date"

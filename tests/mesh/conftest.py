@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -40,20 +41,36 @@ def _answers_when_asked_of_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pay_svc.rpc.CREDENTIAL_WAIT_S", 30.0)
 
 
+Sandboxed = Callable[[str], AbstractContextManager[MeshPlan]]
+
+
 @pytest.fixture(scope="session")
-def sandboxed_plan(plan_home: Callable[[str], Path], databases: Databases) -> Iterator[MeshPlan]:
-    """Databases and a sandbox of their own for the mesh in one process."""
-    plan = prepare(
-        plan_home("quick"),
-        amqp=False,
-        time_scale=TIME_SCALE,
-        prefix=databases.four(),
-        admin_url=databases.admin_url,
-    )
-    sandbox = Mesh(plan)
-    sandbox.start(["sandbox"])
-    yield plan
-    sandbox.stop()
+def sandboxed(plan_home: Callable[[str], Path], databases: Databases) -> Sandboxed:
+    """Databases and a sandbox of their own for a mesh in one process."""
+
+    @contextmanager
+    def plan_of(name: str) -> Iterator[MeshPlan]:
+        plan = prepare(
+            plan_home(name),
+            amqp=False,
+            time_scale=TIME_SCALE,
+            prefix=databases.four(),
+            admin_url=databases.admin_url,
+        )
+        sandbox = Mesh(plan)
+        sandbox.start(["sandbox"])
+        try:
+            yield plan
+        finally:
+            sandbox.stop()
+
+    return plan_of
+
+
+@pytest.fixture(scope="session")
+def sandboxed_plan(sandboxed: Sandboxed) -> Iterator[MeshPlan]:
+    with sandboxed("quick") as plan:
+        yield plan
 
 
 @pytest.fixture

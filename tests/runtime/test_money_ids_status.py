@@ -9,9 +9,11 @@ from fractions import Fraction
 from math import floor
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.status_pb2 import Status
 from hypothesis import example, given
 from hypothesis import strategies as st
+from payments.pay.v1.payment_service_pb2 import CreatePaymentRequest
 
 from paymesh.context import Context, Traffic
 from paymesh.errors import (
@@ -19,6 +21,7 @@ from paymesh.errors import (
     CurrencyMismatch,
     FieldViolation,
     InvalidField,
+    InvalidFields,
     Refused,
     ShadowNotDeployed,
 )
@@ -33,7 +36,7 @@ from paymesh.ids import (
 )
 from paymesh.money import EXPONENTS, MINOR_UNITS_MAX, Money, known_currency, share, total
 from paymesh.status import from_status, to_status
-from paymesh.wire import context_of, context_to, money_of, money_to, time_of, time_to
+from paymesh.wire import context_of, context_to, money_of, money_to, time_asked, time_of, time_to
 
 MINOR = st.integers(-MINOR_UNITS_MAX - 1, MINOR_UNITS_MAX)
 CURRENCIES = st.sampled_from(sorted(EXPONENTS))
@@ -191,3 +194,24 @@ def test_a_time_survives_its_way_as_a_message(at: datetime) -> None:
     assert stamp is not None
     assert time_of(stamp) == at
     assert time_to(None) is None
+
+
+def test_a_refusal_of_many_fields_tells_the_first() -> None:
+    """All of it goes into the 8 KiB of trailers that clients take."""
+    refusal = InvalidFields(
+        tuple(FieldViolation(f"items[{n}].request.entries[7]", "x" * 150) for n in range(1000))
+    )
+    assert len(refusal.fields) == 10
+    assert refusal.message.endswith("; and 990 more")
+    assert len(to_status(refusal).SerializeToString()) * 4 / 3 + len(refusal.message) < 8192
+
+
+@pytest.mark.parametrize("stamp", [(2**62, 0), (-(2**62), 0), (1, -1), (1, 2**31 - 1)])
+def test_a_time_that_there_is_not_is_refused_with_the_field(stamp: tuple[int, int]) -> None:
+    with pytest.raises(InvalidField) as refused:
+        time_asked(
+            CreatePaymentRequest(expire_time=Timestamp(seconds=stamp[0], nanos=stamp[1])),
+            "expire_time",
+        )
+    assert refused.value.fields[0].field == "expire_time"
+    assert time_asked(CreatePaymentRequest(), "expire_time") is None

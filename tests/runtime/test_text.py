@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from payments.pay.v1 import beneficiary_service_pb2
 from payments.trade.v1 import trade_service_pb2
 from rich.text import Text
 
@@ -53,6 +54,22 @@ def test_fields_are_told_wherever_they_stand() -> None:
     ]
     item.subject, item.payer_id = " a b ", "tom"
     require_texts(request)
+
+
+CARD = "4111 1111 1111 1111"
+
+
+def test_a_card_number_is_taken_only_where_it_may_be_something_else() -> None:
+    """What the check would find for ever. A tenth of long order numbers look like one."""
+    request = trade_service_pb2.CreateTradeRequest(merchant_order_no=CARD.replace(" ", ""))
+    require_texts(request)
+    require_texts(beneficiary_service_pb2.CreateBeneficiaryRequest(account_no="6212345678901232"))
+    request.payer_id, request.subject = CARD.replace(" ", ""), f"my card {CARD}"
+    with pytest.raises(InvalidFields) as refused:
+        require_texts(request)
+    assert {violation.field for violation in refused.value.fields} == {"payer_id", "subject"}
+    assert CARD not in str(refused.value.fields)
+    require_texts(trade_service_pb2.CreateTradeRequest(payer_id="2088123412341234"))
 
 
 def test_what_is_shown_does_nothing() -> None:

@@ -102,6 +102,16 @@ CASES = {
         "PAYMESH_LISTEN is '127.0.0.1:70000': it must be host:port, and a port is 0 to 65535",
         {"PAYMESH_LISTEN": "127.0.0.1:70000"},
     ),
+    "first day": Case(
+        "clearing_svc migrate",
+        "PAYMESH_BOOKS_FIRST_DAY is 9999-12-31: it must be a day from 1900-01-01 to today (UTC)",
+        {"PAYMESH_BOOKS_FIRST_DAY": "9999-12-31"},
+    ),
+    "no day": Case(
+        "clearing_svc work",
+        "PAYMESH_BOOKS_FIRST_DAY is '1', which is no day such as 2026-01-31",
+        {"PAYMESH_BOOKS_FIRST_DAY": "1"},
+    ),
     "log level": Case(
         "trade_svc serve",
         "PAYMESH_LOG_LEVEL is 'LOUD': input should be 'DEBUG', 'INFO', 'WARNING', 'ERROR' or "
@@ -308,7 +318,7 @@ def test_one_environment_serves_all_services(
         "AMQP_URL": "amqp://u:a%40b@h:5672/%2Fv", "_URL": "http://h:8080", "TARGET": "dns:///h:1",
         "LISTEN": "[::]:0", "LOG_LEVEL": "DEBUG", "TRACES": "otlp", "AT_ONCE": "TOP_UP",
         "CONFIG": str(ROOT / "clearing_svc" / "ledger"), "HUMAN": "true", "CHANNEL": "true",
-        "PRIVATE": "true", "HOME": str(tmp_path), "ROLE": "x",
+        "PRIVATE": "true", "FIRST_DAY": "2026-01-31", "HOME": str(tmp_path), "ROLE": "x",
     }  # fmt: skip
     for name in known_names():
         ends = [end for end in special if name.endswith(end)]
