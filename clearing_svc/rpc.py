@@ -45,7 +45,7 @@ from paymesh.consumer import Translate
 from paymesh.context import Call
 from paymesh.errors import Code, InvalidField, NotFound, PaymentError
 from paymesh.items import Item, Outcome
-from paymesh.rpc import batch, claim, current_call, outcomes_of, run
+from paymesh.rpc import batch, claim, current_call, outcomes_of, require_texts, run
 from paymesh.status import to_status
 from paymesh.store.postgres import PostgresStore
 from paymesh.wire import call_context_of, money_of, time_asked
@@ -192,6 +192,7 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         )
 
     async def ReverseJournal(self, request: Any, context: Any) -> Any:
+        require_texts(request)
         found = (await self._journals.by_ids([request.journal_id])).get(request.journal_id)
         if found is None:
             raise NotFound(f"no journal {request.journal_id}", metadata={"field": "journal_id"})
@@ -226,6 +227,7 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
 
     async def _administer(self, command: Any, call: Call, request: Any, response: type[Any]) -> Any:
         """The account as it stands after the command, also when that was carried out before."""
+        require_texts(request)
 
         def reply(view: AccountView) -> Any:
             assert view.account is not None, "an account stays for ever"

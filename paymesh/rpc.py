@@ -215,8 +215,7 @@ def item_call(item: Any, outer: Call, *, edge: bool) -> Call:
     """The call of a batch's item, which is validated. Raises PaymentError."""
     if item.HasField("call_context"):
         validate(item.call_context)
-        if edge:
-            require_texts(item.call_context)
+        require_texts(item.call_context)
         call = call_of(item.call_context, now=time.monotonic(), limit_s=CALL_LIMIT_S)
     else:
         call = replace(outer, context=Context(business_id=""))

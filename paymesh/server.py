@@ -75,7 +75,7 @@ class _CallInterceptor(grpc.aio.ServerInterceptor):
             limit = BATCH_BYTES_MAX if is_batch else UNARY_BYTES_MAX
             if request.ByteSize() > limit:
                 raise MessageTooLarge(f"{request.ByteSize()} bytes; {method.name} takes {limit}")
-            call = _call(metadata, context, edge=service.edge, needs_context=needs_context)
+            call = _call(metadata, context, needs_context=needs_context)
             current_call.set(call)
             _mark(call.context.business_id, request)
             validate(request)
@@ -87,7 +87,7 @@ class _CallInterceptor(grpc.aio.ServerInterceptor):
         return _unary(handler, method.name, prepare)
 
 
-def _call(metadata: dict[str, Any], context: Any, *, edge: bool, needs_context: bool) -> Call:
+def _call(metadata: dict[str, Any], context: Any, *, needs_context: bool) -> Call:
     remaining = context.time_remaining()
     raw = metadata.get(CONTEXT_METADATA)
     message = context_pb2.Context()
@@ -97,8 +97,7 @@ def _call(metadata: dict[str, Any], context: Any, *, edge: bool, needs_context: 
         except DecodeError as error:
             raise InvalidField(CONTEXT_METADATA, "is not a payments.type.v1.Context") from error
         validate(message)
-        if edge:
-            require_texts(message)
+        require_texts(message)
     if needs_context and not message.business_id:
         raise ContextMissing(
             f"a call inside the mesh carries its context in the metadata {CONTEXT_METADATA}"

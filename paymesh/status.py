@@ -17,14 +17,18 @@ RETRY_AFTER_S = 1
 def to_status(error: PaymentError) -> Status:
     """Code, message, ErrorInfo (reason, metadata), BadRequest (fields), RetryInfo if transient."""
     details: list[Any] = [
-        ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=dict(error.metadata))
+        ErrorInfo(
+            reason=error.reason,
+            domain=DOMAIN,
+            metadata={name: short(value) for name, value in error.metadata.items()},
+        )
     ]
     if error.fields:
         details.append(
             BadRequest(
                 field_violations=[
                     BadRequest.FieldViolation(
-                        field=f.field, description=f.description, reason=f.rule
+                        field=short(f.field, 128), description=short(f.description), reason=f.rule
                     )
                     for f in error.fields
                 ]
@@ -34,12 +38,20 @@ def to_status(error: PaymentError) -> Status:
         retry = RetryInfo()
         retry.retry_delay.seconds = RETRY_AFTER_S
         details.append(retry)
-    status = Status(code=int(error.code), message=error.message)
+    status = Status(code=int(error.code), message=short(error.message, 1024))
     for detail in details:
         packed = AnyMessage()
         packed.Pack(detail)
         status.details.append(packed)
     return status
+
+
+def short(text: str, bytes_max: int = 256) -> str:
+    """What a stranger sent may be in it, and a status travels in trailers: clients take 8 KiB."""
+    encoded = text.encode()
+    if len(encoded) <= bytes_max:
+        return text
+    return encoded[: bytes_max - 3].decode(errors="ignore") + "…"
 
 
 def from_status(status: Status) -> Refused:

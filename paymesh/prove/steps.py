@@ -91,7 +91,7 @@ STEPS = (
         "fuzz",
         "Whatever message an RPC gets, valid, nearly valid or hostile: it is answered by what is "
         "right or what is wrong with it, never by a defect of ours, and the books are right.",
-        by_pytest(FUZZ, "-m", "prove"),
+        by_pytest(FUZZ, "-m", "prove", "-n", "2"),
         usual_s=380,
         limit_s=460,
         shows=showing.tests,

@@ -64,7 +64,7 @@ class Pool:
             day = message.day.accounting_date
             self.closed = max(self.closed, date(day.year, day.month, day.day))
         for descriptor, value in message.ListFields():
-            values = value if descriptor.is_repeated else (value,)
+            values = list(value)[-20:] if descriptor.is_repeated else (value,)
             if descriptor.type == F.TYPE_STRING:
                 for text in values:
                     found = ID.match(text)
@@ -123,7 +123,7 @@ class Maker:
                 continue
             if of.is_repeated:
                 low = rules.repeated.min_items or 0
-                high = min(rules.repeated.max_items or 3, low + 3)
+                high = min(rules.repeated.max_items or 3, low + 5)
                 for _ in range(self.dice.randint(low, max(low, high))):
                     self._add(message, of)
             elif of.message_type is not None:

@@ -204,6 +204,9 @@ def test_a_refusal_of_many_fields_tells_the_first() -> None:
     assert len(refusal.fields) == 10
     assert refusal.message.endswith("; and 990 more")
     assert len(to_status(refusal).SerializeToString()) * 4 / 3 + len(refusal.message) < 8192
+    strange = to_status(InvalidField("书" * 5000, "书" * 5000))
+    assert len(strange.SerializeToString()) < 3000
+    assert strange.message.endswith("书…")
 
 
 @pytest.mark.parametrize("stamp", [(2**62, 0), (-(2**62), 0), (1, -1), (1, 2**31 - 1)])
