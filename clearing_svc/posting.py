@@ -23,7 +23,7 @@ from payments.clearing.v1 import ledger_pb2, ledger_service_pb2
 from clearing_svc.ledger import bulk
 from clearing_svc.ledger.accounts import AccountMode
 from clearing_svc.ledger.bulk import Asked, Booking, Known, Leg, Running, Swing, Unlocked
-from clearing_svc.ledger.callers import is_reserved, require_callers_own
+from clearing_svc.ledger.callers import is_reserved, problem_of_reference, require_callers_own
 from clearing_svc.ledger.chart import Chart
 from clearing_svc.ledger.domain import ENTRIES_MAX, check
 from clearing_svc.ledger.drafts import journal_id_of, lines_digest
@@ -31,6 +31,7 @@ from clearing_svc.queries import Books
 from clearing_svc.wire import REFERENCE_CHARACTERS_MAX, day_of, journal_to, lines_of
 from paymesh import metrics
 from paymesh.batcher import Batcher, BatchLimits
+from paymesh.cards import card_numbers
 from paymesh.clock import Clock
 from paymesh.context import Call, Traffic
 from paymesh.errors import DeadlinePassed, Internal, PaymentError
@@ -46,7 +47,7 @@ from paymesh.text import problem
 from paymesh.wire import LIVE_TRAFFIC
 
 NAME = "journal"
-_PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
 _DEBIT = ledger_pb2.ENTRY_SIDE_DEBIT
 _SIDE = {True: "DEBIT", False: "CREDIT"}
 Result = ledger_service_pb2.PostJournalsResult
@@ -60,6 +61,14 @@ LATE = DeadlinePassed("the deadline passed before the work began; nothing was wr
 
 def _plain_text(text: str) -> bool:
     return 0 < len(text) <= REFERENCE_CHARACTERS_MAX and not problem(text, names=False)
+
+
+def _plain_reference(text: str) -> bool:
+    return 0 < len(text) <= REFERENCE_CHARACTERS_MAX and not problem_of_reference(text)
+
+
+def _plain_id(text: str) -> bool:
+    return _ID(text) is not None and not card_numbers(text)
 
 
 @lru_cache(maxsize=10_000)
@@ -163,10 +172,10 @@ class Posting:
         plain = (
             2 <= len(entries) <= ENTRIES_MAX
             and middle is not None
-            and _PLAIN_ID(business_id) is not None
+            and _plain_id(business_id)
             and _plain_text(business_key)
             and _plain_event_type(event_type)
-            and (not parent or _PLAIN_ID(parent) is not None)
+            and (not parent or _plain_id(parent))
             and len(call.traceparent) <= 64
             and len(call.origin) <= 64
             and call.remaining_ms >= 0
@@ -186,7 +195,11 @@ class Posting:
                 account is not None
                 and minor > 0
                 and 1 <= side <= 2
-                and (_plain_text(reference) if reference else not account.subject.needs_reference)
+                and (
+                    _plain_reference(reference)
+                    if reference
+                    else not account.subject.needs_reference
+                )
             )
             if not plain or account is None:
                 break

@@ -16,6 +16,8 @@ REVERSAL = "ledger.reversal"
 MOVED_ON = "ledger.returns/moved"
 LEG = "/leg-"
 """In the names of the journals of a split journal's legs."""
+OF_HOLDS = "hld_"
+"""How the references of the debits begin that take from holds."""
 _OWN = frozenset({*EVENTS, REVERSAL, MOVED_ON.partition("/")[0]})
 
 
@@ -24,6 +26,13 @@ def is_reserved(event_type: str) -> bool:
     """Whether a journal of this name could stand in the way of one that the ledger will post: of a
     business event's, which would be parked then, of a reversal or of a leg."""
     return event_type.partition("/")[0] in _OWN or LEG in event_type
+
+
+def problem_of_reference(text: str) -> str:
+    """Why a caller's entry cannot have it; empty: it can."""
+    if text.startswith(OF_HOLDS):
+        return "begins as the name of a hold does: PostHold is what takes from one"
+    return problem(text, names=False)
 
 
 def require_callers_own(
@@ -37,9 +46,10 @@ def require_callers_own(
     if why := problem(business_key, names=False):
         raise InvalidField("business_key", why)
     for index, line in enumerate(lines):
-        for name, text in (("owner", line.owner), ("reference", line.reference)):
-            if why := problem(text, names=False):
-                raise InvalidField(f"entries[{index}].{name}", why)
+        if why := problem(line.owner, names=False):
+            raise InvalidField(f"entries[{index}].owner", why)
+        if why := problem_of_reference(line.reference):
+            raise InvalidField(f"entries[{index}].reference", why)
         if chart[line.subject].is_system:
             raise InvalidField(
                 f"entries[{index}].subject",

@@ -119,7 +119,9 @@ ACCOUNTS = st.sampled_from(
     + [("HEAVEN", "ann"), ("BANK", "ann"), ("USER_BALANCE", ""), ("USER_BALANCE", "x" * 129)]
 )
 MINORS = st.sampled_from([1, 2, 30, 70, 100, 5000] * 4 + [0, -1, MINOR_UNITS_MAX])
-REFERENCES = st.sampled_from([""] * 4 + ["pay_1"] * 8 + ["nul\x00", "x" * 129])
+REFERENCES = st.sampled_from(
+    [""] * 4 + ["pay_1"] * 8 + ["nul\x00", "x" * 129, "5555555555554444", "hld_1"]
+)
 CURRENCIES = st.sampled_from(["CNY"] * 12 + ["EUR", "XXX", "cny", ""])
 
 
@@ -183,7 +185,9 @@ DAYS = st.sampled_from(
 @st.composite
 def items(draw: Any) -> Item:
     item = Item(
-        call_context=call_context(draw(st.sampled_from(["biz_1"] * 9 + ["", "not plain"]))),
+        call_context=call_context(
+            draw(st.sampled_from(["biz_1"] * 9 + ["", "not plain", "4111111111111111"]))
+        ),
         request=ledger_service_pb2.PostJournal(
             event_type=draw(st.sampled_from(["t"] * 9 + ["not plain", ""])),
             business_key=draw(st.sampled_from([*"abcdefghi", "nul\x00", "", "x" * 129])),

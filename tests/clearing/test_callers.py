@@ -93,6 +93,9 @@ async def test_accounts_that_the_ledger_works_on_take_no_callers_entries(
         ({"owner": "bob "}, "entries[1].owner"),
         ({"owner": "e\u0301ve"}, "entries[1].owner"),
         ({"reference": "a\u202eb"}, "entries[1].reference"),
+        ({"reference": "hld_1"}, "entries[1].reference"),
+        ({"reference": "4111111111111111"}, "entries[1].reference"),
+        ({"business_key": "4111 1111 1111 1111"}, "business_key"),
     ],
 )
 async def test_a_text_that_acts_and_a_name_that_opens_an_account_unseen_are_refused(

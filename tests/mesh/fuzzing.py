@@ -21,6 +21,7 @@ from buf.validate import validate_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
+from payments.trade.v1 import trade_pb2
 
 F = FieldDescriptor
 ID = re.compile(r"^([a-z]{3})_[a-z2-7]{28}$")
@@ -46,7 +47,10 @@ class Pool:
     codes: list[tuple[str, str, str, str]] = field(default_factory=list)
     """merchant_id, order_type, sub_type, pay_org_no: registered together."""
     users: list[str] = field(default_factory=lambda: [f"fuzz-{n}" for n in range(20)])
-    trades: dict[str, Any] = field(default_factory=dict)
+    pending: dict[str, Any] = field(default_factory=dict)
+    """Trades that nobody has paid or closed, as far as we know."""
+    undoable: list[str] = field(default_factory=list)
+    """Callers' journals."""
     holds: dict[str, Any] = field(default_factory=dict)
     closed: date = FIRST_DAY - timedelta(days=1)
     """The last one."""
@@ -55,11 +59,16 @@ class Pool:
         """Remembers the ids in an answer."""
         name = message.DESCRIPTOR.full_name
         if name == "payments.trade.v1.Trade":
-            self.trades[message.trade_id] = message
+            if message.state == trade_pb2.TRADE_STATE_PENDING and not message.attempts:
+                self.pending[message.trade_id] = message
+            else:
+                self.pending.pop(message.trade_id, None)
         if name == "payments.clearing.v1.Hold":
             self.holds[message.hold_id] = message
         if name == "payments.clearing.v1.Account" and message.owner.startswith("fuzz-own-"):
             self.ids["own"].append(message.account_id)
+        if name == "payments.clearing.v1.Journal" and not message.reverses_journal_id:
+            self.undoable.append(message.journal_id)
         if name == "payments.clearing.v1.CloseDayResponse":
             day = message.day.accounting_date
             self.closed = max(self.closed, date(day.year, day.month, day.day))

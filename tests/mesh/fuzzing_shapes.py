@@ -58,10 +58,12 @@ def _kept(id_: str) -> bool:
 
 
 def _pending(m: Maker, *, kept: bool) -> Any:
-    """A trade that has not been paid, as far as we know."""
-    mine = [t for t in m.pool.trades.values() if _kept(t.trade_id) == kept][-2000:]
-    pending = [t for t in mine if t.state == trade_pb2.TRADE_STATE_PENDING and not t.attempts]
-    return m.dice.choice(pending or mine)
+    """A trade; mostly it is used up."""
+    ids = [id_ for id_ in m.pool.pending if _kept(id_) == kept][-50:]
+    id_ = m.dice.choice(ids)
+    return (
+        m.pool.pending.pop(id_) if len(ids) > 5 and m.dice.random() < 0.6 else m.pool.pending[id_]
+    )
 
 
 def close_trade(m: Maker, request: Any) -> None:
@@ -235,6 +237,12 @@ def refund_order(m: Maker, request: Any) -> None:
     request.amount.CopyFrom(money(m.dice.randint(1, 5)))
 
 
+def reverse_journal(m: Maker, request: Any) -> None:
+    undoable = m.pool.undoable
+    request.journal_id = undoable.pop() if len(undoable) > 5 else m.dice.choice(undoable)
+    request.ClearField("accounting_date")
+
+
 SHAPES: dict[str, Shape] = {
     "CallContext": call_context,
     "CreateTradeRequest": create_trade,
@@ -248,6 +256,7 @@ SHAPES: dict[str, Shape] = {
     "PlaceHoldRequest": place_hold,
     "ReleaseHoldRequest": release_hold,
     "PostHoldRequest": post_hold,
+    "ReverseJournalRequest": reverse_journal,
     "GetBalanceRequest": account_of,
     "ListEntriesRequest": account_of,
     "GetAccountRequest": get_account,
