@@ -73,7 +73,8 @@ def _plain_id(text: str) -> bool:
 
 @lru_cache(maxsize=10_000)
 def _plain_event_type(text: str) -> bool:
-    return re.fullmatch(r"[A-Za-z0-9_./-]{1,64}", text) is not None and not is_reserved(text)
+    known = re.fullmatch(r"[A-Za-z0-9_./-]{1,64}", text) is not None
+    return known and not is_reserved(text) and not card_numbers(text)
 
 
 @lru_cache(maxsize=10_000)

@@ -43,8 +43,9 @@ def require_callers_own(
         raise InvalidField(
             "event_type", "is kept for what the ledger books of itself: choose a name of your own"
         )
-    if why := problem(business_key, names=False):
-        raise InvalidField("business_key", why)
+    for name, text in (("event_type", event_type), ("business_key", business_key)):
+        if why := problem(text, names=False):
+            raise InvalidField(name, why)
     for index, line in enumerate(lines):
         if why := problem(line.owner, names=False):
             raise InvalidField(f"entries[{index}].owner", why)

@@ -96,6 +96,7 @@ async def test_accounts_that_the_ledger_works_on_take_no_callers_entries(
         ({"reference": "hld_1"}, "entries[1].reference"),
         ({"reference": "4111111111111111"}, "entries[1].reference"),
         ({"business_key": "4111 1111 1111 1111"}, "business_key"),
+        ({"event_type": "shop/4111111111111111"}, "event_type"),
     ],
 )
 async def test_a_text_that_acts_and_a_name_that_opens_an_account_unseen_are_refused(
@@ -106,7 +107,7 @@ async def test_a_text_that_acts_and_a_name_that_opens_an_account_unseen_are_refu
         line("DEBIT", "USER_BALANCE", "ann", 30),
         line("CREDIT", "USER_BALANCE", owner, 30, ref=reference),
     ]
-    draft = drafted("shop/sale", changes.get("business_key", "1"), lines)
+    draft = drafted(changes.get("event_type", "shop/sale"), changes.get("business_key", "1"), lines)
     [result] = await client.results(draft, with_id=with_id)
     assert fields_of(result.error) == [field]
     assert database.query("SELECT count(*) FROM journal") == [(1,)]

@@ -30,12 +30,16 @@ def create_trade(m: Maker, request: Any) -> None:
     request.payer_id = payer
     request.payee_id = payee if type_ in {"TOP_UP", "TRANSFER"} else ""
     request.beneficiary_id = m.dice.choice(m.pool.ids["ben"]) if type_ == "WITHDRAWAL" else ""
+    if m.dice.random() < 0.95:
+        request.amount.currency_code = "EUR"
     request.ClearField("expire_time")
 
 
 def pay_trade(m: Maker, request: Any) -> None:
     """With tools that its type takes."""
     trade = _pending(m, kept=False)
+    if trade is None:
+        return
     request.trade_id = trade.trade_id
     del request.tools[:]
     types = {TYPES.TRADE_TYPE_TOP_UP: [by_channel(trade.amount)]}
@@ -58,16 +62,17 @@ def _kept(id_: str) -> bool:
 
 
 def _pending(m: Maker, *, kept: bool) -> Any:
-    """A trade; mostly it is used up."""
+    """A trade, while there are such; mostly it is used up."""
     ids = [id_ for id_ in m.pool.pending if _kept(id_) == kept][-50:]
+    if not ids:
+        return None
     id_ = m.dice.choice(ids)
-    return (
-        m.pool.pending.pop(id_) if len(ids) > 5 and m.dice.random() < 0.6 else m.pool.pending[id_]
-    )
+    return m.pool.pending.pop(id_) if m.dice.random() < 0.6 else m.pool.pending[id_]
 
 
 def close_trade(m: Maker, request: Any) -> None:
-    request.trade_id = _pending(m, kept=True).trade_id
+    if trade := _pending(m, kept=True):
+        request.trade_id = trade.trade_id
 
 
 def refund_trade(m: Maker, request: Any) -> None:
