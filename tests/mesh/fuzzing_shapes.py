@@ -108,7 +108,7 @@ def post_journal(m: Maker, request: Any) -> None:
     """Money for a user: balanced, in one currency."""
     request.business_key = m.new_id("key")
     amount = money(m.dice.randint(1, 10_000))
-    users = m.dice.sample(m.pool.users, 2)
+    users = [m.dice.choice(m.pool.users[:3]), m.dice.choice(m.pool.users[3:])]
     debit = m.dice.choice((("BANK", "platform"), ("USER_BALANCE", users[0])))
     del request.entries[:]
     for (subject, owner), side in ((debit, "DEBIT"), (("USER_BALANCE", users[1]), "CREDIT")):
