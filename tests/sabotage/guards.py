@@ -271,6 +271,30 @@ GUARDS = (
         (Edit("paymesh:require_texts", 'tuple(_wrong_texts(request, ""))', "()"),),
     ),
     Guard(
+        "no card numbers",
+        "a card number that somebody typed is kept, and the check is red for ever",
+        "test_a_card_number_is_taken_only_where_it_may_be_something_else",
+        (Edit("paymesh:problem", "if not of_cards and card_numbers(text):", "if False:"),),
+    ),
+    Guard(
+        "holds' names",
+        "a caller's entry is taken for what was taken of a hold",
+        "test_a_text_that_acts_and_a_name_that_opens_an_account_unseen_are_refused[changes5-entries[1].reference-True]",
+        (
+            Edit(
+                "clearing_svc.ledger:problem_of_reference",
+                "if text.startswith(OF_HOLDS):",
+                "if False:",
+            ),
+        ),
+    ),
+    Guard(
+        "the books' first day",
+        "what is booked by mistake to a day long ago keeps every day from being closed",
+        "test_nothing_is_booked_or_closed_before_the_books_first_day",
+        (Edit("clearing_svc.ledger:booking_day", "if asked < first_open:", "if False:"),),
+    ),
+    Guard(
         "no SHADOW",
         "load-test traffic moves live money",
         "test_shadow_traffic_is_parked_with_the_reason",
