@@ -56,14 +56,14 @@ def _tools(m: Maker, amount: Any) -> list[Any]:
     return tools + ([by_balance(money(rest, amount.currency_code))] if rest else [])
 
 
-def _kept(id_: str) -> bool:
-    """Of two who use things up, each has half of them."""
-    return id_[-1] in "abcdefghijklmnop"
+def _kept(id_: str, letters: str = "abcdefghijklmnop") -> bool:
+    """Of two who use things up, each has its own: half of them, or so many of 32 letters."""
+    return id_[-1] in letters
 
 
 def _pending(m: Maker, *, kept: bool) -> Any:
     """A trade, while there are such; mostly it is used up."""
-    ids = [id_ for id_ in m.pool.pending if _kept(id_) == kept][-50:]
+    ids = [id_ for id_ in m.pool.pending if _kept(id_, "abcdef") == kept][-50:]
     if not ids:
         return None
     id_ = m.dice.choice(ids)
