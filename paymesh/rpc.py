@@ -25,6 +25,7 @@ from paymesh.errors import (
     FieldViolation,
     Internal,
     InvalidFields,
+    NotFound,
     PaymentError,
     TrafficMixed,
 )
@@ -58,6 +59,16 @@ def require_texts(request: Message) -> None:
     wrong = tuple(_wrong_texts(request, ""))
     if wrong:
         raise InvalidFields(wrong)
+
+
+def require_own(context: Context, request: Message) -> None:
+    """A call that says for which merchant it is made is about no other one. Raises NotFound.
+
+    Until callers are known by certificate this guards against mistakes, not against liars.
+    """
+    named = getattr(request, "merchant_id", "")
+    if context.merchant_id and named and named != context.merchant_id:
+        raise NotFound(f"no merchant {named}", metadata={"field": "merchant_id"})
 
 
 def _wrong_texts(message: Message, path: str) -> Iterator[FieldViolation]:
@@ -224,6 +235,7 @@ def item_call(item: Any, outer: Call, *, edge: bool) -> Call:
     validate(item.request)
     if edge:
         require_texts(item.request)
+        require_own(call.context, item.request)
     return call
 
 

@@ -20,7 +20,7 @@ from payments.type.v1 import context_pb2
 from paymesh import metrics, telemetry
 from paymesh.context import Call, Context
 from paymesh.errors import Code, ContextMissing, Internal, InvalidField, PaymentError
-from paymesh.rpc import CALL_LIMIT_S, current_call, require_texts, validate
+from paymesh.rpc import CALL_LIMIT_S, current_call, require_own, require_texts, validate
 from paymesh.status import to_status
 from paymesh.wire import context_of, deadline_class_of
 
@@ -81,6 +81,8 @@ class _CallInterceptor(grpc.aio.ServerInterceptor):
             validate(request)
             if service.edge and not reads and not is_batch:
                 require_texts(request)
+            if service.edge and not is_batch:
+                require_own(call.context, request)
 
         if handler.response_streaming:
             return _streaming(handler, method.name, prepare)

@@ -121,7 +121,7 @@ def _require_parties(c: CreateTrade) -> None:
 
 def pay_trade(state: TradeView, c: PayTrade, at: datetime, view: View, *, timing: Timing) -> D:
     """A new attempt; the former one is taken back (it may still succeed: the first wins)."""
-    trade = state.existing(c.trade_id)
+    trade = state.of_merchant(c.trade_id, c.merchant_id)
     if trade.state not in trade.kind.payable:
         raise IllegalMove(
             f"{trade.id} is {trade.state} and cannot be paid", metadata={"state": trade.state}
@@ -175,7 +175,7 @@ def _require_offered(trade: Trade, tools: tuple[Tool, ...]) -> None:
 
 def close_trade(state: TradeView, c: CloseTrade, at: datetime, view: View, *, timing: Timing) -> D:
     """An unpaid trade ends; what was started is taken back, late money is returned."""
-    trade = state.existing(c.trade_id)
+    trade = state.of_merchant(c.trade_id, c.merchant_id)
     if c.reason is CloseReason.EXPIRED and (
         trade.state not in trade.kind.closable or at < trade.expires_at
     ):
@@ -239,7 +239,8 @@ def owed(state: TradeView, at: datetime, *, timing: Timing) -> list[object]:
         return []
     result: list[object] = []
     if trade.state in trade.kind.closable and at >= trade.expires_at:
-        return [CloseTrade(trade.id, CloseReason.EXPIRED, trade.context)]
+        merchant_id = trade.context.merchant_id
+        return [CloseTrade(trade.id, merchant_id, CloseReason.EXPIRED, trade.context)]
     if trade.state is TradeState.BOOKING:
         result.append(BookTrade(trade.context, trade.paid_payment_id, trade))
     for attempt in state.attempts:

@@ -117,6 +117,12 @@ class TradeView:
             raise NotFound(f"no trade {trade_id}")
         return self.trade
 
+    def of_merchant(self, trade_id: str, merchant_id: str) -> Trade:
+        """The trade, for who names it from outside: another merchant's is NotFound, as none is."""
+        if self.trade is None or self.trade.context.merchant_id != merchant_id:
+            raise NotFound(f"no trade {trade_id}", metadata={"field": "trade_id"})
+        return self.trade
+
     def attempt(self, payment_id: str) -> Attempt:
         for attempt in self.attempts:
             if attempt.id == payment_id:
@@ -188,6 +194,7 @@ Shut = frozenset[tuple[str, str]]
 @dataclass(frozen=True, slots=True)
 class PayTrade:
     trade_id: str
+    merchant_id: str
     payment_id: str
     """Chosen by us before the payment core is asked, so that a retry is the same payment."""
     tools: tuple[Tool, ...]
@@ -201,6 +208,7 @@ class PayTrade:
 @dataclass(frozen=True, slots=True)
 class CloseTrade:
     trade_id: str
+    merchant_id: str
     reason: CloseReason
     context: Context
 
@@ -212,6 +220,7 @@ class CloseTrade:
 @dataclass(frozen=True, slots=True)
 class RefundTrade:
     trade_id: str
+    merchant_id: str
     refund_id: str
     payment_id: str
     """Chosen by us, as an attempt's."""

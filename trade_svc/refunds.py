@@ -29,7 +29,7 @@ def begun(state: TradeView, c: RefundTrade, at: datetime) -> tuple[TradeView, Re
     """A new refund, its amount reserved. Raises NotRefundable, CurrencyMismatch, RefundExceeds."""
     if c.trade_id.startswith("rfd_"):
         raise NotRefundable(f"{c.trade_id} is a refund: that is not given back")
-    trade = state.existing(c.trade_id)
+    trade = state.of_merchant(c.trade_id, c.merchant_id)
     if trade.state is not TradeState.PAID or not trade.kind.refundable:
         raise NotRefundable(
             f"{trade.id} is {trade.type} and {trade.state}; only a purchase that is PAID is "

@@ -9,8 +9,8 @@ from payments.trade.v1 import trade_service_pb2, trade_service_pb2_grpc
 
 from paymesh.app import Core
 from paymesh.context import Call
-from paymesh.errors import NotFound
 from paymesh.ids import bucket_of, new_id, shard_of
+from paymesh.items import RequestClaim
 from paymesh.money import known_currency
 from paymesh.rpc import batch, claim, current_call, run, started
 from paymesh.tools import ToolKind
@@ -65,9 +65,9 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
         response = trade_service_pb2.CloseTradeResponse
         done = await run(
             self._trades.submit,
-            CloseTrade(request.trade_id, CloseReason.REQUESTED, call.context),
+            CloseTrade(request.trade_id, request.merchant_id, CloseReason.REQUESTED, call.context),
             call,
-            claim("CloseTrade", request.trade_id, request, request.request_id),
+            _claim("CloseTrade", request),
             lambda view: response(trade=trade_to(view)),
             response,
         )
@@ -78,6 +78,7 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
         bucket = shard_of(request.trade_id)
         command = RefundTrade(
             trade_id=request.trade_id,
+            merchant_id=request.merchant_id,
             refund_id=new_id("rfd", bucket=bucket),
             payment_id=new_id("pay", bucket=bucket),
             business_id=new_id("biz", bucket=bucket),
@@ -89,7 +90,7 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
             self._trades.submit,
             command,
             current_call.get(),
-            claim("RefundTrade", request.trade_id, request, request.request_id),
+            _claim("RefundTrade", request),
             lambda answer: response(
                 trade=trade_to(answer[0], refund=answer[1]), refund=refund_to(answer[1])
             ),
@@ -99,8 +100,7 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
 
     async def GetTrade(self, request: Any, context: Any) -> Any:
         view = await self._trades.load(request.trade_id)
-        if view.trade is None:
-            raise NotFound(f"no trade {request.trade_id}", metadata={"field": "trade_id"})
+        view.of_merchant(request.trade_id, request.merchant_id)
         return trade_service_pb2.GetTradeResponse(trade=trade_to(view))
 
     async def _create(self, call: Call, request: Any) -> Any:
@@ -148,6 +148,7 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
         response = trade_service_pb2.PayTradeResponse
         command = PayTrade(
             trade_id=request.trade_id,
+            merchant_id=request.merchant_id,
             payment_id=new_id("pay", bucket=shard_of(request.trade_id)),
             tools=tools_of(request.tools),
             shut=await self._shut.get(),
@@ -156,7 +157,7 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
             self._trades.submit,
             command,
             call,
-            claim("PayTrade", request.trade_id, request, request.request_id),
+            _claim("PayTrade", request),
             lambda answer: response(trade=trade_to(answer[0]), payment_id=answer[1]),
             response,
         )
@@ -189,3 +190,9 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
         wait_s = min(START_WAIT_S, 0.8 * (call.deadline - time.monotonic()))
         await self._trades.executor.settle(booking, timeout_s=wait_s)
         return await self._trades.load(trade_id)
+
+
+def _claim(method: str, request: Any) -> RequestClaim:
+    """Of what is asked about a trade: who names another merchant has his answers from nobody."""
+    owner = f"{request.trade_id} {request.merchant_id}"
+    return claim(method, owner, request, request.request_id)

@@ -145,7 +145,10 @@ class Purchases:
 
 def _payment(trade: trade_pb2.Trade) -> trade_service_pb2.PayTradeRequest:
     return trade_service_pb2.PayTradeRequest(
-        request_id=request_id(), trade_id=trade.trade_id, tools=[TOOL]
+        request_id=request_id(),
+        merchant_id=trade.merchant_id,
+        trade_id=trade.trade_id,
+        tools=[TOOL],
     )
 
 

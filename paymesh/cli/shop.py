@@ -147,10 +147,20 @@ class Shop:
         """A PayTradeRequest for the whole amount at the sandbox, with changes."""
         fields: dict[str, Any] = {
             "request_id": request_id(),
+            "merchant_id": self.merchant_id,
             "trade_id": trade.trade_id,
             "tools": [by_channel(trade.amount)],
         }
         return trade_service_pb2.PayTradeRequest(**{**fields, **changes})
+
+    def close_request(self, trade: trade_pb2.Trade) -> Any:
+        return trade_service_pb2.CloseTradeRequest(
+            request_id=request_id(), merchant_id=self.merchant_id, trade_id=trade.trade_id
+        )
+
+    def refund_request(self, trade_id: str, amount: Any, **changes: Any) -> Any:
+        fields = {"request_id": request_id(), "merchant_id": self.merchant_id, **changes}
+        return trade_service_pb2.RefundTradeRequest(trade_id=trade_id, amount=amount, **fields)
 
     async def order(
         self,
@@ -222,12 +232,8 @@ class Shop:
 
     async def refund(self, trade: trade_pb2.Trade, minor_units: int) -> trade_pb2.Refund:
         """RefundTrade until it is answered; the refund as it was accepted."""
-        request = trade_service_pb2.RefundTradeRequest(
-            request_id=request_id(),
-            trade_id=trade.trade_id,
-            amount=money(minor_units, trade.amount.currency_code),
-            reason="a page is missing",
-        )
+        amount = money(minor_units, trade.amount.currency_code)
+        request = self.refund_request(trade.trade_id, amount, reason="a page is missing")
 
         async def ask() -> trade_pb2.Refund | None:
             response = await answered(self.trades.RefundTrade(request, timeout=RPC_TIMEOUT_S))
@@ -252,7 +258,7 @@ class Shop:
         return await eventually(f"{name} of {refund.refund_id}", look, timeout_s=self.patience_s)
 
     async def trade(self, trade_id: str) -> trade_pb2.Trade:
-        request = trade_service_pb2.GetTradeRequest(trade_id=trade_id)
+        request = trade_service_pb2.GetTradeRequest(merchant_id=self.merchant_id, trade_id=trade_id)
         response = await self.trades.GetTrade(request, timeout=RPC_TIMEOUT_S)
         trade: trade_pb2.Trade = response.trade
         return trade

@@ -10,9 +10,9 @@ from typing import Any
 
 import aiohttp
 import grpc
-from payments.trade.v1 import trade_pb2, trade_service_pb2
+from payments.trade.v1 import trade_pb2
 
-from paymesh.cli.asking import RPC_TIMEOUT_S, answered, by_balance, by_channel, money, request_id
+from paymesh.cli.asking import RPC_TIMEOUT_S, answered, by_balance, by_channel, money
 from paymesh.cli.shop import Shop
 from paymesh.cli.wallet import Wallet
 from paymesh.storm.plan import POOR_WALLETS, WALLETS, StormPlan
@@ -109,9 +109,7 @@ async def refunded_purchase(c: Customers) -> None:
 
 
 async def _refund_twice(c: Customers, trade: trade_pb2.Trade, minor_units: int) -> None:
-    request = trade_service_pb2.RefundTradeRequest(
-        request_id=request_id(), trade_id=trade.trade_id, amount=money(minor_units)
-    )
+    request = c.shop.refund_request(trade.trade_id, money(minor_units))
     calls = [c.shop.trades.RefundTrade(request, timeout=RPC_TIMEOUT_S) for _ in range(2)]
     await asyncio.gather(*map(answered, calls))
 

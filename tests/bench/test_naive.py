@@ -59,7 +59,10 @@ async def _create(trades: Any, order: trade_service_pb2.CreateTradeRequest) -> t
 
 async def _pay(trades: Any, trade: trade_pb2.Trade) -> str:
     request = trade_service_pb2.PayTradeRequest(
-        request_id=request_id(), trade_id=trade.trade_id, tools=[by_channel(trade.amount)]
+        request_id=request_id(),
+        merchant_id=trade.merchant_id,
+        trade_id=trade.trade_id,
+        tools=[by_channel(trade.amount)],
     )
     response = await trades.PayTrade(request, timeout=RPC_TIMEOUT_S)
     return str(response.credential_id)

@@ -30,12 +30,15 @@ def _called() -> Iterator[None]:
     current_call.reset(token)
 
 
+MERCHANT = "mer_" + "a" * 28
+
+
 def item(trade_id: str, *, traffic: Any = context_pb2.TRAFFIC_LIVE) -> Any:
     context = context_pb2.Context(business_id=f"biz_{trade_id[4:]}", traffic=traffic)
     return trade_service_pb2.BatchPayTradesItem(
         call_context=context_pb2.CallContext(context=context),
         request=trade_service_pb2.PayTradeRequest(
-            request_id=str(uuid.uuid4()), trade_id=trade_id, tools=[{}]
+            request_id=str(uuid.uuid4()), merchant_id=MERCHANT, trade_id=trade_id, tools=[{}]
         ),
     )
 

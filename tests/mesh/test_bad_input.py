@@ -141,8 +141,8 @@ UNKNOWN_TRADE = "trd_" + "a" * 28
 async def test_unknown_trades_are_not_found(shop: Shop, nothing_written: None) -> None:
     wanted = Refusal(grpc.StatusCode.NOT_FOUND, "NOT_FOUND", ())
     trade = trade_pb2.Trade(trade_id=UNKNOWN_TRADE, amount=EUR)
-    close = trade_service_pb2.CloseTradeRequest(request_id=request_id(), trade_id=UNKNOWN_TRADE)
-    get = trade_service_pb2.GetTradeRequest(trade_id=UNKNOWN_TRADE)
+    close = shop.close_request(trade)
+    get = trade_service_pb2.GetTradeRequest(merchant_id=shop.merchant_id, trade_id=UNKNOWN_TRADE)
     assert await refusal(shop.trades.PayTrade(shop.pay_request(trade))) == wanted
     assert await refusal(shop.trades.CloseTrade(close)) == wanted
     assert await refusal(shop.trades.GetTrade(get)) == wanted
@@ -192,7 +192,7 @@ async def test_a_paid_trade_cannot_be_paid_or_closed(shop: Shop) -> None:
     """Illegal moves are FAILED_PRECONDITION."""
     trade = await shop.purchase()
     await shop.reaches(trade, trade_pb2.TRADE_STATE_PAID)
-    close = trade_service_pb2.CloseTradeRequest(request_id=request_id(), trade_id=trade.trade_id)
+    close = shop.close_request(trade)
     wanted = Refusal(PRECONDITION, "ILLEGAL_MOVE", ())
     assert await refusal(shop.trades.PayTrade(shop.pay_request(trade))) == wanted
     assert await refusal(shop.trades.CloseTrade(close)) == wanted

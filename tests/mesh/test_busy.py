@@ -12,11 +12,11 @@ from pathlib import Path
 
 import grpc
 import pytest
-from payments.trade.v1 import trade_pb2, trade_service_pb2, trade_service_pb2_grpc
+from payments.trade.v1 import trade_pb2, trade_service_pb2_grpc
 
 from paymesh.channel import open_channel
 from paymesh.check import check
-from paymesh.cli.asking import money, request_id
+from paymesh.cli.asking import money
 from paymesh.db.migrate import ROOT
 from paymesh.launch.home import free_port
 from paymesh.launch.mesh import Mesh, MeshPlan
@@ -79,9 +79,7 @@ async def test_of_100_refunds_of_30_on_100_through_two_processes_three_succeed(
         await shop.reaches(trade, PAID)
 
         async def ask(number: int) -> str:
-            request = trade_service_pb2.RefundTradeRequest(
-                request_id=request_id(), trade_id=trade.trade_id, amount=money(3000)
-            )
+            request = shop.refund_request(trade.trade_id, money(3000))
             stub = shop.trades if number % 2 else second
             try:
                 response = await stub.RefundTrade(request, timeout=60)

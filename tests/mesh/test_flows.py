@@ -7,7 +7,7 @@ import asyncio
 import grpc
 import pytest
 from payments.gateway.v1 import channel_pb2, channel_service_pb2
-from payments.trade.v1 import merchant_service_pb2, trade_pb2, trade_service_pb2
+from payments.trade.v1 import merchant_service_pb2, trade_pb2
 
 from paymesh.cli.asking import RPC_TIMEOUT_S, by_balance, by_channel, eventually, money, request_id
 from paymesh.cli.shop import Shop
@@ -122,9 +122,7 @@ async def test_the_same_refund_request_moves_money_once(shop: Shop) -> None:
     """Five times at once and once later: one refund."""
     trade = await shop.purchase(1000)
     await shop.reaches(trade, PAID)
-    request = trade_service_pb2.RefundTradeRequest(
-        request_id=request_id(), trade_id=trade.trade_id, amount=money(250)
-    )
+    request = shop.refund_request(trade.trade_id, money(250))
     calls = [shop.trades.RefundTrade(request, timeout=RPC_TIMEOUT_S) for _ in range(5)]
     answers = await asyncio.gather(*calls)
     await shop.refund_reaches(trade, answers[0].refund, REFUNDED)
@@ -143,9 +141,7 @@ async def test_what_cannot_be_refunded_is_refused(shop: Shop) -> None:
     unpaid = await shop.order(1000)
 
     async def refused(trade_id: str, currency: str = "EUR") -> tuple[grpc.StatusCode, str]:
-        request = trade_service_pb2.RefundTradeRequest(
-            request_id=request_id(), trade_id=trade_id, amount=money(100, currency)
-        )
+        request = shop.refund_request(trade_id, money(100, currency))
         with pytest.raises(grpc.aio.AioRpcError) as error:
             await shop.trades.RefundTrade(request, timeout=RPC_TIMEOUT_S)
         return error.value.code(), reason_of(error.value)
@@ -261,7 +257,7 @@ async def test_a_withdrawal_that_stays_unknown_keeps_its_hold(shop: Shop) -> Non
     await wallet.has(5000, held=3000)
     found = await shop.trade(trade.trade_id)
     assert found.state == trade_pb2.TRADE_STATE_PAYING
-    close = trade_service_pb2.CloseTradeRequest(request_id=request_id(), trade_id=trade.trade_id)
+    close = shop.close_request(trade)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await shop.trades.CloseTrade(close, timeout=RPC_TIMEOUT_S)
     assert reason_of(refused.value) == "ILLEGAL_MOVE"

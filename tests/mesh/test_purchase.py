@@ -7,9 +7,9 @@ import asyncio
 import grpc
 import pytest
 from payments.gateway.v1 import channel_pb2, channel_service_pb2
-from payments.trade.v1 import trade_pb2, trade_service_pb2
+from payments.trade.v1 import trade_pb2
 
-from paymesh.cli.asking import RPC_TIMEOUT_S, eventually, request_id
+from paymesh.cli.asking import RPC_TIMEOUT_S, eventually
 from paymesh.cli.shop import Shop
 from tests.mesh.flows import expiring
 
@@ -184,9 +184,7 @@ async def test_closing_and_paying_race_to_one_end(shop: Shop) -> None:
     """Whoever comes first wins; the other is refused, and nothing is half done."""
     for _ in range(5):
         trade = await shop.order()
-        close = trade_service_pb2.CloseTradeRequest(
-            request_id=request_id(), trade_id=trade.trade_id
-        )
+        close = shop.close_request(trade)
         answers = await asyncio.gather(
             shop.trades.PayTrade(shop.pay_request(trade), timeout=RPC_TIMEOUT_S),
             shop.trades.CloseTrade(close, timeout=RPC_TIMEOUT_S),

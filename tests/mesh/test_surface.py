@@ -38,6 +38,7 @@ SURFACE = {
 }
 COMMON = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 UNKNOWN = new_id("trd", bucket=0)
+NOBODY = new_id("mer", bucket=0)
 
 
 def _reflected(target: str) -> tuple[set[str], dict[str, list[str]]]:
@@ -118,7 +119,9 @@ async def _still_answers(channel: grpc.aio.Channel) -> bool:
     """Whether a call is carried out: of a trade that does not exist, NOT_FOUND is the answer."""
     stub: Any = trade_service_pb2_grpc.TradeServiceStub(channel)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await stub.GetTrade(trade_service_pb2.GetTradeRequest(trade_id=UNKNOWN), timeout=30)
+        await stub.GetTrade(
+            trade_service_pb2.GetTradeRequest(merchant_id=NOBODY, trade_id=UNKNOWN), timeout=30
+        )
     return caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 

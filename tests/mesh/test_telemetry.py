@@ -15,14 +15,14 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from payments.trade.v1 import trade_events_pb2, trade_pb2, trade_service_pb2
+from payments.trade.v1 import trade_events_pb2, trade_pb2
 from payments.type.v1 import money_pb2
 
 from paymesh import telemetry
 from paymesh.app import App
 from paymesh.bus.rabbitmq import RabbitBus
 from paymesh.bus.topology import Topology
-from paymesh.cli.asking import eventually, request_id
+from paymesh.cli.asking import eventually
 from paymesh.cli.shop import Shop
 from paymesh.context import Context
 from paymesh.ids import new_id
@@ -119,7 +119,7 @@ async def test_a_consumers_batch_belongs_to_the_trace_of_the_call_behind_the_eve
     with trace.get_tracer("shop").start_as_current_span("close") as span:
         trace_id = span.get_span_context().trace_id
         await shop.trades.CloseTrade(
-            trade_service_pb2.CloseTradeRequest(request_id=request_id(), trade_id=created.trade_id),
+            shop.close_request(created),
             timeout=30,
         )
     await shop.hears(created, "trade.closed")

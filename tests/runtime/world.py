@@ -148,11 +148,11 @@ def pay(trade_id: str, *, minor: int = 100, rid: str = "", payment_id: str = "")
     rid = rid or request_id()
     tool = Tool("sandbox", Money("CNY", minor))
     request = trade_service_pb2.PayTradeRequest(
-        request_id=rid, trade_id=trade_id, tools=wire.tools_to([tool])
+        request_id=rid, merchant_id=MERCHANT, trade_id=trade_id, tools=wire.tools_to([tool])
     )
     response = trade_service_pb2.PayTradeResponse
     return Item(
-        PayTrade(trade_id, payment_id or new_id("pay", bucket=BUCKET), (tool,)),
+        PayTrade(trade_id, MERCHANT, payment_id or new_id("pay", bucket=BUCKET), (tool,)),
         call(),
         rpc.claim("PayTrade", trade_id, request, rid),
         lambda answer: response(trade=wire.trade_to(answer[0]), payment_id=answer[1]),
@@ -162,10 +162,12 @@ def pay(trade_id: str, *, minor: int = 100, rid: str = "", payment_id: str = "")
 
 def close(trade_id: str, *, rid: str = "") -> Item:
     rid = rid or request_id()
-    request = trade_service_pb2.CloseTradeRequest(request_id=rid, trade_id=trade_id)
+    request = trade_service_pb2.CloseTradeRequest(
+        request_id=rid, merchant_id=MERCHANT, trade_id=trade_id
+    )
     response = trade_service_pb2.CloseTradeResponse
     return Item(
-        CloseTrade(trade_id, CloseReason.REQUESTED, CONTEXT),
+        CloseTrade(trade_id, MERCHANT, CloseReason.REQUESTED, CONTEXT),
         call(),
         rpc.claim("CloseTrade", trade_id, request, rid),
         lambda view: response(trade=wire.trade_to(view)),

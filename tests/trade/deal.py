@@ -121,12 +121,14 @@ class Deal:
 
     def pays(self, *tools: Tool) -> str:
         """The payment that is started."""
-        command = PayTrade(self.trade.id, new_payment_id(), tools or (self.whole(),))
+        command = PayTrade(
+            self.trade.id, CONTEXT.merchant_id, new_payment_id(), tools or (self.whole(),)
+        )
         self._decided(partial(domain.pay_trade, timing=TIMING), command)
         return command.payment_id
 
     def closes(self, reason: CloseReason = CloseReason.REQUESTED) -> None:
-        command = CloseTrade(self.trade.id, reason, CONTEXT)
+        command = CloseTrade(self.trade.id, CONTEXT.merchant_id, reason, CONTEXT)
         self._decided(partial(domain.close_trade, timing=TIMING), command)
 
     def expires(self) -> None:
@@ -158,6 +160,7 @@ class Deal:
         """The refund that begins."""
         command = RefundTrade(
             trade_id=trade_id or self.trade.id,
+            merchant_id=CONTEXT.merchant_id,
             refund_id=new_id("rfd", bucket=BUCKET),
             payment_id=new_payment_id(),
             business_id=new_id("biz", bucket=BUCKET),

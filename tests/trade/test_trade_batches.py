@@ -56,10 +56,14 @@ def refund(deal: Deal, minor: int, *, rid: str = "") -> Item:
     rid = rid or str(uuid.uuid4())
     amount = Money("EUR", minor)
     request = trade_service_pb2.RefundTradeRequest(
-        request_id=rid, trade_id=deal.trade.id, amount=money_to(amount)
+        request_id=rid,
+        merchant_id=CONTEXT.merchant_id,
+        trade_id=deal.trade.id,
+        amount=money_to(amount),
     )
     command = RefundTrade(
         trade_id=deal.trade.id,
+        merchant_id=CONTEXT.merchant_id,
         refund_id=new_id("rfd", bucket=BUCKET),
         payment_id=new_payment_id(),
         business_id=new_id("biz", bucket=BUCKET),

@@ -192,6 +192,7 @@ class Shop:
     def pay_request(self, trade: Any, *tools: Any) -> Any:
         return trade_service_pb2.PayTradeRequest(
             request_id=request_id(),
+            merchant_id=trade.merchant_id,
             trade_id=trade.trade_id,
             tools=tools or [by_channel(trade.amount.minor_units)],
         )
@@ -203,13 +204,14 @@ class Shop:
     async def closes(self, trade: Any) -> Any:
         """The answer."""
         request = trade_service_pb2.CloseTradeRequest(
-            request_id=request_id(), trade_id=trade.trade_id
+            request_id=request_id(), merchant_id=trade.merchant_id, trade_id=trade.trade_id
         )
         return await self.trades.CloseTrade(request, timeout=RPC_TIMEOUT_S)
 
     def refund_request(self, trade_id: str, minor: int, **changes: Any) -> Any:
         values: dict[str, Any] = {
             "request_id": request_id(),
+            "merchant_id": self.merchant_id,
             "trade_id": trade_id,
             "amount": money(minor),
             "reason": "too small",
@@ -223,7 +225,9 @@ class Shop:
 
     async def trade(self, trade: Any) -> Any:
         """As it is now."""
-        request = trade_service_pb2.GetTradeRequest(trade_id=trade.trade_id)
+        request = trade_service_pb2.GetTradeRequest(
+            merchant_id=trade.merchant_id, trade_id=trade.trade_id
+        )
         return (await self.trades.GetTrade(request, timeout=RPC_TIMEOUT_S)).trade
 
     async def reaches(self, trade: Any, state: str) -> Any:

@@ -80,14 +80,16 @@ class BatchCreateTradesResult(_message.Message):
     def __init__(self, error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., response: _Optional[_Union[CreateTradeResponse, _Mapping]] = ...) -> None: ...
 
 class PayTradeRequest(_message.Message):
-    __slots__ = ("request_id", "trade_id", "tools")
+    __slots__ = ("request_id", "trade_id", "tools", "merchant_id")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     TRADE_ID_FIELD_NUMBER: _ClassVar[int]
     TOOLS_FIELD_NUMBER: _ClassVar[int]
+    MERCHANT_ID_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     trade_id: str
     tools: _containers.RepeatedCompositeFieldContainer[_tool_pb2.PaymentTool]
-    def __init__(self, request_id: _Optional[str] = ..., trade_id: _Optional[str] = ..., tools: _Optional[_Iterable[_Union[_tool_pb2.PaymentTool, _Mapping]]] = ...) -> None: ...
+    merchant_id: str
+    def __init__(self, request_id: _Optional[str] = ..., trade_id: _Optional[str] = ..., tools: _Optional[_Iterable[_Union[_tool_pb2.PaymentTool, _Mapping]]] = ..., merchant_id: _Optional[str] = ...) -> None: ...
 
 class PayTradeResponse(_message.Message):
     __slots__ = ("trade", "payment_id", "credential_id")
@@ -128,12 +130,14 @@ class BatchPayTradesResult(_message.Message):
     def __init__(self, error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., response: _Optional[_Union[PayTradeResponse, _Mapping]] = ...) -> None: ...
 
 class CloseTradeRequest(_message.Message):
-    __slots__ = ("request_id", "trade_id")
+    __slots__ = ("request_id", "trade_id", "merchant_id")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     TRADE_ID_FIELD_NUMBER: _ClassVar[int]
+    MERCHANT_ID_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     trade_id: str
-    def __init__(self, request_id: _Optional[str] = ..., trade_id: _Optional[str] = ...) -> None: ...
+    merchant_id: str
+    def __init__(self, request_id: _Optional[str] = ..., trade_id: _Optional[str] = ..., merchant_id: _Optional[str] = ...) -> None: ...
 
 class CloseTradeResponse(_message.Message):
     __slots__ = ("trade",)
@@ -142,10 +146,12 @@ class CloseTradeResponse(_message.Message):
     def __init__(self, trade: _Optional[_Union[_trade_pb2.Trade, _Mapping]] = ...) -> None: ...
 
 class GetTradeRequest(_message.Message):
-    __slots__ = ("trade_id",)
+    __slots__ = ("trade_id", "merchant_id")
     TRADE_ID_FIELD_NUMBER: _ClassVar[int]
+    MERCHANT_ID_FIELD_NUMBER: _ClassVar[int]
     trade_id: str
-    def __init__(self, trade_id: _Optional[str] = ...) -> None: ...
+    merchant_id: str
+    def __init__(self, trade_id: _Optional[str] = ..., merchant_id: _Optional[str] = ...) -> None: ...
 
 class GetTradeResponse(_message.Message):
     __slots__ = ("trade",)
@@ -154,16 +160,18 @@ class GetTradeResponse(_message.Message):
     def __init__(self, trade: _Optional[_Union[_trade_pb2.Trade, _Mapping]] = ...) -> None: ...
 
 class RefundTradeRequest(_message.Message):
-    __slots__ = ("request_id", "trade_id", "amount", "reason")
+    __slots__ = ("request_id", "trade_id", "amount", "reason", "merchant_id")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     TRADE_ID_FIELD_NUMBER: _ClassVar[int]
     AMOUNT_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    MERCHANT_ID_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     trade_id: str
     amount: _money_pb2.Money
     reason: str
-    def __init__(self, request_id: _Optional[str] = ..., trade_id: _Optional[str] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+    merchant_id: str
+    def __init__(self, request_id: _Optional[str] = ..., trade_id: _Optional[str] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., reason: _Optional[str] = ..., merchant_id: _Optional[str] = ...) -> None: ...
 
 class RefundTradeResponse(_message.Message):
     __slots__ = ("trade", "refund")
