@@ -48,6 +48,7 @@ from paymesh.items import Item, Outcome
 from paymesh.rpc import batch, claim, current_call, outcomes_of, require_texts, run
 from paymesh.status import to_status
 from paymesh.store.postgres import PostgresStore
+from paymesh.wallets import of_merchant
 from paymesh.wire import call_context_of, money_of, time_asked
 
 PAGE_DEFAULT = 100
@@ -118,24 +119,28 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         return ledger_service_pb2.GetHoldResponse(hold=hold_to(hold))
 
     async def GetAccount(self, request: Any, context: Any) -> Any:
-        account = await self._account(request.subject, request.owner, request.currency_code)
+        account = await self._account(request, request.subject, request.owner)
         return ledger_service_pb2.GetAccountResponse(account=account_to(account))
 
     async def GetBalance(self, request: Any, context: Any) -> Any:
-        named, currency = request.account, request.currency_code
-        account = await self._account(named.subject, named.owner, currency, of="account.")
+        named = request.account
+        account = await self._account(request, named.subject, named.owner, of="account.")
         return await balance_of(self._store, account, request)
 
     async def ListEntries(self, request: Any, context: Any) -> Any:
-        named, currency = request.account, request.currency_code
-        account = await self._account(named.subject, named.owner, currency, of="account.")
+        named = request.account
+        account = await self._account(request, named.subject, named.owner, of="account.")
         return await entries_of(self._store, account, request)
 
-    async def _account(self, subject: str, owner: str, currency: str, *, of: str = "") -> Account:
-        """As it is now. Raises UnknownSubject, NotFound; `of` is where its fields are."""
+    async def _account(self, request: Any, subject: str, owner: str, *, of: str = "") -> Account:
+        """As it is now, if the merchant for whom it is asked may see it. Raises UnknownSubject,
+        NotFound; `of` is where its fields are."""
+        merchant_id, currency = getattr(request, "merchant_id", ""), request.currency_code
         if subject not in self._chart:
             raise UnknownSubject(f"{of}subject", f"{subject!r} is not in the chart")
-        account = await self._journals.account(account_id_of(subject, owner, currency))
+        account = None
+        if not merchant_id or of_merchant(owner, merchant_id):
+            account = await self._journals.account(account_id_of(subject, owner, currency))
         if account is None:
             raise NotFound(
                 f"{owner} has no account {subject} in {currency}: "

@@ -52,6 +52,13 @@ class Beneficiary:
 class BeneficiaryView:
     beneficiary: Beneficiary | None
 
+    def of_merchant(self, beneficiary_id: str, merchant_id: str) -> Beneficiary:
+        """The beneficiary, if it is this merchant's: another's is NotFound, as none is."""
+        found = self.beneficiary
+        if found is None or found.context.merchant_id != merchant_id:
+            raise NotFound(f"no beneficiary {beneficiary_id}", metadata={"field": "beneficiary_id"})
+        return found
+
 
 # Commands
 
@@ -74,6 +81,7 @@ class CreateBeneficiary:
 @dataclass(frozen=True, slots=True)
 class DeleteBeneficiary:
     beneficiary_id: str
+    merchant_id: str
 
     @property
     def key(self) -> str:
@@ -115,9 +123,7 @@ def create_beneficiary(
 
 def delete_beneficiary(state: BeneficiaryView, c: DeleteBeneficiary, at: datetime, view: View) -> D:
     """It stays, with its number: payouts that are under way still need it."""
-    beneficiary = state.beneficiary
-    if beneficiary is None:
-        raise NotFound(f"no beneficiary {c.beneficiary_id}", metadata={"field": "beneficiary_id"})
+    beneficiary = state.of_merchant(c.beneficiary_id, c.merchant_id)
     if beneficiary.state is BeneficiaryState.DELETED:
         return Decision(state=state, answer=beneficiary)
     beneficiary = moved(beneficiary, BeneficiaryState.DELETED, BENEFICIARY_MOVES)
@@ -128,9 +134,13 @@ def delete_beneficiary(state: BeneficiaryView, c: DeleteBeneficiary, at: datetim
     )
 
 
-def usable(beneficiary: Beneficiary | None, *, by: str, at: datetime) -> Beneficiary:
-    """The beneficiary, if this payer may withdraw to it now. Else raises BeneficiaryNotUsable."""
-    if beneficiary is None or beneficiary.owner_id != by:
+def usable(
+    beneficiary: Beneficiary | None, *, by: str, merchant_id: str, at: datetime
+) -> Beneficiary:
+    """The beneficiary, if this merchant's payer may withdraw to it now. Else raises
+    BeneficiaryNotUsable."""
+    owner = (merchant_id, by)
+    if beneficiary is None or (beneficiary.context.merchant_id, beneficiary.owner_id) != owner:
         # Whether somebody else has such a beneficiary is nobody's business.
         raise BeneficiaryNotUsable("the payer has no such beneficiary; create one")
     if beneficiary.state is not BeneficiaryState.ACTIVE:

@@ -18,7 +18,8 @@ from pay_svc.beneficiaries import (
 from pay_svc.queries import Beneficiaries
 from pay_svc.wire import beneficiary_to
 from paymesh.app import Core
-from paymesh.errors import InvalidField, NotFound
+from paymesh.chains import Look
+from paymesh.errors import InvalidField
 from paymesh.ids import bucket_of, new_id
 from paymesh.items import RequestClaim
 from paymesh.rpc import claim, current_call, run, started
@@ -30,9 +31,15 @@ BENEFICIARY_ID = re.compile(r"ben_[a-z2-7]{28}")
 
 class BeneficiaryServicer(beneficiary_service_pb2_grpc.BeneficiaryServiceServicer):
     def __init__(
-        self, core: Core[BeneficiaryView], beneficiaries: Beneficiaries, box: SecretBox
+        self,
+        core: Core[BeneficiaryView],
+        beneficiaries: Beneficiaries,
+        box: SecretBox,
+        *,
+        chains: Look,
     ) -> None:
         self._core, self._beneficiaries, self._box = core, beneficiaries, box
+        self._chains = chains
 
     async def CreateBeneficiary(self, request: Any, context: Any) -> Any:
         if looks_like_a_card(request.account_no):
@@ -40,8 +47,7 @@ class BeneficiaryServicer(beneficiary_service_pb2_grpc.BeneficiaryServiceService
                 "account_no", "looks like a card number; give a bank account or a wallet instead"
             )
         beneficiary_id = new_id("ben", bucket=bucket_of(request.owner_id))
-        caller = current_call.get()
-        call = started(caller, merchant_id=caller.context.merchant_id)
+        call = await started(current_call.get(), self._chains, merchant_id=request.merchant_id)
         response = beneficiary_service_pb2.CreateBeneficiaryResponse
         command = CreateBeneficiary(
             beneficiary_id=beneficiary_id,
@@ -60,17 +66,16 @@ class BeneficiaryServicer(beneficiary_service_pb2_grpc.BeneficiaryServiceService
         return done.reply
 
     async def GetBeneficiary(self, request: Any, context: Any) -> Any:
-        beneficiary = (await self._core.load(request.beneficiary_id)).beneficiary
-        if beneficiary is None:
-            raise NotFound(
-                f"no beneficiary {request.beneficiary_id}", metadata={"field": "beneficiary_id"}
-            )
+        view = await self._core.load(request.beneficiary_id)
+        beneficiary = view.of_merchant(request.beneficiary_id, request.merchant_id)
         return _reply(beneficiary_service_pb2.GetBeneficiaryResponse)(beneficiary)
 
     async def ListBeneficiaries(self, request: Any, context: Any) -> Any:
         size = request.page_size or PAGE_DEFAULT
         after = await self._place(request) if request.page_token else None
-        found = await self._beneficiaries.of_owner(request.owner_id, after=after, limit=size + 1)
+        found = await self._beneficiaries.of_owner(
+            request.owner_id, merchant_id=request.merchant_id, after=after, limit=size + 1
+        )
         page = found[:size]
         return beneficiary_service_pb2.ListBeneficiariesResponse(
             beneficiaries=[beneficiary_to(beneficiary) for beneficiary in page],
@@ -81,9 +86,14 @@ class BeneficiaryServicer(beneficiary_service_pb2_grpc.BeneficiaryServiceService
         response = beneficiary_service_pb2.DeleteBeneficiaryResponse
         done = await run(
             self._core.submit,
-            DeleteBeneficiary(request.beneficiary_id),
+            DeleteBeneficiary(request.beneficiary_id, request.merchant_id),
             current_call.get(),
-            claim("DeleteBeneficiary", request.beneficiary_id, request, request.request_id),
+            claim(
+                "DeleteBeneficiary",
+                f"{request.beneficiary_id} {request.merchant_id}",
+                request,
+                request.request_id,
+            ),
             _reply(response),
             response,
         )
@@ -94,9 +104,11 @@ class BeneficiaryServicer(beneficiary_service_pb2_grpc.BeneficiaryServiceService
         view = BeneficiaryView(None)
         if BENEFICIARY_ID.fullmatch(request.page_token):
             view = await self._core.load(request.page_token)
-        if view.beneficiary is None or view.beneficiary.owner_id != request.owner_id:
+        last = view.beneficiary
+        asked = (request.merchant_id, request.owner_id)
+        if last is None or (last.context.merchant_id, last.owner_id) != asked:
             raise InvalidField("page_token", "is not from this owner's ListBeneficiaries")
-        return view.beneficiary.created_at, view.beneficiary.id
+        return last.created_at, last.id
 
     def _claim(self, request: Any) -> RequestClaim:
         """Over a keyed fingerprint: on a plain hash one could try all account numbers."""
@@ -105,7 +117,12 @@ class BeneficiaryServicer(beneficiary_service_pb2_grpc.BeneficiaryServiceService
         hashed.account_no = self._box.fingerprint(
             request.account_no.encode(), belongs_to=request.owner_id
         )
-        return claim("CreateBeneficiary", request.owner_id, hashed, request.request_id)
+        return claim(
+            "CreateBeneficiary",
+            f"{request.owner_id} {request.merchant_id}",
+            hashed,
+            request.request_id,
+        )
 
 
 def _reply(response: Any) -> Any:

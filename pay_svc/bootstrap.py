@@ -16,7 +16,7 @@ from pay_svc import asking, beneficiaries, consumers, domain, model, wire
 from pay_svc.beneficiary_rpc import BeneficiaryServicer
 from pay_svc.clients.gateway import Gateway
 from pay_svc.clients.ledger import Ledger
-from pay_svc.queries import Beneficiaries
+from pay_svc.queries import Beneficiaries, chain_of_merchant
 from pay_svc.rpc import PaymentServicer
 from pay_svc.settings import PaySettings
 from pay_svc.store import BENEFICIARIES, PAYMENTS, SEALED
@@ -64,7 +64,12 @@ def build(settings: PaySettings, *, bus: Bus, clock: Clock) -> App:
             Service(
                 beneficiary_service,
                 beneficiary_service_pb2_grpc.add_BeneficiaryServiceServicer_to_server,
-                BeneficiaryServicer(known, Beneficiaries(engine), box),
+                BeneficiaryServicer(
+                    known,
+                    Beneficiaries(engine),
+                    box,
+                    chains=partial(chain_of_merchant, engine),
+                ),
                 edge=True,
             ),
         ],

@@ -48,7 +48,8 @@ def create_payment(
     _require_parties(c)
     payout_channel = ""
     if c.purpose is Purpose.WITHDRAWAL:
-        payout_channel = usable(c.beneficiary, by=c.payer_id, at=at).channel
+        owner_id, merchant_id = c.beneficiary_owner_id or c.payer_id, c.context.merchant_id
+        payout_channel = usable(c.beneficiary, by=owner_id, merchant_id=merchant_id, at=at).channel
     payment = Payment(
         id=c.payment_id,
         context=c.context,

@@ -201,6 +201,8 @@ class CreatePayment:
     beneficiary_id: str = ""
     beneficiary: Beneficiary | None = None
     """As it was read just before; None: there is none of that id."""
+    beneficiary_owner_id: str = ""
+    """What the beneficiary's merchant calls its owner; empty: the payer_id."""
     original_payment_id: str = ""
     payee_id: str = ""
 

@@ -11,7 +11,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pay_svc.beneficiaries import Beneficiary, BeneficiaryState
-from pay_svc.store import BENEFICIARY, BENEFICIARY_TABLE
+from pay_svc.store import BENEFICIARY, BENEFICIARY_TABLE, PAYMENT_TABLE
+from paymesh.chains import found
 from paymesh.errors import Unavailable
 from paymesh.ids import bucket_of
 
@@ -23,13 +24,19 @@ class Beneficiaries:
         self._engine = engine
 
     async def of_owner(
-        self, owner_id: str, *, after: tuple[datetime, str] | None, limit: int
+        self,
+        owner_id: str,
+        *,
+        merchant_id: str,
+        after: tuple[datetime, str] | None,
+        limit: int,
     ) -> Sequence[Beneficiary]:
         """At most `limit` active ones, oldest first, behind `after` (created_at, id)."""
         table = BENEFICIARY_TABLE
         query = sa.select(table).where(
             table.c.shard_key == bucket_of(owner_id),
             table.c.owner_id == owner_id,
+            table.c.merchant_id == merchant_id,
             table.c.state == BeneficiaryState.ACTIVE.value,
         )
         if after is not None:
@@ -40,3 +47,14 @@ class Beneficiaries:
                 return [BENEFICIARY.load(tuple(row)) for row in await connection.execute(query)]
         except (DBAPIError, PoolTimeout) as error:
             raise Unavailable("the database does not answer") from error
+
+
+async def chain_of_merchant(engine: AsyncEngine, business_id: str, merchant_id: str) -> bool:
+    """Whether a chain is one of this merchant's. Raises Unavailable."""
+    own = [
+        sa.select(table.c.id).where(
+            table.c.business_id == business_id, table.c.merchant_id == merchant_id
+        )
+        for table in (BENEFICIARY_TABLE, PAYMENT_TABLE)
+    ]
+    return await found(engine, *own)

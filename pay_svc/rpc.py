@@ -32,6 +32,9 @@ from paymesh.wire import money_of, time_asked, tools_of
 CREDENTIAL_WAIT_S = 1.5
 """How long CreatePayment waits for holds and credential before it answers without."""
 
+ADVICE = ("payee_id", "beneficiary_owner_id")
+"""Fields of CreatePayment that versions of the trade core learned to say."""
+
 
 class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
     def __init__(self, payments: Core[PaymentView], beneficiaries: Core[BeneficiaryView]) -> None:
@@ -80,6 +83,7 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
             payer_id=request.payer_id,
             beneficiary_id=request.beneficiary_id,
             beneficiary=beneficiary,
+            beneficiary_owner_id=request.beneficiary_owner_id,
             original_payment_id=request.original_payment_id,
             payee_id=request.payee_id,
         )
@@ -88,7 +92,7 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
             self._payments.submit,
             command,
             call,
-            claim("CreatePayment", id_, request, request.request_id, advice=["payee_id"]),
+            claim("CreatePayment", id_, request, request.request_id, advice=ADVICE),
             lambda view: response(payment=view_to(view)),
             response,
             shows_state=True,
@@ -129,7 +133,8 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
 
     async def _get(self, call: Call, request: Any) -> Any:
         view = await self._payments.load(request.payment_id)
-        if view.payment is None:
+        of = request.merchant_id
+        if view.payment is None or of not in {"", view.payment.context.merchant_id}:
             raise NotFound(f"no payment {request.payment_id}", metadata={"field": "payment_id"})
         return payment_service_pb2.GetPaymentResponse(payment=view_to(view))
 

@@ -42,7 +42,7 @@ SEALED = SealedColumn("beneficiary", "sealed_account_no")
 
 metadata = sa.MetaData()
 runtime_tables(metadata)
-PAYMENT.sa_table(
+PAYMENT_TABLE = PAYMENT.sa_table(
     metadata,
     sa.CheckConstraint("amount_minor > 0", name="payment_amount_positive"),
     # Nothing unfinished without somebody who looks after it.

@@ -77,6 +77,7 @@ def beneficiary_to(beneficiary: Beneficiary) -> beneficiary_pb2.Beneficiary:
         usable_time=time_to(beneficiary.usable_at),
         create_time=time_to(beneficiary.created_at),
         version=beneficiary.version,
+        merchant_id=beneficiary.context.merchant_id,
     )
 
 

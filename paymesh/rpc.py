@@ -19,6 +19,7 @@ import structlog
 from google.protobuf.message import Message
 from payments.type.v1 import context_pb2
 
+from paymesh.chains import Look, require_own_chain
 from paymesh.context import Call, Context
 from paymesh.errors import (
     ContextMissing,
@@ -116,16 +117,22 @@ def claim(
     return RequestClaim(RequestKey(f"{method}:{owner}", lower), hashlib.sha256(body).digest())
 
 
-def started(
+async def started(
     call: Call,
+    look: Look | None,
     *,
     merchant_id: str,
     order_type: str = "",
     sub_type: str = "",
     pay_org_no: str = "",
 ) -> Call:
-    """The call with a context of its own: a chain starts here, or goes on if it has begun."""
+    """The call with a context of its own: a chain starts here, or goes on if it is this merchant's.
+
+    `look`: None for who is no merchant yet. Raises NotFound for a chain of nobody's or another's.
+    """
     old = call.context
+    if look is not None:
+        await require_own_chain(look, old, merchant_id)
     business_id = old.business_id or new_id("biz", bucket=bucket_of(merchant_id))
     structlog.contextvars.bind_contextvars(business_id=business_id)
     return replace(

@@ -26,10 +26,10 @@ from paymesh.secretbox import SecretBox
 from paymesh.server import Service
 from paymesh.store.postgres import PostgresStore
 from trade_svc import business_codes, consumers, domain, merchants, model, notifications, wire
-from trade_svc.clients import Ledger, PaymentCore
+from trade_svc.clients import Beneficiaries, Ledger, PaymentCore
 from trade_svc.delivery import Delivery
 from trade_svc.merchant_rpc import MerchantServicer
-from trade_svc.queries import RegisteredCodes, shut_merchants
+from trade_svc.queries import RegisteredCodes, chain_of_merchant, shut_merchants
 from trade_svc.readers import BusinessCodes, Merchants, ShutMerchants
 from trade_svc.rpc import TradeServicer
 from trade_svc.settings import TradeSettings
@@ -82,9 +82,22 @@ def build(settings: TradeSettings, *, bus: Bus, clock: Clock) -> App:
         sweep=sweep,
     )
     shut = ShutMerchants(partial(shut_merchants, engine))
-    trade_servicer = TradeServicer(trades, known, BusinessCodes(codes), shut)
+    chains = partial(chain_of_merchant, engine)
+    trade_servicer = TradeServicer(
+        trades,
+        known,
+        BusinessCodes(codes),
+        shut,
+        chains=chains,
+        withdrawable=Beneficiaries(channel).refusal,
+    )
     merchant_servicer = MerchantServicer(
-        merchant_core, codes, known=known, registered=RegisteredCodes(engine), box=box
+        merchant_core,
+        codes,
+        known=known,
+        registered=RegisteredCodes(engine),
+        chains=chains,
+        box=box,
     )
     return App(
         name="trade",

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import grpc
+import structlog
 from payments.clearing.v1 import ledger_service_pb2, ledger_service_pb2_grpc
-from payments.pay.v1 import payment_pb2, payment_service_pb2, payment_service_pb2_grpc
+from payments.pay.v1 import (
+    beneficiary_pb2,
+    beneficiary_service_pb2,
+    beneficiary_service_pb2_grpc,
+    payment_pb2,
+    payment_service_pb2,
+    payment_service_pb2_grpc,
+)
 
 from paymesh.clock import Clock
 from paymesh.coalescer import Coalescer, call_for
 from paymesh.effects import Result
-from paymesh.errors import Refused
+from paymesh.errors import NotFound, PaymentError, Refused
 from paymesh.ids import request_id_for
 from paymesh.wire import money_to, time_to, tools_to
 from trade_svc.attempts import paid
@@ -21,7 +31,11 @@ from trade_svc.model import (
     StartPayment,
     TradeBooked,
 )
+from trade_svc.refusals import BeneficiaryNotUsable
 from trade_svc.wire import encode
+
+log = structlog.get_logger()
+ASK_TIMEOUT_S = 1.0
 
 _OUTCOMES = {
     payment_pb2.PAYMENT_STATE_SUCCEEDED: PaymentOutcome.SUCCEEDED,
@@ -78,6 +92,7 @@ class PaymentCore:
             beneficiary_id=effect.beneficiary_id,
             original_payment_id=effect.original_payment_id,
             payee_id=effect.payee_id,
+            beneficiary_owner_id=effect.beneficiary_owner_id,
         )
         try:
             response = await self._create.call(call_for(effect.context, self._clock), request)
@@ -106,6 +121,48 @@ class PaymentCore:
     async def close(self) -> None:
         await self._create.close()
         await self._cancel.close()
+
+
+Withdrawable = Callable[..., Awaitable[PaymentError | None]]
+"""Of beneficiary_id, merchant_id and owner_id: why nothing can be withdrawn to it, if so."""
+
+
+class Beneficiaries:
+    """What the payment core knows of beneficiaries."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = beneficiary_service_pb2_grpc.BeneficiaryServiceStub(channel)
+
+    async def refusal(
+        self, beneficiary_id: str, *, merchant_id: str, owner_id: str
+    ) -> PaymentError | None:
+        """None: its owner may withdraw to it; or nobody answers, and the payment is to say."""
+        if not beneficiary_id:
+            return None
+        request = beneficiary_service_pb2.GetBeneficiaryRequest(
+            beneficiary_id=beneficiary_id, merchant_id=merchant_id
+        )
+        try:
+            response = await self._stub.GetBeneficiary(request, timeout=ASK_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.NOT_FOUND:
+                log.warning("beneficiary.not_asked", error=error.details())
+                return None
+            return _no_beneficiary(beneficiary_id)
+        if response.beneficiary.owner_id != owner_id:
+            return _no_beneficiary(beneficiary_id)
+        if response.beneficiary.state == beneficiary_pb2.BENEFICIARY_STATE_DELETED:
+            return BeneficiaryNotUsable(
+                f"{beneficiary_id} was deleted; create another one",
+                metadata={"field": "beneficiary_id"},
+            )
+        return None
+
+
+def _no_beneficiary(beneficiary_id: str) -> NotFound:
+    return NotFound(
+        f"no beneficiary {beneficiary_id} of this payer's", metadata={"field": "beneficiary_id"}
+    )
 
 
 class Ledger:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from paymesh.core import Decision, Event, View, event, history, moved
 from paymesh.errors import FieldViolation, IllegalMove, InvalidField, InvalidFields
 from paymesh.tools import Tool, ToolKind, require_sum
+from paymesh.wallets import imitates
 from trade_svc import refunds
 from trade_svc.attempts import attempt_moved, booked, taken_back
 from trade_svc.kinds import (
@@ -62,6 +63,8 @@ def create_trade(state: TradeView, c: CreateTrade, at: datetime, view: View) -> 
             metadata={"trade_id": taken_by},
         )
     _require_parties(c)
+    if c.beneficiary_refused is not None:
+        raise c.beneficiary_refused
     kind = TRADE_KINDS[c.type]
     _require_open(kind, c.context.merchant_id, c.amount.currency, c.shut)
     expires_at = c.expires_at or at + kind.expires_after
@@ -85,6 +88,7 @@ def create_trade(state: TradeView, c: CreateTrade, at: datetime, view: View) -> 
         expires_at=expires_at,
         created_at=at,
         next_action_at=expires_at,
+        wallet_scope=c.wallet_scope,
     )
     new = TradeView(trade)
     return Decision(
@@ -115,6 +119,11 @@ def _require_parties(c: CreateTrade) -> None:
     ]
     if {Party.PAYER, Party.PAYEE} <= wanted and c.payer_id and c.payer_id == c.payee_id:
         wrong.append(FieldViolation(Party.PAYEE.value, "must be somebody else than payer_id"))
+    wrong += [
+        FieldViolation(party.value, "must not begin as another merchant's wallets do")
+        for party in (Party.PAYER, Party.PAYEE)
+        if imitates(c.wallet_scope, named[party])
+    ]
     if wrong:
         raise InvalidFields(tuple(wrong))
 
@@ -274,7 +283,8 @@ def start_payment(trade: Trade, attempt: Attempt) -> StartPayment:
         subject=trade.subject,
         payer_id=_whose_balance(trade, attempt.tools),
         beneficiary_id=trade.beneficiary_id,
-        payee_id=trade.payee_id if trade.kind.purpose is Purpose.TRANSFER else "",
+        beneficiary_owner_id=trade.payer_id if trade.beneficiary_id else "",
+        payee_id=trade.wallet(trade.payee_id) if trade.kind.purpose is Purpose.TRANSFER else "",
     )
 
 
@@ -295,7 +305,8 @@ def _start_refund(trade: Trade, refund: Refund) -> StartPayment:
 
 def _whose_balance(trade: Trade, tools: tuple[Tool, ...]) -> str:
     """The payer where a balance takes part: a channel's payer is no business of the payment's."""
-    return trade.payer_id if any(tool.kind is ToolKind.BALANCE for tool in tools) else ""
+    pays = any(tool.kind is ToolKind.BALANCE for tool in tools)
+    return trade.wallet(trade.payer_id) if pays else ""
 
 
 def _scheduled(state: TradeView, at: datetime, timing: Timing) -> TradeView:

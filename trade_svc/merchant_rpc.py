@@ -10,6 +10,7 @@ from typing import Any
 from payments.trade.v1 import merchant_service_pb2, merchant_service_pb2_grpc
 
 from paymesh.app import Core
+from paymesh.chains import Look
 from paymesh.errors import InvalidField
 from paymesh.ids import bucket_of, new_id
 from paymesh.rpc import claim, current_call, run, started
@@ -31,14 +32,19 @@ class MerchantServicer(merchant_service_pb2_grpc.MerchantServiceServicer):
         *,
         known: Merchants,
         registered: RegisteredCodes,
+        chains: Look,
         box: SecretBox,
     ) -> None:
         self._merchants, self._codes = merchants, codes
         self._known, self._registered, self._box = known, registered, box
+        self._chains = chains
 
     async def CreateMerchant(self, request: Any, context: Any) -> Any:
         merchant_id = new_id("mer", bucket=bucket_of(request.request_id))
-        call = started(current_call.get(), merchant_id=merchant_id)
+        scope = merchant_id
+        if request.wallet_scope:
+            scope = (await self._known.get(request.wallet_scope, "wallet_scope")).wallet_scope
+        call = await started(current_call.get(), None, merchant_id=merchant_id)
         response = merchant_service_pb2.CreateMerchantResponse
         command = CreateMerchant(
             merchant_id=merchant_id,
@@ -46,6 +52,7 @@ class MerchantServicer(merchant_service_pb2_grpc.MerchantServiceServicer):
             display_name=request.display_name,
             notify_url=request.notify_url,
             sealed_notify_secret=self._box.seal(request.notify_secret, belongs_to=merchant_id),
+            wallet_scope=scope,
         )
         done = await run(
             self._merchants.submit,
@@ -80,7 +87,7 @@ class MerchantServicer(merchant_service_pb2_grpc.MerchantServiceServicer):
         done = await run(
             self._merchants.submit,
             command,
-            started(current_call.get(), merchant_id=request.merchant_id),
+            await started(current_call.get(), self._chains, merchant_id=request.merchant_id),
             claim(method, request.merchant_id, request, request.request_id),
             lambda merchant: response(merchant=merchant_to(merchant)),
             response,
@@ -93,8 +100,9 @@ class MerchantServicer(merchant_service_pb2_grpc.MerchantServiceServicer):
 
     async def RegisterBusinessCode(self, request: Any, context: Any) -> Any:
         await self._known.get(request.merchant_id)
-        call = started(
+        call = await started(
             current_call.get(),
+            self._chains,
             merchant_id=request.merchant_id,
             order_type=request.order_type,
             sub_type=request.sub_type,

@@ -9,6 +9,7 @@ from enum import StrEnum
 from paymesh.context import Context
 from paymesh.core import Decision, Moves, View, history, moved
 from paymesh.errors import NotFound
+from paymesh.wallets import SHARED
 from trade_svc.endpoints import require_endpoint
 
 
@@ -34,6 +35,8 @@ class Merchant:
     sealed_notify_secret: bytes
     """What signs its notifications, encrypted."""
     created_at: datetime
+    wallet_scope: str = SHARED
+    """See paymesh.wallets."""
     shut: tuple[str, ...] = ()
     """Currencies in which its account takes nothing in, so that it sells nothing."""
 
@@ -42,12 +45,12 @@ class Merchant:
 class MerchantView:
     merchant: Merchant | None
 
-    def existing(self, merchant_id: str) -> Merchant:
+    def existing(self, merchant_id: str, field: str = "merchant_id") -> Merchant:
         """The merchant; raises NotFound, naming the field, where there is none."""
         if self.merchant is None:
             raise NotFound(
                 f"no merchant {merchant_id!r}; register it with MerchantService.CreateMerchant",
-                metadata={"field": "merchant_id"},
+                metadata={"field": field},
             )
         return self.merchant
 
@@ -59,6 +62,7 @@ class CreateMerchant:
     display_name: str
     notify_url: str
     sealed_notify_secret: bytes
+    wallet_scope: str
 
     @property
     def key(self) -> str:
@@ -116,6 +120,7 @@ def create_merchant(
         notify_url=c.notify_url,
         sealed_notify_secret=c.sealed_notify_secret,
         created_at=at,
+        wallet_scope=c.wallet_scope,
     )
     return Decision(
         state=MerchantView(merchant),

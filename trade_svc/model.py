@@ -11,9 +11,10 @@ from enum import StrEnum
 
 from paymesh.context import Context
 from paymesh.core import Guard
-from paymesh.errors import NotFound
+from paymesh.errors import NotFound, PaymentError
 from paymesh.money import Money
 from paymesh.tools import Tool
+from paymesh.wallets import SHARED, wallet_id
 from trade_svc.kinds import (
     TRADE_KINDS,
     AttemptState,
@@ -56,6 +57,12 @@ class Trade:
     """What succeeded refunds gave back, in minor units of the amount's currency."""
     refunding_minor: int = 0
     """What refunds that are under way have reserved, likewise."""
+    wallet_scope: str = SHARED
+    """Of its merchant: see paymesh.wallets."""
+
+    def wallet(self, payer_id: str) -> str:
+        """What a payer of its merchant's is called in the ledger."""
+        return wallet_id(self.wallet_scope, payer_id)
 
     @property
     def kind(self) -> TradeKind:
@@ -169,7 +176,10 @@ class CreateTrade:
     expires_at: datetime | None
     payee_id: str = ""
     beneficiary_id: str = ""
+    beneficiary_refused: PaymentError | None = None
+    """Why its merchant's payer cannot withdraw to it, as far as that is known."""
     shut: Shut = frozenset()
+    wallet_scope: str = SHARED
 
     @property
     def key(self) -> str:
@@ -291,6 +301,7 @@ class StartPayment:
     payer_id: str = ""
     """Whose balance takes part."""
     beneficiary_id: str = ""
+    beneficiary_owner_id: str = ""
     original_payment_id: str = ""
     """What a refund gives back."""
     payee_id: str = ""

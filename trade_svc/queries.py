@@ -10,11 +10,18 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from paymesh.chains import found
 from paymesh.errors import Unavailable
-from paymesh.ids import bucket_of
+from paymesh.ids import bucket_of, shard_of
 from trade_svc.business_codes import BusinessCode
 from trade_svc.model import Shut
-from trade_svc.store import BUSINESS_CODE, BUSINESS_CODE_TABLE, MERCHANT_TABLE
+from trade_svc.store import (
+    BUSINESS_CODE,
+    BUSINESS_CODE_TABLE,
+    MERCHANT_TABLE,
+    REFUND_TABLE,
+    TRADE_TABLE,
+)
 
 Place = tuple[str, str, str]
 """Where a code stands among its merchant's: order_type, sub_type, pay_org_no."""
@@ -50,6 +57,28 @@ async def shut_merchants(engine: AsyncEngine) -> Shut:
     c = MERCHANT_TABLE.c
     rows = await _rows(engine, sa.select(c.id, c.shut).where(sa.text("shut <> '[]'::jsonb")))
     return frozenset((id_, currency) for id_, shut in rows for currency in shut)
+
+
+async def chain_of_merchant(engine: AsyncEngine, business_id: str, merchant_id: str) -> bool:
+    """Whether a chain is one of this merchant's. Raises Unavailable."""
+    own = [
+        sa.select(table.c.id).where(
+            table.c.business_id == business_id, table.c.merchant_id == merchant_id, *narrow
+        )
+        for table, narrow in (
+            (TRADE_TABLE, ()),
+            (REFUND_TABLE, ()),
+            (BUSINESS_CODE_TABLE, (BUSINESS_CODE_TABLE.c.shard_key == bucket_of(merchant_id),)),
+            (
+                MERCHANT_TABLE,
+                (
+                    MERCHANT_TABLE.c.shard_key == shard_of(merchant_id),
+                    MERCHANT_TABLE.c.id == merchant_id,
+                ),
+            ),
+        )
+    ]
+    return await found(engine, *own)
 
 
 async def _rows(engine: AsyncEngine, query: sa.Select[Any]) -> list[tuple[Any, ...]]:

@@ -50,9 +50,9 @@ class Merchants:
         self._core = core
         self._remembered = _Remembered(self._look)
 
-    async def get(self, merchant_id: str) -> Merchant:
+    async def get(self, merchant_id: str, field: str = "merchant_id") -> Merchant:
         """Raises NotFound, naming the field."""
-        return MerchantView(await self._remembered.get(merchant_id)).existing(merchant_id)
+        return MerchantView(await self._remembered.get(merchant_id)).existing(merchant_id, field)
 
     async def _look(self, merchant_id: str) -> Merchant | None:
         if not merchant_id.startswith("mer_"):

@@ -15,6 +15,10 @@ class BusinessCodeNotRegistered(PaymentError):
     code, reason, decided = Code.FAILED_PRECONDITION, "BUSINESS_CODE_NOT_REGISTERED", False
 
 
+class BeneficiaryNotUsable(PaymentError):
+    code, reason = Code.FAILED_PRECONDITION, "BENEFICIARY_NOT_USABLE"
+
+
 class MerchantShut(PaymentError):
     """Not stored: the same request succeeds once its account is open again."""
 

@@ -8,6 +8,7 @@ from typing import Any
 from payments.trade.v1 import trade_service_pb2, trade_service_pb2_grpc
 
 from paymesh.app import Core
+from paymesh.chains import Look
 from paymesh.context import Call
 from paymesh.ids import bucket_of, new_id, shard_of
 from paymesh.items import RequestClaim
@@ -15,6 +16,7 @@ from paymesh.money import known_currency
 from paymesh.rpc import batch, claim, current_call, run, started
 from paymesh.tools import ToolKind
 from paymesh.wire import money_of, time_asked, tools_of
+from trade_svc.clients import Withdrawable
 from trade_svc.domain import start_payment
 from trade_svc.kinds import TRADE_KINDS, AttemptState
 from trade_svc.model import (
@@ -41,8 +43,12 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
         merchants: Merchants,
         codes: BusinessCodes,
         shut: ShutMerchants,
+        *,
+        chains: Look,
+        withdrawable: Withdrawable,
     ) -> None:
         self._trades, self._merchants, self._codes, self._shut = trades, merchants, codes, shut
+        self._chains, self._withdrawable = chains, withdrawable
 
     async def CreateTrade(self, request: Any, context: Any) -> Any:
         return await self._create(current_call.get(), request)
@@ -108,9 +114,10 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
         kind = type_of(request.type)
         if kind not in TRADE_KINDS:
             raise TradeTypeNotOffered(f"trades of type {kind} are not offered")
-        await self._merchants.get(request.merchant_id)
-        call = started(
+        merchant = await self._merchants.get(request.merchant_id)
+        call = await started(
             call,
+            self._chains,
             merchant_id=request.merchant_id,
             order_type=request.order_type,
             sub_type=request.sub_type,
@@ -128,8 +135,12 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
             payer_id=request.payer_id,
             payee_id=request.payee_id,
             beneficiary_id=request.beneficiary_id,
+            beneficiary_refused=await self._withdrawable(
+                request.beneficiary_id, merchant_id=request.merchant_id, owner_id=request.payer_id
+            ),
             expires_at=time_asked(request, "expire_time"),
             shut=await self._shut.get(),
+            wallet_scope=merchant.wallet_scope,
         )
         done = await run(
             self._trades.submit,

@@ -89,7 +89,7 @@ STREAMS = Aggregate("notification_stream", StreamView, STREAM, {"notifications":
 
 metadata = sa.MetaData()
 runtime_tables(metadata)
-TRADE.sa_table(
+TRADE_TABLE = TRADE.sa_table(
     metadata,
     sa.CheckConstraint("amount_minor > 0", name="trade_amount_positive"),
     sa.CheckConstraint("version > 0", name="trade_version_positive"),
@@ -125,7 +125,7 @@ ATTEMPT.sa_table(
         postgresql_where=sa.text("state = 'SUCCEEDED'"),
     ),
 )
-REFUND.sa_table(
+REFUND_TABLE = REFUND.sa_table(
     metadata,
     sa.CheckConstraint("amount_minor > 0", name="refund_amount_positive"),
     sa.UniqueConstraint("shard_key", "payment_id", name="refund_one_payment"),

@@ -93,6 +93,7 @@ def merchant_to(merchant: Merchant) -> merchant_pb2.Merchant:
         state=f"MERCHANT_STATE_{merchant.state}",
         create_time=time_to(merchant.created_at),
         version=merchant.version,
+        wallet_scope=merchant.wallet_scope,
     )
 
 
@@ -130,8 +131,8 @@ def _paid(trade: Trade) -> trade_events_pb2.TradePaid:
         payment_id=trade.paid_payment_id,
         amount=money_to(trade.amount),
         pay_time=time_to(trade.paid_at),
-        payer_id=trade.payer_id,
-        payee_id=trade.payee_id,
+        payer_id=trade.wallet(trade.payer_id),
+        payee_id=trade.wallet(trade.payee_id),
     )
 
 

@@ -46,6 +46,7 @@ class Shop:
     sub_type: str = "book"
     pay_org_no: str = "contract-1"
     merchant_id: str = ""
+    wallet_scope: str = ""
     notified: list[dict[str, Any]] = field(default_factory=list)
     """Verified notifications, in the order of their coming; duplicates too."""
     request_nos: dict[str, set[str]] = field(default_factory=dict)
@@ -83,6 +84,7 @@ class Shop:
             timeout=RPC_TIMEOUT_S,
         )
         self.merchant_id = created.merchant.merchant_id
+        self.wallet_scope = created.merchant.wallet_scope
         await self.merchants.RegisterBusinessCode(
             merchant_service_pb2.RegisterBusinessCodeRequest(
                 request_id=request_id(),

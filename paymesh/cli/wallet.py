@@ -20,6 +20,7 @@ from paymesh.cli.asking import (
     request_id,
 )
 from paymesh.cli.shop import Shop
+from paymesh.wallets import wallet_id
 
 
 def new_user() -> str:
@@ -36,10 +37,15 @@ class Wallet:
     expires_in_s: float | None = None
     """How long its trades can be paid; None: as their type says."""
 
+    @property
+    def owner(self) -> str:
+        """What the ledger calls this user."""
+        return wallet_id(self.shop.wallet_scope, self.user)
+
     async def account(self) -> ledger_pb2.Account | None:
         """The balance in the ledger; None before its first entry."""
         request = ledger_service_pb2.GetAccountRequest(
-            subject="USER_BALANCE", owner=self.user, currency_code=self.currency
+            subject="USER_BALANCE", owner=self.owner, currency_code=self.currency
         )
         try:
             response = await answered(self.shop.ledger.GetAccount(request, timeout=RPC_TIMEOUT_S))
@@ -117,6 +123,7 @@ class Wallet:
         """Registers a bank account for this user's withdrawals; its id."""
         request = beneficiary_service_pb2.CreateBeneficiaryRequest(
             request_id=request_id(),
+            merchant_id=self.shop.merchant_id,
             owner_id=self.user,
             channel="sandbox",
             account_no=account_no,

@@ -56,7 +56,9 @@ class Accounts:
         if name == MERCHANT:
             of = account_pb2.AccountRef(subject="MERCHANT_PENDING", owner=self._shop.merchant_id)
         else:
-            of = account_pb2.AccountRef(subject="USER_BALANCE", owner=self._wallets[int(name)].user)
+            of = account_pb2.AccountRef(
+                subject="USER_BALANCE", owner=self._wallets[int(name)].owner
+            )
         request = ledger_service_pb2.CreateAccountRequest(
             request_id=request_id(), account=of, currency_code="EUR"
         )

@@ -47,6 +47,11 @@ class Pool:
     codes: list[tuple[str, str, str, str]] = field(default_factory=list)
     """merchant_id, order_type, sub_type, pay_org_no: registered together."""
     users: list[str] = field(default_factory=lambda: [f"fuzz-{n}" for n in range(20)])
+    owners: list[str] = field(default_factory=lambda: [f"fuzz-{n}" for n in range(20)])
+    """What the ledger calls users."""
+    beneficiaries: dict[str, Any] = field(default_factory=dict)
+    merchants: dict[str, str] = field(default_factory=dict)
+    """Whose a trade or a beneficiary is."""
     pending: dict[str, Any] = field(default_factory=dict)
     """Trades that nobody has paid or closed, as far as we know."""
     undoable: list[str] = field(default_factory=list)
@@ -63,6 +68,10 @@ class Pool:
                 self.pending[message.trade_id] = message
             else:
                 self.pending.pop(message.trade_id, None)
+            self.merchants[message.trade_id] = message.merchant_id
+        if name == "payments.pay.v1.Beneficiary":
+            self.merchants[message.beneficiary_id] = message.merchant_id
+            self.beneficiaries[message.beneficiary_id] = message
         if name == "payments.clearing.v1.Hold":
             self.holds[message.hold_id] = message
         if name == "payments.clearing.v1.Account" and message.owner.startswith("fuzz-own-"):
@@ -190,8 +199,10 @@ class Maker:
             return dice.choice([*pool.ids[name], self.new_id("xxx")[4:]])
         if rules.pattern == "^[A-Z]{3}$":
             return dice.choice(("EUR", "EUR", "EUR", "USD", "JPY", "KWD"))
-        if name in {"payer_id", "payee_id", "owner_id", "owner"}:
+        if name in {"payer_id", "payee_id", "owner_id"}:
             return dice.choice(pool.users)
+        if name == "owner":
+            return dice.choice(pool.owners)
         if name == "channel":
             return "sandbox"
         if name in {"page_token", "cursor", "traceparent", "origin"}:

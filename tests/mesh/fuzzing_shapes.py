@@ -29,7 +29,10 @@ def create_trade(m: Maker, request: Any) -> None:
     payer, payee = m.dice.sample(m.pool.users, 2)
     request.payer_id = payer
     request.payee_id = payee if type_ in {"TOP_UP", "TRANSFER"} else ""
-    request.beneficiary_id = m.dice.choice(m.pool.ids["ben"]) if type_ == "WITHDRAWAL" else ""
+    request.beneficiary_id = ""
+    if type_ == "WITHDRAWAL":
+        to = m.dice.choice(list(m.pool.beneficiaries.values())[:20])
+        request.beneficiary_id, request.payer_id = to.beneficiary_id, to.owner_id
     if m.dice.random() < 0.95:
         request.amount.currency_code = "EUR"
     request.ClearField("expire_time")
@@ -40,7 +43,7 @@ def pay_trade(m: Maker, request: Any) -> None:
     trade = _pending(m, kept=False)
     if trade is None:
         return
-    request.trade_id = trade.trade_id
+    request.trade_id, request.merchant_id = trade.trade_id, trade.merchant_id
     del request.tools[:]
     types = {TYPES.TRADE_TYPE_TOP_UP: [by_channel(trade.amount)]}
     others = [by_balance(trade.amount)]
@@ -72,11 +75,21 @@ def _pending(m: Maker, *, kept: bool) -> Any:
 
 def close_trade(m: Maker, request: Any) -> None:
     if trade := _pending(m, kept=True):
-        request.trade_id = trade.trade_id
+        request.trade_id, request.merchant_id = trade.trade_id, trade.merchant_id
+
+
+def get_trade(m: Maker, request: Any) -> None:
+    request.merchant_id = m.pool.merchants.get(request.trade_id, request.merchant_id)
+
+
+def of_beneficiary(m: Maker, request: Any) -> None:
+    merchants = m.pool.merchants
+    request.merchant_id = merchants.get(request.beneficiary_id, request.merchant_id)
 
 
 def refund_trade(m: Maker, request: Any) -> None:
     request.trade_id = m.dice.choice(m.pool.ids["purchase"])
+    request.merchant_id = m.pool.merchants[request.trade_id]
     request.amount.CopyFrom(money(m.dice.randint(1, 3)))
 
 
@@ -108,7 +121,7 @@ def post_journal(m: Maker, request: Any) -> None:
     """Money for a user: balanced, in one currency."""
     request.business_key = m.new_id("key")
     amount = money(m.dice.randint(1, 10_000))
-    users = [m.dice.choice(m.pool.users[:3]), m.dice.choice(m.pool.users[3:])]
+    users = [m.dice.choice(m.pool.owners[:3]), m.dice.choice(m.pool.owners[3:])]
     debit = m.dice.choice((("BANK", "platform"), ("USER_BALANCE", users[0])))
     del request.entries[:]
     for (subject, owner), side in ((debit, "DEBIT"), (("USER_BALANCE", users[1]), "CREDIT")):
@@ -125,7 +138,7 @@ def place_hold(m: Maker, request: Any) -> None:
     request.hold_id = m.new_id("hld")
     request.amount.CopyFrom(money(m.dice.randint(1, 50)))
     del request.sources[:]
-    request.sources.add(subject="USER_BALANCE", owner=m.dice.choice(m.pool.users[:4]))
+    request.sources.add(subject="USER_BALANCE", owner=m.dice.choice(m.pool.owners[:4]))
     del request.payees[:]
     for field in ("after", "expire_time"):
         request.ClearField(field)
@@ -152,14 +165,14 @@ def post_hold(m: Maker, request: Any) -> None:
     del request.entries[:]
     credit = ledger_pb2.ENTRY_SIDE_CREDIT
     request.entries.add(
-        subject="USER_BALANCE", owner=m.dice.choice(m.pool.users), side=credit,
+        subject="USER_BALANCE", owner=m.dice.choice(m.pool.owners), side=credit,
         amount=request.amount,
     )  # fmt: skip
 
 
 def account_of(m: Maker, request: Any) -> None:
     """GetBalance, ListEntries: an account that there may be."""
-    request.account.subject, request.account.owner = "USER_BALANCE", m.dice.choice(m.pool.users)
+    request.account.subject, request.account.owner = "USER_BALANCE", m.dice.choice(m.pool.owners)
     request.currency_code = "EUR"
     for field in ("accounting_date", "known_time", "first_date", "last_date"):
         if field in request.DESCRIPTOR.fields_by_name:
@@ -167,7 +180,7 @@ def account_of(m: Maker, request: Any) -> None:
 
 
 def get_account(m: Maker, request: Any) -> None:
-    request.subject, request.owner = "USER_BALANCE", m.dice.choice(m.pool.users)
+    request.subject, request.owner = "USER_BALANCE", m.dice.choice(m.pool.owners)
     request.currency_code = "EUR"
 
 
@@ -191,7 +204,7 @@ def post_split(m: Maker, request: Any) -> None:
     request.business_key = m.new_id("key")
     amount = money(m.dice.randint(1, 10))
     del request.entries[:]
-    for owner, side in zip(m.dice.sample(m.pool.users, 2), ("DEBIT", "CREDIT"), strict=True):
+    for owner, side in zip(m.dice.sample(m.pool.owners, 2), ("DEBIT", "CREDIT"), strict=True):
         request.entries.add(
             subject="USER_BALANCE", owner=owner, side=f"ENTRY_SIDE_{side}", amount=amount
         )
@@ -205,7 +218,7 @@ def book_event(m: Maker, request: Any) -> None:
         product_code=m.dice.choice(("INSTANT", "TOP_UP", "TRANSFER")),
         payment_id=m.new_id("pay"),
         amount=money(m.dice.randint(1, 1000)),
-        payee_id=m.dice.choice(m.pool.users),
+        payee_id=m.dice.choice(m.pool.owners),
     )
     request.payload = paid.SerializeToString()
     request.occurred_time.FromSeconds(int(time.time()))
@@ -232,6 +245,12 @@ def call_context(m: Maker, request: Any) -> None:
     request.remaining_ms = 0
 
 
+def edge_item(m: Maker, item: Any) -> None:
+    """It begins a chain, or is of no chain."""
+    if item.HasField("call_context"):
+        item.call_context.context.business_id = item.call_context.context.merchant_id = ""
+
+
 def payout(m: Maker, request: Any) -> None:
     request.request_no = m.new_id("xxx")[4:]
 
@@ -254,6 +273,11 @@ SHAPES: dict[str, Shape] = {
     "PayTradeRequest": pay_trade,
     "CloseTradeRequest": close_trade,
     "RefundTradeRequest": refund_trade,
+    "GetTradeRequest": get_trade,
+    "BatchCreateTradesItem": edge_item,
+    "BatchPayTradesItem": edge_item,
+    "GetBeneficiaryRequest": of_beneficiary,
+    "DeleteBeneficiaryRequest": of_beneficiary,
     "RegisterBusinessCodeRequest": register_code,
     "CreateBeneficiaryRequest": create_beneficiary,
     "CreatePaymentRequest": create_payment,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import grpc
 import pytest
-from payments.clearing.v1 import ledger_pb2, ledger_service_pb2
+from payments.clearing.v1 import ledger_service_pb2
 from payments.trade.v1 import trade_pb2
 from payments.type.v1 import account_pb2, context_pb2
 
@@ -48,17 +48,20 @@ async def has(shop: Shop, subject: str, owner: str, minor: int) -> None:
     )
 
     async def look() -> bool | None:
-        account: ledger_pb2.Account = (
-            await shop.ledger.GetAccount(request, timeout=RPC_TIMEOUT_S)
-        ).account
-        return True if account.balance.minor_units == minor else None
+        try:
+            found = await shop.ledger.GetAccount(request, timeout=RPC_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.NOT_FOUND:
+                raise
+            return None  # it opens with its first entry
+        return True if found.account.balance.minor_units == minor else None
 
     await eventually(f"{minor} on {subject}", look, timeout_s=shop.patience_s)
 
 
 async def test_a_transfer_to_who_takes_nothing_is_refused_before_anything_moves(shop: Shop) -> None:
     ada, bob = await filled(shop, 5000), await filled(shop, 100)
-    await become(shop, "USER_BALANCE", bob.user, "FROZEN_IN")
+    await become(shop, "USER_BALANCE", bob.owner, "FROZEN_IN")
     trade = await ada.sends(bob, 1500)
     assert trade.state == trade_pb2.TRADE_STATE_PENDING
     [attempt] = trade.attempts
@@ -137,13 +140,13 @@ async def test_what_comes_back_to_a_user_who_takes_nothing_is_kept_and_moves_on(
     await shop.customer_pays(credential)
     await shop.reaches(bought, PAID)
     await ada.has(4_700)
-    await become(shop, "USER_BALANCE", ada.user, "FROZEN_IN")
+    await become(shop, "USER_BALANCE", ada.owner, "FROZEN_IN")
     withdrawn = await ada.withdraws(3_000, to_account="DE0012340003")
     await shop.reaches(withdrawn, trade_pb2.TRADE_STATE_RETURNED)
     await shop.refund_reaches(bought, await shop.refund(bought, 1_000), REFUNDED)
     topped_up = await ada.top_up(50)
     await shop.reaches(topped_up, PAID)
-    await has(shop, "USER_RETURNS_PAYABLE", ada.user, 3_000 + 300 + 50)
+    await has(shop, "USER_RETURNS_PAYABLE", ada.owner, 3_000 + 300 + 50)
     await ada.has(1_700)
-    await become(shop, "USER_BALANCE", ada.user, "OPEN")
+    await become(shop, "USER_BALANCE", ada.owner, "OPEN")
     await ada.has(5_050)

@@ -40,7 +40,7 @@ PATIENCE_S = 60.0
 RPC_TIMEOUT_S = 60.0
 TIME_SCALE = 0.02
 """What was not answered is asked again after 0.1 s, 0.6 s and 2.4 s."""
-MERCHANT = "mer_1"
+MERCHANT = new_id("mer", bucket=7)
 BALANCE = ("USER_BALANCE", "ann")
 
 State = payment_pb2.PaymentState
@@ -209,7 +209,9 @@ class Caller:
 
     async def deletes(self, beneficiary: Any) -> Any:
         request = beneficiary_service_pb2.DeleteBeneficiaryRequest(
-            request_id=request_id(), beneficiary_id=beneficiary.beneficiary_id
+            request_id=request_id(),
+            merchant_id=MERCHANT,
+            beneficiary_id=beneficiary.beneficiary_id,
         )
         return (
             await self.beneficiaries.DeleteBeneficiary(request, timeout=RPC_TIMEOUT_S)
@@ -218,6 +220,7 @@ class Caller:
     def beneficiary_request(self, **changes: Any) -> Any:
         values = {
             "request_id": request_id(),
+            "merchant_id": MERCHANT,
             "owner_id": "ann",
             "channel": "sandbox",
             "account_no": "DE0012345678",

@@ -13,7 +13,7 @@ from payments.pay.v1 import beneficiary_pb2, beneficiary_service_pb2
 from paymesh.errors import Code
 from paymesh.ids import bucket_of, new_id, shard_of
 from paymesh.secretbox import SecretBox
-from tests.pay.pay_world import RPC_TIMEOUT_S, Caller, World, refusal, request_id
+from tests.pay.pay_world import MERCHANT, RPC_TIMEOUT_S, Caller, World, refusal, request_id
 
 SECRET = "DE0031415926"
 
@@ -26,7 +26,7 @@ async def user(world: World) -> Caller:
 
 
 async def page(user: Caller, owner_id: str, **changes: Any) -> Any:
-    request = m.ListBeneficiariesRequest(owner_id=owner_id, **changes)
+    request = m.ListBeneficiariesRequest(merchant_id=MERCHANT, owner_id=owner_id, **changes)
     return await user.beneficiaries.ListBeneficiaries(request, timeout=RPC_TIMEOUT_S)
 
 
@@ -38,7 +38,7 @@ async def test_a_beneficiary_is_shown_with_its_number_hidden(user: Caller) -> No
     assert (made.state, made.version) == (beneficiary_pb2.BENEFICIARY_STATE_ACTIVE, 1)
     assert shard_of(made.beneficiary_id) == bucket_of("ann")
     assert made.usable_time == made.create_time
-    request = m.GetBeneficiaryRequest(beneficiary_id=made.beneficiary_id)
+    request = m.GetBeneficiaryRequest(merchant_id=MERCHANT, beneficiary_id=made.beneficiary_id)
     assert (
         await user.beneficiaries.GetBeneficiary(request, timeout=RPC_TIMEOUT_S)
     ).beneficiary == made
@@ -80,7 +80,7 @@ async def test_a_deleted_beneficiary_is_known_but_no_longer_listed(user: Caller)
     for _ in range(2):
         gone = await user.deletes(made)
         assert (gone.state, gone.version) == (beneficiary_pb2.BENEFICIARY_STATE_DELETED, 2)
-    request = m.GetBeneficiaryRequest(beneficiary_id=made.beneficiary_id)
+    request = m.GetBeneficiaryRequest(merchant_id=MERCHANT, beneficiary_id=made.beneficiary_id)
     assert (
         await user.beneficiaries.GetBeneficiary(request, timeout=RPC_TIMEOUT_S)
     ).beneficiary == gone
@@ -152,8 +152,10 @@ async def test_bad_input_is_refused_by_field(
 
 async def test_what_does_not_exist_is_not_found(user: Caller) -> None:
     unknown = new_id("ben", bucket=7)
-    read = m.GetBeneficiaryRequest(beneficiary_id=unknown)
-    delete = m.DeleteBeneficiaryRequest(request_id=request_id(), beneficiary_id=unknown)
+    read = m.GetBeneficiaryRequest(merchant_id=MERCHANT, beneficiary_id=unknown)
+    delete = m.DeleteBeneficiaryRequest(
+        merchant_id=MERCHANT, request_id=request_id(), beneficiary_id=unknown
+    )
     for call in (
         user.beneficiaries.GetBeneficiary(read, timeout=RPC_TIMEOUT_S),
         user.beneficiaries.DeleteBeneficiary(delete, timeout=RPC_TIMEOUT_S),

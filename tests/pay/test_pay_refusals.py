@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -24,6 +25,7 @@ from paymesh.tools import Tool, ToolKind
 from tests.pay.drive import (
     AT,
     BENEFICIARY_ID,
+    CONTEXT,
     ORIGINAL_ID,
     TIMING,
     balance,
@@ -130,10 +132,11 @@ def test_a_payer_without_a_balance_is_not_kept() -> None:
     [
         None,
         beneficiary(owner_id="bob"),
+        beneficiary(context=replace(CONTEXT, merchant_id="mer_2")),
         beneficiary(state=BeneficiaryState.DELETED),
         beneficiary(usable_at=AT + timedelta(microseconds=1)),
     ],
-    ids=["unknown", "somebody else's", "deleted", "too new"],
+    ids=["unknown", "somebody else's", "another merchant's", "deleted", "too new"],
 )
 def test_a_beneficiary_that_cannot_be_paid_is_refused_for_good(payee: Beneficiary | None) -> None:
     """Decided by the database's time; a caller does not ask again."""

@@ -21,6 +21,7 @@ from tests.trade.trade_world import (
     money,
     refusal,
     until,
+    wallet,
 )
 
 P, R = payment_pb2.PaymentState, trade_pb2.RefundState
@@ -70,7 +71,7 @@ async def test_a_refund_is_accepted_at_once_and_carried_out_by_itself(
     asked = await until(is_asked)
     assert asked.purpose == payment_pb2.PAYMENT_PURPOSE_REFUND
     assert (asked.trade_id, asked.original_payment_id) == (trade.trade_id, trade.paid_payment_id)
-    assert (asked.amount, asked.payer_id) == (refund.amount, "ann")
+    assert (asked.amount, asked.payer_id) == (refund.amount, wallet(trade, "ann"))
     context = payments.contexts[refund.payment_id]
     assert context.business_id == refund.business_id != trade.business_id
     assert context.parent_business_id == trade.business_id

@@ -21,6 +21,7 @@ from tests.trade.trade_world import (
     by_channel,
     money,
     refusal,
+    wallet,
 )
 
 P, T = payment_pb2.PaymentState, trade_pb2.TradeState
@@ -70,8 +71,10 @@ async def test_a_payment_by_balance_is_answered_paid(
         assert answer.trade.paid_payment_id == answer.payment_id
         assert answer.credential_id == ""
     asked = payments.asked[answer.payment_id]
-    assert asked.payer_id == "ann"
-    assert asked.beneficiary_id == changes.get("beneficiary_id", "")
+    assert asked.payer_id == wallet(trade, "ann")
+    withdrawn_to = changes.get("beneficiary_id", "")
+    assert asked.beneficiary_id == withdrawn_to
+    assert asked.beneficiary_owner_id == ("ann" if withdrawn_to else "")
 
 
 @pytest.mark.parametrize("changes", [{}, TOP_UP, TRANSFER, WITHDRAWAL],
@@ -86,7 +89,8 @@ async def test_the_books_hear_what_was_paid_and_between_whom(
     answer = await shop.pays(trade, by(100_00))
     paid = await books.hears(trade)
     assert paid.product_code == trade_pb2.TradeType.Name(trade.type).removeprefix("TRADE_TYPE_")
-    assert (paid.payer_id, paid.payee_id) == (trade.payer_id, trade.payee_id)
+    assert paid.payer_id == wallet(trade, trade.payer_id)
+    assert paid.payee_id == wallet(trade, trade.payee_id)
     assert (paid.merchant_id, paid.amount) == (shop.merchant_id, money(100_00))
     assert paid.payment_id == answer.payment_id
 
@@ -115,7 +119,7 @@ async def test_a_combined_payment_has_a_credential_for_its_channel(
     assert (answer.trade.state, bool(answer.credential_id)) == (T.TRADE_STATE_PAYING, True)
     asked = payments.asked[answer.payment_id]
     assert list(asked.tools) == [by_channel(80_00), by_balance(20_00)]
-    assert asked.payer_id == "ann"
+    assert asked.payer_id == wallet(trade, "ann")
 
 
 async def test_a_refusal_of_the_payment_core_fails_the_attempt_with_its_reason(

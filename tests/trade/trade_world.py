@@ -28,6 +28,7 @@ from paymesh.app import App, Role
 from paymesh.bus.port import Bus
 from paymesh.channel import DIRECT
 from paymesh.clock import SystemClock
+from paymesh.wallets import wallet_id
 from tests import databases
 from trade_svc.bootstrap import build
 from trade_svc.settings import TradeSettings
@@ -116,6 +117,11 @@ class Trades:
 
 def money(minor: int, currency: str = "EUR") -> money_pb2.Money:
     return money_pb2.Money(currency_code=currency, minor_units=minor)
+
+
+def wallet(trade: Any, payer_id: str) -> str:
+    """What the ledger calls a payer of the trade's merchant, who shares its wallets with nobody."""
+    return wallet_id(trade.merchant_id, payer_id)
 
 
 def by_channel(minor: int) -> tool_pb2.PaymentTool:

@@ -73,14 +73,16 @@ class PostJournalsResult(_message.Message):
     def __init__(self, error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., journal: _Optional[_Union[_ledger_pb2.Journal, _Mapping]] = ..., replayed: _Optional[bool] = ...) -> None: ...
 
 class GetAccountRequest(_message.Message):
-    __slots__ = ("subject", "owner", "currency_code")
+    __slots__ = ("subject", "owner", "currency_code", "merchant_id")
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
     CURRENCY_CODE_FIELD_NUMBER: _ClassVar[int]
+    MERCHANT_ID_FIELD_NUMBER: _ClassVar[int]
     subject: str
     owner: str
     currency_code: str
-    def __init__(self, subject: _Optional[str] = ..., owner: _Optional[str] = ..., currency_code: _Optional[str] = ...) -> None: ...
+    merchant_id: str
+    def __init__(self, subject: _Optional[str] = ..., owner: _Optional[str] = ..., currency_code: _Optional[str] = ..., merchant_id: _Optional[str] = ...) -> None: ...
 
 class GetAccountResponse(_message.Message):
     __slots__ = ("account",)
@@ -329,16 +331,18 @@ class SetAccountModeResponse(_message.Message):
     def __init__(self, account: _Optional[_Union[_ledger_pb2.Account, _Mapping]] = ...) -> None: ...
 
 class GetBalanceRequest(_message.Message):
-    __slots__ = ("account", "currency_code", "accounting_date", "known_time")
+    __slots__ = ("account", "currency_code", "accounting_date", "known_time", "merchant_id")
     ACCOUNT_FIELD_NUMBER: _ClassVar[int]
     CURRENCY_CODE_FIELD_NUMBER: _ClassVar[int]
     ACCOUNTING_DATE_FIELD_NUMBER: _ClassVar[int]
     KNOWN_TIME_FIELD_NUMBER: _ClassVar[int]
+    MERCHANT_ID_FIELD_NUMBER: _ClassVar[int]
     account: _account_pb2.AccountRef
     currency_code: str
     accounting_date: _date_pb2.Date
     known_time: _timestamp_pb2.Timestamp
-    def __init__(self, account: _Optional[_Union[_account_pb2.AccountRef, _Mapping]] = ..., currency_code: _Optional[str] = ..., accounting_date: _Optional[_Union[_date_pb2.Date, _Mapping]] = ..., known_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    merchant_id: str
+    def __init__(self, account: _Optional[_Union[_account_pb2.AccountRef, _Mapping]] = ..., currency_code: _Optional[str] = ..., accounting_date: _Optional[_Union[_date_pb2.Date, _Mapping]] = ..., known_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., merchant_id: _Optional[str] = ...) -> None: ...
 
 class GetBalanceResponse(_message.Message):
     __slots__ = ("balance", "block")

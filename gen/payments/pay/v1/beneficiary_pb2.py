@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!payments/pay/v1/beneficiary.proto\x12\x0fpayments.pay.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x85\x03\n\x0b\x42\x65neficiary\x12%\n\x0e\x62\x65neficiary_id\x18\x01 \x01(\tR\rbeneficiaryId\x12\x19\n\x08owner_id\x18\x02 \x01(\tR\x07ownerId\x12\x18\n\x07\x63hannel\x18\x03 \x01(\tR\x07\x63hannel\x12*\n\x11masked_account_no\x18\x04 \x01(\tR\x0fmaskedAccountNo\x12!\n\x0c\x61\x63\x63ount_name\x18\x05 \x01(\tR\x0b\x61\x63\x63ountName\x12\x37\n\x05state\x18\x06 \x01(\x0e\x32!.payments.pay.v1.BeneficiaryStateR\x05state\x12;\n\x0busable_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nusableTime\x12;\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x18\n\x07version\x18\t \x01(\x03R\x07version*r\n\x10\x42\x65neficiaryState\x12!\n\x1d\x42\x45NEFICIARY_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x42\x45NEFICIARY_STATE_ACTIVE\x10\x01\x12\x1d\n\x19\x42\x45NEFICIARY_STATE_DELETED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!payments/pay/v1/beneficiary.proto\x12\x0fpayments.pay.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa6\x03\n\x0b\x42\x65neficiary\x12%\n\x0e\x62\x65neficiary_id\x18\x01 \x01(\tR\rbeneficiaryId\x12\x19\n\x08owner_id\x18\x02 \x01(\tR\x07ownerId\x12\x18\n\x07\x63hannel\x18\x03 \x01(\tR\x07\x63hannel\x12*\n\x11masked_account_no\x18\x04 \x01(\tR\x0fmaskedAccountNo\x12!\n\x0c\x61\x63\x63ount_name\x18\x05 \x01(\tR\x0b\x61\x63\x63ountName\x12\x37\n\x05state\x18\x06 \x01(\x0e\x32!.payments.pay.v1.BeneficiaryStateR\x05state\x12;\n\x0busable_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nusableTime\x12;\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x18\n\x07version\x18\t \x01(\x03R\x07version\x12\x1f\n\x0bmerchant_id\x18\n \x01(\tR\nmerchantId*r\n\x10\x42\x65neficiaryState\x12!\n\x1d\x42\x45NEFICIARY_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x42\x45NEFICIARY_STATE_ACTIVE\x10\x01\x12\x1d\n\x19\x42\x45NEFICIARY_STATE_DELETED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'payments.pay.v1.beneficiary_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_BENEFICIARYSTATE']._serialized_start=479
-  _globals['_BENEFICIARYSTATE']._serialized_end=593
+  _globals['_BENEFICIARYSTATE']._serialized_start=512
+  _globals['_BENEFICIARYSTATE']._serialized_end=626
   _globals['_BENEFICIARY']._serialized_start=88
-  _globals['_BENEFICIARY']._serialized_end=477
+  _globals['_BENEFICIARY']._serialized_end=510
 # @@protoc_insertion_point(module_scope)

@@ -19,7 +19,7 @@ BENEFICIARY_STATE_ACTIVE: BeneficiaryState
 BENEFICIARY_STATE_DELETED: BeneficiaryState
 
 class Beneficiary(_message.Message):
-    __slots__ = ("beneficiary_id", "owner_id", "channel", "masked_account_no", "account_name", "state", "usable_time", "create_time", "version")
+    __slots__ = ("beneficiary_id", "owner_id", "channel", "masked_account_no", "account_name", "state", "usable_time", "create_time", "version", "merchant_id")
     BENEFICIARY_ID_FIELD_NUMBER: _ClassVar[int]
     OWNER_ID_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
@@ -29,6 +29,7 @@ class Beneficiary(_message.Message):
     USABLE_TIME_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    MERCHANT_ID_FIELD_NUMBER: _ClassVar[int]
     beneficiary_id: str
     owner_id: str
     channel: str
@@ -38,4 +39,5 @@ class Beneficiary(_message.Message):
     usable_time: _timestamp_pb2.Timestamp
     create_time: _timestamp_pb2.Timestamp
     version: int
-    def __init__(self, beneficiary_id: _Optional[str] = ..., owner_id: _Optional[str] = ..., channel: _Optional[str] = ..., masked_account_no: _Optional[str] = ..., account_name: _Optional[str] = ..., state: _Optional[_Union[BeneficiaryState, str]] = ..., usable_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ...) -> None: ...
+    merchant_id: str
+    def __init__(self, beneficiary_id: _Optional[str] = ..., owner_id: _Optional[str] = ..., channel: _Optional[str] = ..., masked_account_no: _Optional[str] = ..., account_name: _Optional[str] = ..., state: _Optional[_Union[BeneficiaryState, str]] = ..., usable_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ..., merchant_id: _Optional[str] = ...) -> None: ...

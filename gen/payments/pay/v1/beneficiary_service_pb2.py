@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from payments.pay.v1 import beneficiary_pb2 as payments_dot_pay_dot_v1_dot_beneficiary__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)payments/pay/v1/beneficiary_service.proto\x12\x0fpayments.pay.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!payments/pay/v1/beneficiary.proto\"\x9d\x02\n\x18\x43reateBeneficiaryRequest\x12\'\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12\x30\n\x08owner_id\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x10\x01\x18@2\n^[^\\x00]*$R\x07ownerId\x12\x31\n\x07\x63hannel\x18\x03 \x01(\tB\x17\xbaH\x14r\x12\x10\x01\x18 2\x0c^[a-z0-9_]+$R\x07\x63hannel\x12\x38\n\naccount_no\x18\x04 \x01(\tB\x19\xbaH\x16r\x14\x10\x04\x18@2\x0e^[0-9A-Za-z]*$R\taccountNo\x12\x39\n\x0c\x61\x63\x63ount_name\x18\x05 \x01(\tB\x16\xbaH\x13r\x11\x10\x01\x18\x80\x01\x32\n^[^\\x00]*$R\x0b\x61\x63\x63ountName\"[\n\x19\x43reateBeneficiaryResponse\x12>\n\x0b\x62\x65neficiary\x18\x01 \x01(\x0b\x32\x1c.payments.pay.v1.BeneficiaryR\x0b\x62\x65neficiary\"Y\n\x15GetBeneficiaryRequest\x12@\n\x0e\x62\x65neficiary_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^ben_[a-z2-7]{28}$R\rbeneficiaryId\"X\n\x16GetBeneficiaryResponse\x12>\n\x0b\x62\x65neficiary\x18\x01 \x01(\x0b\x32\x1c.payments.pay.v1.BeneficiaryR\x0b\x62\x65neficiary\"\x9d\x01\n\x18ListBeneficiariesRequest\x12\x30\n\x08owner_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x10\x01\x18@2\n^[^\\x00]*$R\x07ownerId\x12&\n\tpage_size\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02R\tpageToken\"\x87\x01\n\x19ListBeneficiariesResponse\x12\x42\n\rbeneficiaries\x18\x01 \x03(\x0b\x32\x1c.payments.pay.v1.BeneficiaryR\rbeneficiaries\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x85\x01\n\x18\x44\x65leteBeneficiaryRequest\x12\'\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12@\n\x0e\x62\x65neficiary_id\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^ben_[a-z2-7]{28}$R\rbeneficiaryId\"[\n\x19\x44\x65leteBeneficiaryResponse\x12>\n\x0b\x62\x65neficiary\x18\x01 \x01(\x0b\x32\x1c.payments.pay.v1.BeneficiaryR\x0b\x62\x65neficiary2\xcf\x03\n\x12\x42\x65neficiaryService\x12o\n\x11\x43reateBeneficiary\x12).payments.pay.v1.CreateBeneficiaryRequest\x1a*.payments.pay.v1.CreateBeneficiaryResponse\"\x03\x90\x02\x02\x12\x66\n\x0eGetBeneficiary\x12&.payments.pay.v1.GetBeneficiaryRequest\x1a\'.payments.pay.v1.GetBeneficiaryResponse\"\x03\x90\x02\x01\x12o\n\x11ListBeneficiaries\x12).payments.pay.v1.ListBeneficiariesRequest\x1a*.payments.pay.v1.ListBeneficiariesResponse\"\x03\x90\x02\x01\x12o\n\x11\x44\x65leteBeneficiary\x12).payments.pay.v1.DeleteBeneficiaryRequest\x1a*.payments.pay.v1.DeleteBeneficiaryResponse\"\x03\x90\x02\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)payments/pay/v1/beneficiary_service.proto\x12\x0fpayments.pay.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!payments/pay/v1/beneficiary.proto\"\xd9\x02\n\x18\x43reateBeneficiaryRequest\x12\'\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12\x30\n\x08owner_id\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x10\x01\x18@2\n^[^\\x00]*$R\x07ownerId\x12\x31\n\x07\x63hannel\x18\x03 \x01(\tB\x17\xbaH\x14r\x12\x10\x01\x18 2\x0c^[a-z0-9_]+$R\x07\x63hannel\x12\x38\n\naccount_no\x18\x04 \x01(\tB\x19\xbaH\x16r\x14\x10\x04\x18@2\x0e^[0-9A-Za-z]*$R\taccountNo\x12\x39\n\x0c\x61\x63\x63ount_name\x18\x05 \x01(\tB\x16\xbaH\x13r\x11\x10\x01\x18\x80\x01\x32\n^[^\\x00]*$R\x0b\x61\x63\x63ountName\x12:\n\x0bmerchant_id\x18\x06 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^mer_[a-z2-7]{28}$R\nmerchantId\"[\n\x19\x43reateBeneficiaryResponse\x12>\n\x0b\x62\x65neficiary\x18\x01 \x01(\x0b\x32\x1c.payments.pay.v1.BeneficiaryR\x0b\x62\x65neficiary\"\x95\x01\n\x15GetBeneficiaryRequest\x12@\n\x0e\x62\x65neficiary_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^ben_[a-z2-7]{28}$R\rbeneficiaryId\x12:\n\x0bmerchant_id\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^mer_[a-z2-7]{28}$R\nmerchantId\"X\n\x16GetBeneficiaryResponse\x12>\n\x0b\x62\x65neficiary\x18\x01 \x01(\x0b\x32\x1c.payments.pay.v1.BeneficiaryR\x0b\x62\x65neficiary\"\xd9\x01\n\x18ListBeneficiariesRequest\x12\x30\n\x08owner_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x10\x01\x18@2\n^[^\\x00]*$R\x07ownerId\x12&\n\tpage_size\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02R\tpageToken\x12:\n\x0bmerchant_id\x18\x04 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^mer_[a-z2-7]{28}$R\nmerchantId\"\x87\x01\n\x19ListBeneficiariesResponse\x12\x42\n\rbeneficiaries\x18\x01 \x03(\x0b\x32\x1c.payments.pay.v1.BeneficiaryR\rbeneficiaries\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc1\x01\n\x18\x44\x65leteBeneficiaryRequest\x12\'\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12@\n\x0e\x62\x65neficiary_id\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^ben_[a-z2-7]{28}$R\rbeneficiaryId\x12:\n\x0bmerchant_id\x18\x03 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^mer_[a-z2-7]{28}$R\nmerchantId\"[\n\x19\x44\x65leteBeneficiaryResponse\x12>\n\x0b\x62\x65neficiary\x18\x01 \x01(\x0b\x32\x1c.payments.pay.v1.BeneficiaryR\x0b\x62\x65neficiary2\xcf\x03\n\x12\x42\x65neficiaryService\x12o\n\x11\x43reateBeneficiary\x12).payments.pay.v1.CreateBeneficiaryRequest\x1a*.payments.pay.v1.CreateBeneficiaryResponse\"\x03\x90\x02\x02\x12\x66\n\x0eGetBeneficiary\x12&.payments.pay.v1.GetBeneficiaryRequest\x1a\'.payments.pay.v1.GetBeneficiaryResponse\"\x03\x90\x02\x01\x12o\n\x11ListBeneficiaries\x12).payments.pay.v1.ListBeneficiariesRequest\x1a*.payments.pay.v1.ListBeneficiariesResponse\"\x03\x90\x02\x01\x12o\n\x11\x44\x65leteBeneficiary\x12).payments.pay.v1.DeleteBeneficiaryRequest\x1a*.payments.pay.v1.DeleteBeneficiaryResponse\"\x03\x90\x02\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,18 +43,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEBENEFICIARYREQUEST'].fields_by_name['account_no']._serialized_options = b'\272H\026r\024\020\004\030@2\016^[0-9A-Za-z]*$'
   _globals['_CREATEBENEFICIARYREQUEST'].fields_by_name['account_name']._loaded_options = None
   _globals['_CREATEBENEFICIARYREQUEST'].fields_by_name['account_name']._serialized_options = b'\272H\023r\021\020\001\030\200\0012\n^[^\\x00]*$'
+  _globals['_CREATEBENEFICIARYREQUEST'].fields_by_name['merchant_id']._loaded_options = None
+  _globals['_CREATEBENEFICIARYREQUEST'].fields_by_name['merchant_id']._serialized_options = b'\272H\026r\0242\022^mer_[a-z2-7]{28}$'
   _globals['_GETBENEFICIARYREQUEST'].fields_by_name['beneficiary_id']._loaded_options = None
   _globals['_GETBENEFICIARYREQUEST'].fields_by_name['beneficiary_id']._serialized_options = b'\272H\026r\0242\022^ben_[a-z2-7]{28}$'
+  _globals['_GETBENEFICIARYREQUEST'].fields_by_name['merchant_id']._loaded_options = None
+  _globals['_GETBENEFICIARYREQUEST'].fields_by_name['merchant_id']._serialized_options = b'\272H\026r\0242\022^mer_[a-z2-7]{28}$'
   _globals['_LISTBENEFICIARIESREQUEST'].fields_by_name['owner_id']._loaded_options = None
   _globals['_LISTBENEFICIARIESREQUEST'].fields_by_name['owner_id']._serialized_options = b'\272H\022r\020\020\001\030@2\n^[^\\x00]*$'
   _globals['_LISTBENEFICIARIESREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTBENEFICIARIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\006\032\004\030d(\000'
   _globals['_LISTBENEFICIARIESREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTBENEFICIARIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\002'
+  _globals['_LISTBENEFICIARIESREQUEST'].fields_by_name['merchant_id']._loaded_options = None
+  _globals['_LISTBENEFICIARIESREQUEST'].fields_by_name['merchant_id']._serialized_options = b'\272H\026r\0242\022^mer_[a-z2-7]{28}$'
   _globals['_DELETEBENEFICIARYREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_DELETEBENEFICIARYREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_DELETEBENEFICIARYREQUEST'].fields_by_name['beneficiary_id']._loaded_options = None
   _globals['_DELETEBENEFICIARYREQUEST'].fields_by_name['beneficiary_id']._serialized_options = b'\272H\026r\0242\022^ben_[a-z2-7]{28}$'
+  _globals['_DELETEBENEFICIARYREQUEST'].fields_by_name['merchant_id']._loaded_options = None
+  _globals['_DELETEBENEFICIARYREQUEST'].fields_by_name['merchant_id']._serialized_options = b'\272H\026r\0242\022^mer_[a-z2-7]{28}$'
   _globals['_BENEFICIARYSERVICE'].methods_by_name['CreateBeneficiary']._loaded_options = None
   _globals['_BENEFICIARYSERVICE'].methods_by_name['CreateBeneficiary']._serialized_options = b'\220\002\002'
   _globals['_BENEFICIARYSERVICE'].methods_by_name['GetBeneficiary']._loaded_options = None
@@ -64,21 +72,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BENEFICIARYSERVICE'].methods_by_name['DeleteBeneficiary']._loaded_options = None
   _globals['_BENEFICIARYSERVICE'].methods_by_name['DeleteBeneficiary']._serialized_options = b'\220\002\002'
   _globals['_CREATEBENEFICIARYREQUEST']._serialized_start=127
-  _globals['_CREATEBENEFICIARYREQUEST']._serialized_end=412
-  _globals['_CREATEBENEFICIARYRESPONSE']._serialized_start=414
-  _globals['_CREATEBENEFICIARYRESPONSE']._serialized_end=505
-  _globals['_GETBENEFICIARYREQUEST']._serialized_start=507
-  _globals['_GETBENEFICIARYREQUEST']._serialized_end=596
-  _globals['_GETBENEFICIARYRESPONSE']._serialized_start=598
-  _globals['_GETBENEFICIARYRESPONSE']._serialized_end=686
-  _globals['_LISTBENEFICIARIESREQUEST']._serialized_start=689
-  _globals['_LISTBENEFICIARIESREQUEST']._serialized_end=846
-  _globals['_LISTBENEFICIARIESRESPONSE']._serialized_start=849
-  _globals['_LISTBENEFICIARIESRESPONSE']._serialized_end=984
-  _globals['_DELETEBENEFICIARYREQUEST']._serialized_start=987
-  _globals['_DELETEBENEFICIARYREQUEST']._serialized_end=1120
-  _globals['_DELETEBENEFICIARYRESPONSE']._serialized_start=1122
-  _globals['_DELETEBENEFICIARYRESPONSE']._serialized_end=1213
-  _globals['_BENEFICIARYSERVICE']._serialized_start=1216
-  _globals['_BENEFICIARYSERVICE']._serialized_end=1679
+  _globals['_CREATEBENEFICIARYREQUEST']._serialized_end=472
+  _globals['_CREATEBENEFICIARYRESPONSE']._serialized_start=474
+  _globals['_CREATEBENEFICIARYRESPONSE']._serialized_end=565
+  _globals['_GETBENEFICIARYREQUEST']._serialized_start=568
+  _globals['_GETBENEFICIARYREQUEST']._serialized_end=717
+  _globals['_GETBENEFICIARYRESPONSE']._serialized_start=719
+  _globals['_GETBENEFICIARYRESPONSE']._serialized_end=807
+  _globals['_LISTBENEFICIARIESREQUEST']._serialized_start=810
+  _globals['_LISTBENEFICIARIESREQUEST']._serialized_end=1027
+  _globals['_LISTBENEFICIARIESRESPONSE']._serialized_start=1030
+  _globals['_LISTBENEFICIARIESRESPONSE']._serialized_end=1165
+  _globals['_DELETEBENEFICIARYREQUEST']._serialized_start=1168
+  _globals['_DELETEBENEFICIARYREQUEST']._serialized_end=1361
+  _globals['_DELETEBENEFICIARYRESPONSE']._serialized_start=1363
+  _globals['_DELETEBENEFICIARYRESPONSE']._serialized_end=1454
+  _globals['_BENEFICIARYSERVICE']._serialized_start=1457
+  _globals['_BENEFICIARYSERVICE']._serialized_end=1920
 # @@protoc_insertion_point(module_scope)

@@ -9,18 +9,20 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CreateBeneficiaryRequest(_message.Message):
-    __slots__ = ("request_id", "owner_id", "channel", "account_no", "account_name")
+    __slots__ = ("request_id", "owner_id", "channel", "account_no", "account_name", "merchant_id")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     OWNER_ID_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     ACCOUNT_NO_FIELD_NUMBER: _ClassVar[int]
     ACCOUNT_NAME_FIELD_NUMBER: _ClassVar[int]
+    MERCHANT_ID_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     owner_id: str
     channel: str
     account_no: str
     account_name: str
-    def __init__(self, request_id: _Optional[str] = ..., owner_id: _Optional[str] = ..., channel: _Optional[str] = ..., account_no: _Optional[str] = ..., account_name: _Optional[str] = ...) -> None: ...
+    merchant_id: str
+    def __init__(self, request_id: _Optional[str] = ..., owner_id: _Optional[str] = ..., channel: _Optional[str] = ..., account_no: _Optional[str] = ..., account_name: _Optional[str] = ..., merchant_id: _Optional[str] = ...) -> None: ...
 
 class CreateBeneficiaryResponse(_message.Message):
     __slots__ = ("beneficiary",)
@@ -29,10 +31,12 @@ class CreateBeneficiaryResponse(_message.Message):
     def __init__(self, beneficiary: _Optional[_Union[_beneficiary_pb2.Beneficiary, _Mapping]] = ...) -> None: ...
 
 class GetBeneficiaryRequest(_message.Message):
-    __slots__ = ("beneficiary_id",)
+    __slots__ = ("beneficiary_id", "merchant_id")
     BENEFICIARY_ID_FIELD_NUMBER: _ClassVar[int]
+    MERCHANT_ID_FIELD_NUMBER: _ClassVar[int]
     beneficiary_id: str
-    def __init__(self, beneficiary_id: _Optional[str] = ...) -> None: ...
+    merchant_id: str
+    def __init__(self, beneficiary_id: _Optional[str] = ..., merchant_id: _Optional[str] = ...) -> None: ...
 
 class GetBeneficiaryResponse(_message.Message):
     __slots__ = ("beneficiary",)
@@ -41,14 +45,16 @@ class GetBeneficiaryResponse(_message.Message):
     def __init__(self, beneficiary: _Optional[_Union[_beneficiary_pb2.Beneficiary, _Mapping]] = ...) -> None: ...
 
 class ListBeneficiariesRequest(_message.Message):
-    __slots__ = ("owner_id", "page_size", "page_token")
+    __slots__ = ("owner_id", "page_size", "page_token", "merchant_id")
     OWNER_ID_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    MERCHANT_ID_FIELD_NUMBER: _ClassVar[int]
     owner_id: str
     page_size: int
     page_token: str
-    def __init__(self, owner_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    merchant_id: str
+    def __init__(self, owner_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., merchant_id: _Optional[str] = ...) -> None: ...
 
 class ListBeneficiariesResponse(_message.Message):
     __slots__ = ("beneficiaries", "next_page_token")
@@ -59,12 +65,14 @@ class ListBeneficiariesResponse(_message.Message):
     def __init__(self, beneficiaries: _Optional[_Iterable[_Union[_beneficiary_pb2.Beneficiary, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class DeleteBeneficiaryRequest(_message.Message):
-    __slots__ = ("request_id", "beneficiary_id")
+    __slots__ = ("request_id", "beneficiary_id", "merchant_id")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     BENEFICIARY_ID_FIELD_NUMBER: _ClassVar[int]
+    MERCHANT_ID_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     beneficiary_id: str
-    def __init__(self, request_id: _Optional[str] = ..., beneficiary_id: _Optional[str] = ...) -> None: ...
+    merchant_id: str
+    def __init__(self, request_id: _Optional[str] = ..., beneficiary_id: _Optional[str] = ..., merchant_id: _Optional[str] = ...) -> None: ...
 
 class DeleteBeneficiaryResponse(_message.Message):
     __slots__ = ("beneficiary",)

@@ -31,7 +31,7 @@ from payments.type.v1 import money_pb2 as payments_dot_type_dot_v1_dot_money__pb
 from payments.type.v1 import tool_pb2 as payments_dot_type_dot_v1_dot_tool__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%payments/pay/v1/payment_service.proto\x12\x0fpayments.pay.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1dpayments/pay/v1/payment.proto\x1a\x1epayments/type/v1/context.proto\x1a\x1cpayments/type/v1/money.proto\x1a\x1bpayments/type/v1/tool.proto\"\x9d\x06\n\x14\x43reatePaymentRequest\x12\'\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12\x38\n\npayment_id\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^pay_[a-z2-7]{28}$R\tpaymentId\x12\x34\n\x08trade_id\x18\x03 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^trd_[a-z2-7]{28}$R\x07tradeId\x12\x45\n\x07purpose\x18\x04 \x01(\x0e\x32\x1f.payments.pay.v1.PaymentPurposeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x07purpose\x12|\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x17.payments.type.v1.MoneyBK\xbaHH\xba\x01\x42\n\x0f\x61mount.positive\x12\x19must be greater than zero\x1a\x14this.minor_units > 0\xc8\x01\x01R\x06\x61mount\x12?\n\x05tools\x18\x06 \x03(\x0b\x32\x1d.payments.type.v1.PaymentToolB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x08R\x05tools\x12\x43\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\nexpireTime\x12.\n\x07subject\x18\x08 \x01(\tB\x14\xbaH\x11r\x0f\x18\x80\x01\x32\n^[^\\x00]*$R\x07subject\x12.\n\x08payer_id\x18\t \x01(\tB\x13\xbaH\x10r\x0e\x18@2\n^[^\\x00]*$R\x07payerId\x12\x43\n\x0e\x62\x65neficiary_id\x18\n \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^(ben_[a-z2-7]{28})?$R\rbeneficiaryId\x12L\n\x13original_payment_id\x18\x0b \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^(pay_[a-z2-7]{28})?$R\x11originalPaymentId\x12.\n\x08payee_id\x18\x0c \x01(\tB\x13\xbaH\x10r\x0e\x18@2\n^[^\\x00]*$R\x07payeeId\"p\n\x15\x43reatePaymentResponse\x12\x32\n\x07payment\x18\x01 \x01(\x0b\x32\x18.payments.pay.v1.PaymentR\x07payment\x12#\n\rcredential_id\x18\x02 \x01(\tR\x0c\x63redentialId\"i\n\x1a\x42\x61tchCreatePaymentsRequest\x12K\n\x05items\x18\x01 \x03(\x0b\x32(.payments.pay.v1.BatchCreatePaymentsItemB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x05items\"\xac\x01\n\x17\x42\x61tchCreatePaymentsItem\x12H\n\x0c\x63\x61ll_context\x18\x01 \x01(\x0b\x32\x1d.payments.type.v1.CallContextB\x06\xbaH\x03\xd8\x01\x03R\x0b\x63\x61llContext\x12G\n\x07request\x18\x02 \x01(\x0b\x32%.payments.pay.v1.CreatePaymentRequestB\x06\xbaH\x03\xd8\x01\x03R\x07request\"c\n\x1b\x42\x61tchCreatePaymentsResponse\x12\x44\n\x07results\x18\x01 \x03(\x0b\x32*.payments.pay.v1.BatchCreatePaymentsResultR\x07results\"\x97\x01\n\x19\x42\x61tchCreatePaymentsResult\x12*\n\x05\x65rror\x18\x01 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x05\x65rror\x12\x44\n\x08response\x18\x02 \x01(\x0b\x32&.payments.pay.v1.CreatePaymentResponseH\x00R\x08responseB\x08\n\x06result\"\xd7\x01\n\x14\x43\x61ncelPaymentRequest\x12\'\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12\x38\n\npayment_id\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^pay_[a-z2-7]{28}$R\tpaymentId\x12,\n\x06reason\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x18\x80\x01\x32\n^[^\\x00]*$R\x06reason\x12.\n\x13return_if_succeeded\x18\x04 \x01(\x08R\x11returnIfSucceeded\"K\n\x15\x43\x61ncelPaymentResponse\x12\x32\n\x07payment\x18\x01 \x01(\x0b\x32\x18.payments.pay.v1.PaymentR\x07payment\"i\n\x1a\x42\x61tchCancelPaymentsRequest\x12K\n\x05items\x18\x01 \x03(\x0b\x32(.payments.pay.v1.BatchCancelPaymentsItemB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x05items\"\xac\x01\n\x17\x42\x61tchCancelPaymentsItem\x12H\n\x0c\x63\x61ll_context\x18\x01 \x01(\x0b\x32\x1d.payments.type.v1.CallContextB\x06\xbaH\x03\xd8\x01\x03R\x0b\x63\x61llContext\x12G\n\x07request\x18\x02 \x01(\x0b\x32%.payments.pay.v1.CancelPaymentRequestB\x06\xbaH\x03\xd8\x01\x03R\x07request\"c\n\x1b\x42\x61tchCancelPaymentsResponse\x12\x44\n\x07results\x18\x01 \x03(\x0b\x32*.payments.pay.v1.BatchCancelPaymentsResultR\x07results\"\x97\x01\n\x19\x42\x61tchCancelPaymentsResult\x12*\n\x05\x65rror\x18\x01 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x05\x65rror\x12\x44\n\x08response\x18\x02 \x01(\x0b\x32&.payments.pay.v1.CancelPaymentResponseH\x00R\x08responseB\x08\n\x06result\"M\n\x11GetPaymentRequest\x12\x38\n\npayment_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^pay_[a-z2-7]{28}$R\tpaymentId\"H\n\x12GetPaymentResponse\x12\x32\n\x07payment\x18\x01 \x01(\x0b\x32\x18.payments.pay.v1.PaymentR\x07payment\"c\n\x17\x42\x61tchGetPaymentsRequest\x12H\n\x05items\x18\x01 \x03(\x0b\x32%.payments.pay.v1.BatchGetPaymentsItemB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x05items\"\xa6\x01\n\x14\x42\x61tchGetPaymentsItem\x12H\n\x0c\x63\x61ll_context\x18\x01 \x01(\x0b\x32\x1d.payments.type.v1.CallContextB\x06\xbaH\x03\xd8\x01\x03R\x0b\x63\x61llContext\x12\x44\n\x07request\x18\x02 \x01(\x0b\x32\".payments.pay.v1.GetPaymentRequestB\x06\xbaH\x03\xd8\x01\x03R\x07request\"]\n\x18\x42\x61tchGetPaymentsResponse\x12\x41\n\x07results\x18\x01 \x03(\x0b\x32\'.payments.pay.v1.BatchGetPaymentsResultR\x07results\"\x91\x01\n\x16\x42\x61tchGetPaymentsResult\x12*\n\x05\x65rror\x18\x01 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x05\x65rror\x12\x41\n\x08response\x18\x02 \x01(\x0b\x32#.payments.pay.v1.GetPaymentResponseH\x00R\x08responseB\x08\n\x06result2\x92\x05\n\x0ePaymentService\x12\x63\n\rCreatePayment\x12%.payments.pay.v1.CreatePaymentRequest\x1a&.payments.pay.v1.CreatePaymentResponse\"\x03\x90\x02\x02\x12u\n\x13\x42\x61tchCreatePayments\x12+.payments.pay.v1.BatchCreatePaymentsRequest\x1a,.payments.pay.v1.BatchCreatePaymentsResponse\"\x03\x90\x02\x02\x12\x63\n\rCancelPayment\x12%.payments.pay.v1.CancelPaymentRequest\x1a&.payments.pay.v1.CancelPaymentResponse\"\x03\x90\x02\x02\x12u\n\x13\x42\x61tchCancelPayments\x12+.payments.pay.v1.BatchCancelPaymentsRequest\x1a,.payments.pay.v1.BatchCancelPaymentsResponse\"\x03\x90\x02\x02\x12Z\n\nGetPayment\x12\".payments.pay.v1.GetPaymentRequest\x1a#.payments.pay.v1.GetPaymentResponse\"\x03\x90\x02\x01\x12l\n\x10\x42\x61tchGetPayments\x12(.payments.pay.v1.BatchGetPaymentsRequest\x1a).payments.pay.v1.BatchGetPaymentsResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%payments/pay/v1/payment_service.proto\x12\x0fpayments.pay.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1dpayments/pay/v1/payment.proto\x1a\x1epayments/type/v1/context.proto\x1a\x1cpayments/type/v1/money.proto\x1a\x1bpayments/type/v1/tool.proto\"\xe6\x06\n\x14\x43reatePaymentRequest\x12\'\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12\x38\n\npayment_id\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^pay_[a-z2-7]{28}$R\tpaymentId\x12\x34\n\x08trade_id\x18\x03 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^trd_[a-z2-7]{28}$R\x07tradeId\x12\x45\n\x07purpose\x18\x04 \x01(\x0e\x32\x1f.payments.pay.v1.PaymentPurposeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x07purpose\x12|\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x17.payments.type.v1.MoneyBK\xbaHH\xba\x01\x42\n\x0f\x61mount.positive\x12\x19must be greater than zero\x1a\x14this.minor_units > 0\xc8\x01\x01R\x06\x61mount\x12?\n\x05tools\x18\x06 \x03(\x0b\x32\x1d.payments.type.v1.PaymentToolB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x08R\x05tools\x12\x43\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\nexpireTime\x12.\n\x07subject\x18\x08 \x01(\tB\x14\xbaH\x11r\x0f\x18\x80\x01\x32\n^[^\\x00]*$R\x07subject\x12/\n\x08payer_id\x18\t \x01(\tB\x14\xbaH\x11r\x0f\x18\x80\x01\x32\n^[^\\x00]*$R\x07payerId\x12\x43\n\x0e\x62\x65neficiary_id\x18\n \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^(ben_[a-z2-7]{28})?$R\rbeneficiaryId\x12L\n\x13original_payment_id\x18\x0b \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^(pay_[a-z2-7]{28})?$R\x11originalPaymentId\x12/\n\x08payee_id\x18\x0c \x01(\tB\x14\xbaH\x11r\x0f\x18\x80\x01\x32\n^[^\\x00]*$R\x07payeeId\x12\x45\n\x14\x62\x65neficiary_owner_id\x18\r \x01(\tB\x13\xbaH\x10r\x0e\x18@2\n^[^\\x00]*$R\x12\x62\x65neficiaryOwnerId\"p\n\x15\x43reatePaymentResponse\x12\x32\n\x07payment\x18\x01 \x01(\x0b\x32\x18.payments.pay.v1.PaymentR\x07payment\x12#\n\rcredential_id\x18\x02 \x01(\tR\x0c\x63redentialId\"i\n\x1a\x42\x61tchCreatePaymentsRequest\x12K\n\x05items\x18\x01 \x03(\x0b\x32(.payments.pay.v1.BatchCreatePaymentsItemB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x05items\"\xac\x01\n\x17\x42\x61tchCreatePaymentsItem\x12H\n\x0c\x63\x61ll_context\x18\x01 \x01(\x0b\x32\x1d.payments.type.v1.CallContextB\x06\xbaH\x03\xd8\x01\x03R\x0b\x63\x61llContext\x12G\n\x07request\x18\x02 \x01(\x0b\x32%.payments.pay.v1.CreatePaymentRequestB\x06\xbaH\x03\xd8\x01\x03R\x07request\"c\n\x1b\x42\x61tchCreatePaymentsResponse\x12\x44\n\x07results\x18\x01 \x03(\x0b\x32*.payments.pay.v1.BatchCreatePaymentsResultR\x07results\"\x97\x01\n\x19\x42\x61tchCreatePaymentsResult\x12*\n\x05\x65rror\x18\x01 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x05\x65rror\x12\x44\n\x08response\x18\x02 \x01(\x0b\x32&.payments.pay.v1.CreatePaymentResponseH\x00R\x08responseB\x08\n\x06result\"\xd7\x01\n\x14\x43\x61ncelPaymentRequest\x12\'\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12\x38\n\npayment_id\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^pay_[a-z2-7]{28}$R\tpaymentId\x12,\n\x06reason\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x18\x80\x01\x32\n^[^\\x00]*$R\x06reason\x12.\n\x13return_if_succeeded\x18\x04 \x01(\x08R\x11returnIfSucceeded\"K\n\x15\x43\x61ncelPaymentResponse\x12\x32\n\x07payment\x18\x01 \x01(\x0b\x32\x18.payments.pay.v1.PaymentR\x07payment\"i\n\x1a\x42\x61tchCancelPaymentsRequest\x12K\n\x05items\x18\x01 \x03(\x0b\x32(.payments.pay.v1.BatchCancelPaymentsItemB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x05items\"\xac\x01\n\x17\x42\x61tchCancelPaymentsItem\x12H\n\x0c\x63\x61ll_context\x18\x01 \x01(\x0b\x32\x1d.payments.type.v1.CallContextB\x06\xbaH\x03\xd8\x01\x03R\x0b\x63\x61llContext\x12G\n\x07request\x18\x02 \x01(\x0b\x32%.payments.pay.v1.CancelPaymentRequestB\x06\xbaH\x03\xd8\x01\x03R\x07request\"c\n\x1b\x42\x61tchCancelPaymentsResponse\x12\x44\n\x07results\x18\x01 \x03(\x0b\x32*.payments.pay.v1.BatchCancelPaymentsResultR\x07results\"\x97\x01\n\x19\x42\x61tchCancelPaymentsResult\x12*\n\x05\x65rror\x18\x01 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x05\x65rror\x12\x44\n\x08response\x18\x02 \x01(\x0b\x32&.payments.pay.v1.CancelPaymentResponseH\x00R\x08responseB\x08\n\x06result\"\x8c\x01\n\x11GetPaymentRequest\x12\x38\n\npayment_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^pay_[a-z2-7]{28}$R\tpaymentId\x12=\n\x0bmerchant_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^(mer_[a-z2-7]{28})?$R\nmerchantId\"H\n\x12GetPaymentResponse\x12\x32\n\x07payment\x18\x01 \x01(\x0b\x32\x18.payments.pay.v1.PaymentR\x07payment\"c\n\x17\x42\x61tchGetPaymentsRequest\x12H\n\x05items\x18\x01 \x03(\x0b\x32%.payments.pay.v1.BatchGetPaymentsItemB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x05items\"\xa6\x01\n\x14\x42\x61tchGetPaymentsItem\x12H\n\x0c\x63\x61ll_context\x18\x01 \x01(\x0b\x32\x1d.payments.type.v1.CallContextB\x06\xbaH\x03\xd8\x01\x03R\x0b\x63\x61llContext\x12\x44\n\x07request\x18\x02 \x01(\x0b\x32\".payments.pay.v1.GetPaymentRequestB\x06\xbaH\x03\xd8\x01\x03R\x07request\"]\n\x18\x42\x61tchGetPaymentsResponse\x12\x41\n\x07results\x18\x01 \x03(\x0b\x32\'.payments.pay.v1.BatchGetPaymentsResultR\x07results\"\x91\x01\n\x16\x42\x61tchGetPaymentsResult\x12*\n\x05\x65rror\x18\x01 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x05\x65rror\x12\x41\n\x08response\x18\x02 \x01(\x0b\x32#.payments.pay.v1.GetPaymentResponseH\x00R\x08responseB\x08\n\x06result2\x92\x05\n\x0ePaymentService\x12\x63\n\rCreatePayment\x12%.payments.pay.v1.CreatePaymentRequest\x1a&.payments.pay.v1.CreatePaymentResponse\"\x03\x90\x02\x02\x12u\n\x13\x42\x61tchCreatePayments\x12+.payments.pay.v1.BatchCreatePaymentsRequest\x1a,.payments.pay.v1.BatchCreatePaymentsResponse\"\x03\x90\x02\x02\x12\x63\n\rCancelPayment\x12%.payments.pay.v1.CancelPaymentRequest\x1a&.payments.pay.v1.CancelPaymentResponse\"\x03\x90\x02\x02\x12u\n\x13\x42\x61tchCancelPayments\x12+.payments.pay.v1.BatchCancelPaymentsRequest\x1a,.payments.pay.v1.BatchCancelPaymentsResponse\"\x03\x90\x02\x02\x12Z\n\nGetPayment\x12\".payments.pay.v1.GetPaymentRequest\x1a#.payments.pay.v1.GetPaymentResponse\"\x03\x90\x02\x01\x12l\n\x10\x42\x61tchGetPayments\x12(.payments.pay.v1.BatchGetPaymentsRequest\x1a).payments.pay.v1.BatchGetPaymentsResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,13 +55,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEPAYMENTREQUEST'].fields_by_name['subject']._loaded_options = None
   _globals['_CREATEPAYMENTREQUEST'].fields_by_name['subject']._serialized_options = b'\272H\021r\017\030\200\0012\n^[^\\x00]*$'
   _globals['_CREATEPAYMENTREQUEST'].fields_by_name['payer_id']._loaded_options = None
-  _globals['_CREATEPAYMENTREQUEST'].fields_by_name['payer_id']._serialized_options = b'\272H\020r\016\030@2\n^[^\\x00]*$'
+  _globals['_CREATEPAYMENTREQUEST'].fields_by_name['payer_id']._serialized_options = b'\272H\021r\017\030\200\0012\n^[^\\x00]*$'
   _globals['_CREATEPAYMENTREQUEST'].fields_by_name['beneficiary_id']._loaded_options = None
   _globals['_CREATEPAYMENTREQUEST'].fields_by_name['beneficiary_id']._serialized_options = b'\272H\031r\0272\025^(ben_[a-z2-7]{28})?$'
   _globals['_CREATEPAYMENTREQUEST'].fields_by_name['original_payment_id']._loaded_options = None
   _globals['_CREATEPAYMENTREQUEST'].fields_by_name['original_payment_id']._serialized_options = b'\272H\031r\0272\025^(pay_[a-z2-7]{28})?$'
   _globals['_CREATEPAYMENTREQUEST'].fields_by_name['payee_id']._loaded_options = None
-  _globals['_CREATEPAYMENTREQUEST'].fields_by_name['payee_id']._serialized_options = b'\272H\020r\016\030@2\n^[^\\x00]*$'
+  _globals['_CREATEPAYMENTREQUEST'].fields_by_name['payee_id']._serialized_options = b'\272H\021r\017\030\200\0012\n^[^\\x00]*$'
+  _globals['_CREATEPAYMENTREQUEST'].fields_by_name['beneficiary_owner_id']._loaded_options = None
+  _globals['_CREATEPAYMENTREQUEST'].fields_by_name['beneficiary_owner_id']._serialized_options = b'\272H\020r\016\030@2\n^[^\\x00]*$'
   _globals['_BATCHCREATEPAYMENTSREQUEST'].fields_by_name['items']._loaded_options = None
   _globals['_BATCHCREATEPAYMENTSREQUEST'].fields_by_name['items']._serialized_options = b'\272H\010\222\001\005\010\001\020\350\007'
   _globals['_BATCHCREATEPAYMENTSITEM'].fields_by_name['call_context']._loaded_options = None
@@ -82,6 +84,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BATCHCANCELPAYMENTSITEM'].fields_by_name['request']._serialized_options = b'\272H\003\330\001\003'
   _globals['_GETPAYMENTREQUEST'].fields_by_name['payment_id']._loaded_options = None
   _globals['_GETPAYMENTREQUEST'].fields_by_name['payment_id']._serialized_options = b'\272H\026r\0242\022^pay_[a-z2-7]{28}$'
+  _globals['_GETPAYMENTREQUEST'].fields_by_name['merchant_id']._loaded_options = None
+  _globals['_GETPAYMENTREQUEST'].fields_by_name['merchant_id']._serialized_options = b'\272H\031r\0272\025^(mer_[a-z2-7]{28})?$'
   _globals['_BATCHGETPAYMENTSREQUEST'].fields_by_name['items']._loaded_options = None
   _globals['_BATCHGETPAYMENTSREQUEST'].fields_by_name['items']._serialized_options = b'\272H\010\222\001\005\010\001\020\350\007'
   _globals['_BATCHGETPAYMENTSITEM'].fields_by_name['call_context']._loaded_options = None
@@ -101,41 +105,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PAYMENTSERVICE'].methods_by_name['BatchGetPayments']._loaded_options = None
   _globals['_PAYMENTSERVICE'].methods_by_name['BatchGetPayments']._serialized_options = b'\220\002\001'
   _globals['_CREATEPAYMENTREQUEST']._serialized_start=268
-  _globals['_CREATEPAYMENTREQUEST']._serialized_end=1065
-  _globals['_CREATEPAYMENTRESPONSE']._serialized_start=1067
-  _globals['_CREATEPAYMENTRESPONSE']._serialized_end=1179
-  _globals['_BATCHCREATEPAYMENTSREQUEST']._serialized_start=1181
-  _globals['_BATCHCREATEPAYMENTSREQUEST']._serialized_end=1286
-  _globals['_BATCHCREATEPAYMENTSITEM']._serialized_start=1289
-  _globals['_BATCHCREATEPAYMENTSITEM']._serialized_end=1461
-  _globals['_BATCHCREATEPAYMENTSRESPONSE']._serialized_start=1463
-  _globals['_BATCHCREATEPAYMENTSRESPONSE']._serialized_end=1562
-  _globals['_BATCHCREATEPAYMENTSRESULT']._serialized_start=1565
-  _globals['_BATCHCREATEPAYMENTSRESULT']._serialized_end=1716
-  _globals['_CANCELPAYMENTREQUEST']._serialized_start=1719
-  _globals['_CANCELPAYMENTREQUEST']._serialized_end=1934
-  _globals['_CANCELPAYMENTRESPONSE']._serialized_start=1936
-  _globals['_CANCELPAYMENTRESPONSE']._serialized_end=2011
-  _globals['_BATCHCANCELPAYMENTSREQUEST']._serialized_start=2013
-  _globals['_BATCHCANCELPAYMENTSREQUEST']._serialized_end=2118
-  _globals['_BATCHCANCELPAYMENTSITEM']._serialized_start=2121
-  _globals['_BATCHCANCELPAYMENTSITEM']._serialized_end=2293
-  _globals['_BATCHCANCELPAYMENTSRESPONSE']._serialized_start=2295
-  _globals['_BATCHCANCELPAYMENTSRESPONSE']._serialized_end=2394
-  _globals['_BATCHCANCELPAYMENTSRESULT']._serialized_start=2397
-  _globals['_BATCHCANCELPAYMENTSRESULT']._serialized_end=2548
-  _globals['_GETPAYMENTREQUEST']._serialized_start=2550
-  _globals['_GETPAYMENTREQUEST']._serialized_end=2627
-  _globals['_GETPAYMENTRESPONSE']._serialized_start=2629
-  _globals['_GETPAYMENTRESPONSE']._serialized_end=2701
-  _globals['_BATCHGETPAYMENTSREQUEST']._serialized_start=2703
-  _globals['_BATCHGETPAYMENTSREQUEST']._serialized_end=2802
-  _globals['_BATCHGETPAYMENTSITEM']._serialized_start=2805
-  _globals['_BATCHGETPAYMENTSITEM']._serialized_end=2971
-  _globals['_BATCHGETPAYMENTSRESPONSE']._serialized_start=2973
-  _globals['_BATCHGETPAYMENTSRESPONSE']._serialized_end=3066
-  _globals['_BATCHGETPAYMENTSRESULT']._serialized_start=3069
-  _globals['_BATCHGETPAYMENTSRESULT']._serialized_end=3214
-  _globals['_PAYMENTSERVICE']._serialized_start=3217
-  _globals['_PAYMENTSERVICE']._serialized_end=3875
+  _globals['_CREATEPAYMENTREQUEST']._serialized_end=1138
+  _globals['_CREATEPAYMENTRESPONSE']._serialized_start=1140
+  _globals['_CREATEPAYMENTRESPONSE']._serialized_end=1252
+  _globals['_BATCHCREATEPAYMENTSREQUEST']._serialized_start=1254
+  _globals['_BATCHCREATEPAYMENTSREQUEST']._serialized_end=1359
+  _globals['_BATCHCREATEPAYMENTSITEM']._serialized_start=1362
+  _globals['_BATCHCREATEPAYMENTSITEM']._serialized_end=1534
+  _globals['_BATCHCREATEPAYMENTSRESPONSE']._serialized_start=1536
+  _globals['_BATCHCREATEPAYMENTSRESPONSE']._serialized_end=1635
+  _globals['_BATCHCREATEPAYMENTSRESULT']._serialized_start=1638
+  _globals['_BATCHCREATEPAYMENTSRESULT']._serialized_end=1789
+  _globals['_CANCELPAYMENTREQUEST']._serialized_start=1792
+  _globals['_CANCELPAYMENTREQUEST']._serialized_end=2007
+  _globals['_CANCELPAYMENTRESPONSE']._serialized_start=2009
+  _globals['_CANCELPAYMENTRESPONSE']._serialized_end=2084
+  _globals['_BATCHCANCELPAYMENTSREQUEST']._serialized_start=2086
+  _globals['_BATCHCANCELPAYMENTSREQUEST']._serialized_end=2191
+  _globals['_BATCHCANCELPAYMENTSITEM']._serialized_start=2194
+  _globals['_BATCHCANCELPAYMENTSITEM']._serialized_end=2366
+  _globals['_BATCHCANCELPAYMENTSRESPONSE']._serialized_start=2368
+  _globals['_BATCHCANCELPAYMENTSRESPONSE']._serialized_end=2467
+  _globals['_BATCHCANCELPAYMENTSRESULT']._serialized_start=2470
+  _globals['_BATCHCANCELPAYMENTSRESULT']._serialized_end=2621
+  _globals['_GETPAYMENTREQUEST']._serialized_start=2624
+  _globals['_GETPAYMENTREQUEST']._serialized_end=2764
+  _globals['_GETPAYMENTRESPONSE']._serialized_start=2766
+  _globals['_GETPAYMENTRESPONSE']._serialized_end=2838
+  _globals['_BATCHGETPAYMENTSREQUEST']._serialized_start=2840
+  _globals['_BATCHGETPAYMENTSREQUEST']._serialized_end=2939
+  _globals['_BATCHGETPAYMENTSITEM']._serialized_start=2942
+  _globals['_BATCHGETPAYMENTSITEM']._serialized_end=3108
+  _globals['_BATCHGETPAYMENTSRESPONSE']._serialized_start=3110
+  _globals['_BATCHGETPAYMENTSRESPONSE']._serialized_end=3203
+  _globals['_BATCHGETPAYMENTSRESULT']._serialized_start=3206
+  _globals['_BATCHGETPAYMENTSRESULT']._serialized_end=3351
+  _globals['_PAYMENTSERVICE']._serialized_start=3354
+  _globals['_PAYMENTSERVICE']._serialized_end=4012
 # @@protoc_insertion_point(module_scope)

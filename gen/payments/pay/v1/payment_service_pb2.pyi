@@ -16,7 +16,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CreatePaymentRequest(_message.Message):
-    __slots__ = ("request_id", "payment_id", "trade_id", "purpose", "amount", "tools", "expire_time", "subject", "payer_id", "beneficiary_id", "original_payment_id", "payee_id")
+    __slots__ = ("request_id", "payment_id", "trade_id", "purpose", "amount", "tools", "expire_time", "subject", "payer_id", "beneficiary_id", "original_payment_id", "payee_id", "beneficiary_owner_id")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
     TRADE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -29,6 +29,7 @@ class CreatePaymentRequest(_message.Message):
     BENEFICIARY_ID_FIELD_NUMBER: _ClassVar[int]
     ORIGINAL_PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
     PAYEE_ID_FIELD_NUMBER: _ClassVar[int]
+    BENEFICIARY_OWNER_ID_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     payment_id: str
     trade_id: str
@@ -41,7 +42,8 @@ class CreatePaymentRequest(_message.Message):
     beneficiary_id: str
     original_payment_id: str
     payee_id: str
-    def __init__(self, request_id: _Optional[str] = ..., payment_id: _Optional[str] = ..., trade_id: _Optional[str] = ..., purpose: _Optional[_Union[_payment_pb2.PaymentPurpose, str]] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[_tool_pb2.PaymentTool, _Mapping]]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., subject: _Optional[str] = ..., payer_id: _Optional[str] = ..., beneficiary_id: _Optional[str] = ..., original_payment_id: _Optional[str] = ..., payee_id: _Optional[str] = ...) -> None: ...
+    beneficiary_owner_id: str
+    def __init__(self, request_id: _Optional[str] = ..., payment_id: _Optional[str] = ..., trade_id: _Optional[str] = ..., purpose: _Optional[_Union[_payment_pb2.PaymentPurpose, str]] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[_tool_pb2.PaymentTool, _Mapping]]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., subject: _Optional[str] = ..., payer_id: _Optional[str] = ..., beneficiary_id: _Optional[str] = ..., original_payment_id: _Optional[str] = ..., payee_id: _Optional[str] = ..., beneficiary_owner_id: _Optional[str] = ...) -> None: ...
 
 class CreatePaymentResponse(_message.Message):
     __slots__ = ("payment", "credential_id")
@@ -126,10 +128,12 @@ class BatchCancelPaymentsResult(_message.Message):
     def __init__(self, error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., response: _Optional[_Union[CancelPaymentResponse, _Mapping]] = ...) -> None: ...
 
 class GetPaymentRequest(_message.Message):
-    __slots__ = ("payment_id",)
+    __slots__ = ("payment_id", "merchant_id")
     PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    MERCHANT_ID_FIELD_NUMBER: _ClassVar[int]
     payment_id: str
-    def __init__(self, payment_id: _Optional[str] = ...) -> None: ...
+    merchant_id: str
+    def __init__(self, payment_id: _Optional[str] = ..., merchant_id: _Optional[str] = ...) -> None: ...
 
 class GetPaymentResponse(_message.Message):
     __slots__ = ("payment",)

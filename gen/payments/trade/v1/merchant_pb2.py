@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n payments/trade/v1/merchant.proto\x12\x11payments.trade.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfc\x01\n\x08Merchant\x12\x1f\n\x0bmerchant_id\x18\x01 \x01(\tR\nmerchantId\x12!\n\x0c\x64isplay_name\x18\x02 \x01(\tR\x0b\x64isplayName\x12\x1d\n\nnotify_url\x18\x03 \x01(\tR\tnotifyUrl\x12\x36\n\x05state\x18\x04 \x01(\x0e\x32 .payments.trade.v1.MerchantStateR\x05state\x12;\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x18\n\x07version\x18\x06 \x01(\x03R\x07version\"\xe6\x01\n\x0c\x42usinessCode\x12\x1f\n\x0bmerchant_id\x18\x01 \x01(\tR\nmerchantId\x12\x1d\n\norder_type\x18\x02 \x01(\tR\torderType\x12\x19\n\x08sub_type\x18\x03 \x01(\tR\x07subType\x12\x1c\n\npay_org_no\x18\x04 \x01(\tR\x08payOrgNo\x12 \n\x0b\x64\x65scription\x18\x05 \x01(\tR\x0b\x64\x65scription\x12;\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime*J\n\rMerchantState\x12\x1e\n\x1aMERCHANT_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15MERCHANT_STATE_ACTIVE\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n payments/trade/v1/merchant.proto\x12\x11payments.trade.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9f\x02\n\x08Merchant\x12\x1f\n\x0bmerchant_id\x18\x01 \x01(\tR\nmerchantId\x12!\n\x0c\x64isplay_name\x18\x02 \x01(\tR\x0b\x64isplayName\x12\x1d\n\nnotify_url\x18\x03 \x01(\tR\tnotifyUrl\x12\x36\n\x05state\x18\x04 \x01(\x0e\x32 .payments.trade.v1.MerchantStateR\x05state\x12;\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x18\n\x07version\x18\x06 \x01(\x03R\x07version\x12!\n\x0cwallet_scope\x18\x07 \x01(\tR\x0bwalletScope\"\xe6\x01\n\x0c\x42usinessCode\x12\x1f\n\x0bmerchant_id\x18\x01 \x01(\tR\nmerchantId\x12\x1d\n\norder_type\x18\x02 \x01(\tR\torderType\x12\x19\n\x08sub_type\x18\x03 \x01(\tR\x07subType\x12\x1c\n\npay_org_no\x18\x04 \x01(\tR\x08payOrgNo\x12 \n\x0b\x64\x65scription\x18\x05 \x01(\tR\x0b\x64\x65scription\x12;\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime*J\n\rMerchantState\x12\x1e\n\x1aMERCHANT_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15MERCHANT_STATE_ACTIVE\x10\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'payments.trade.v1.merchant_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MERCHANTSTATE']._serialized_start=576
-  _globals['_MERCHANTSTATE']._serialized_end=650
+  _globals['_MERCHANTSTATE']._serialized_start=611
+  _globals['_MERCHANTSTATE']._serialized_end=685
   _globals['_MERCHANT']._serialized_start=89
-  _globals['_MERCHANT']._serialized_end=341
-  _globals['_BUSINESSCODE']._serialized_start=344
-  _globals['_BUSINESSCODE']._serialized_end=574
+  _globals['_MERCHANT']._serialized_end=376
+  _globals['_BUSINESSCODE']._serialized_start=379
+  _globals['_BUSINESSCODE']._serialized_end=609
 # @@protoc_insertion_point(module_scope)

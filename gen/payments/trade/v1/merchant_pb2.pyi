@@ -17,20 +17,22 @@ MERCHANT_STATE_UNSPECIFIED: MerchantState
 MERCHANT_STATE_ACTIVE: MerchantState
 
 class Merchant(_message.Message):
-    __slots__ = ("merchant_id", "display_name", "notify_url", "state", "create_time", "version")
+    __slots__ = ("merchant_id", "display_name", "notify_url", "state", "create_time", "version", "wallet_scope")
     MERCHANT_ID_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     NOTIFY_URL_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    WALLET_SCOPE_FIELD_NUMBER: _ClassVar[int]
     merchant_id: str
     display_name: str
     notify_url: str
     state: MerchantState
     create_time: _timestamp_pb2.Timestamp
     version: int
-    def __init__(self, merchant_id: _Optional[str] = ..., display_name: _Optional[str] = ..., notify_url: _Optional[str] = ..., state: _Optional[_Union[MerchantState, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ...) -> None: ...
+    wallet_scope: str
+    def __init__(self, merchant_id: _Optional[str] = ..., display_name: _Optional[str] = ..., notify_url: _Optional[str] = ..., state: _Optional[_Union[MerchantState, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ..., wallet_scope: _Optional[str] = ...) -> None: ...
 
 class BusinessCode(_message.Message):
     __slots__ = ("merchant_id", "order_type", "sub_type", "pay_org_no", "description", "create_time")

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from payments.trade.v1 import merchant_pb2 as payments_dot_trade_dot_v1_dot_merchant__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(payments/trade/v1/merchant_service.proto\x12\x11payments.trade.v1\x1a\x1b\x62uf/validate/validate.proto\x1a payments/trade/v1/merchant.proto\"\xec\x01\n\x15\x43reateMerchantRequest\x12\'\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12\x39\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x16\xbaH\x13r\x11\x10\x01\x18\x80\x01\x32\n^[^\\x00]*$R\x0b\x64isplayName\x12\x41\n\nnotify_url\x18\x03 \x01(\tB\"\xbaH\x1fr\x1d\x18\x80\x04\x32\x18^(https?://[^\\s\\x00]+)?$R\tnotifyUrl\x12,\n\rnotify_secret\x18\x04 \x01(\x0c\x42\x07\xbaH\x04z\x02h R\x0cnotifySecret\"Q\n\x16\x43reateMerchantResponse\x12\x37\n\x08merchant\x18\x01 \x01(\x0b\x32\x1b.payments.trade.v1.MerchantR\x08merchant\"P\n\x12GetMerchantRequest\x12:\n\x0bmerchant_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^mer_[a-z2-7]{28}$R\nmerchantId\"N\n\x13GetMerchantResponse\x12\x37\n\x08merchant\x18\x01 \x01(\x0b\x32\x1b.payments.trade.v1.MerchantR\x08merchant\"\xa4\x02\n\x15UpdateMerchantRequest\x12\'\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12:\n\x0bmerchant_id\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^mer_[a-z2-7]{28}$R\nmerchantId\x12>\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x16\xbaH\x13r\x11\x10\x01\x18\x80\x01\x32\n^[^\\x00]*$H\x00R\x0b\x64isplayName\x88\x01\x01\x12\x46\n\nnotify_url\x18\x04 \x01(\tB\"\xbaH\x1fr\x1d\x18\x80\x04\x32\x18^(https?://[^\\s\\x00]+)?$H\x01R\tnotifyUrl\x88\x01\x01\x42\x0f\n\r_display_nameB\r\n\x0b_notify_url\"Q\n\x16UpdateMerchantResponse\x12\x37\n\x08merchant\x18\x01 \x01(\x0b\x32\x1b.payments.trade.v1.MerchantR\x08merchant\"\xa8\x01\n\x13RotateSecretRequest\x12\'\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12:\n\x0bmerchant_id\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^mer_[a-z2-7]{28}$R\nmerchantId\x12,\n\rnotify_secret\x18\x03 \x01(\x0c\x42\x07\xbaH\x04z\x02h R\x0cnotifySecret\"O\n\x14RotateSecretResponse\x12\x37\n\x08merchant\x18\x01 \x01(\x0b\x32\x1b.payments.trade.v1.MerchantR\x08merchant\"\xe8\x02\n\x1bRegisterBusinessCodeRequest\x12\'\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12:\n\x0bmerchant_id\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^mer_[a-z2-7]{28}$R\nmerchantId\x12;\n\norder_type\x18\x03 \x01(\tB\x1c\xbaH\x19r\x17\x10\x01\x18 2\x11^[A-Za-z0-9_.-]*$R\torderType\x12\x35\n\x08sub_type\x18\x04 \x01(\tB\x1a\xbaH\x17r\x15\x18 2\x11^[A-Za-z0-9_.-]*$R\x07subType\x12\x38\n\npay_org_no\x18\x05 \x01(\tB\x1a\xbaH\x17r\x15\x18@2\x11^[A-Za-z0-9_.-]*$R\x08payOrgNo\x12\x36\n\x0b\x64\x65scription\x18\x06 \x01(\tB\x14\xbaH\x11r\x0f\x18\x80\x01\x32\n^[^\\x00]*$R\x0b\x64\x65scription\"d\n\x1cRegisterBusinessCodeResponse\x12\x44\n\rbusiness_code\x18\x01 \x01(\x0b\x32\x1f.payments.trade.v1.BusinessCodeR\x0c\x62usinessCode\"\xa8\x01\n\x18ListBusinessCodesRequest\x12:\n\x0bmerchant_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^mer_[a-z2-7]{28}$R\nmerchantId\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02R\tpageToken\"\x8b\x01\n\x19ListBusinessCodesResponse\x12\x46\n\x0e\x62usiness_codes\x18\x01 \x03(\x0b\x32\x1f.payments.trade.v1.BusinessCodeR\rbusinessCodes\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xa5\x05\n\x0fMerchantService\x12j\n\x0e\x43reateMerchant\x12(.payments.trade.v1.CreateMerchantRequest\x1a).payments.trade.v1.CreateMerchantResponse\"\x03\x90\x02\x02\x12j\n\x0eUpdateMerchant\x12(.payments.trade.v1.UpdateMerchantRequest\x1a).payments.trade.v1.UpdateMerchantResponse\"\x03\x90\x02\x02\x12\x64\n\x0cRotateSecret\x12&.payments.trade.v1.RotateSecretRequest\x1a\'.payments.trade.v1.RotateSecretResponse\"\x03\x90\x02\x02\x12|\n\x14RegisterBusinessCode\x12..payments.trade.v1.RegisterBusinessCodeRequest\x1a/.payments.trade.v1.RegisterBusinessCodeResponse\"\x03\x90\x02\x02\x12s\n\x11ListBusinessCodes\x12+.payments.trade.v1.ListBusinessCodesRequest\x1a,.payments.trade.v1.ListBusinessCodesResponse\"\x03\x90\x02\x01\x12\x61\n\x0bGetMerchant\x12%.payments.trade.v1.GetMerchantRequest\x1a&.payments.trade.v1.GetMerchantResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(payments/trade/v1/merchant_service.proto\x12\x11payments.trade.v1\x1a\x1b\x62uf/validate/validate.proto\x1a payments/trade/v1/merchant.proto\"\xad\x02\n\x15\x43reateMerchantRequest\x12\'\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12\x39\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x16\xbaH\x13r\x11\x10\x01\x18\x80\x01\x32\n^[^\\x00]*$R\x0b\x64isplayName\x12\x41\n\nnotify_url\x18\x03 \x01(\tB\"\xbaH\x1fr\x1d\x18\x80\x04\x32\x18^(https?://[^\\s\\x00]+)?$R\tnotifyUrl\x12,\n\rnotify_secret\x18\x04 \x01(\x0c\x42\x07\xbaH\x04z\x02h R\x0cnotifySecret\x12?\n\x0cwallet_scope\x18\x05 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^(mer_[a-z2-7]{28})?$R\x0bwalletScope\"Q\n\x16\x43reateMerchantResponse\x12\x37\n\x08merchant\x18\x01 \x01(\x0b\x32\x1b.payments.trade.v1.MerchantR\x08merchant\"P\n\x12GetMerchantRequest\x12:\n\x0bmerchant_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^mer_[a-z2-7]{28}$R\nmerchantId\"N\n\x13GetMerchantResponse\x12\x37\n\x08merchant\x18\x01 \x01(\x0b\x32\x1b.payments.trade.v1.MerchantR\x08merchant\"\xa4\x02\n\x15UpdateMerchantRequest\x12\'\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12:\n\x0bmerchant_id\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^mer_[a-z2-7]{28}$R\nmerchantId\x12>\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x16\xbaH\x13r\x11\x10\x01\x18\x80\x01\x32\n^[^\\x00]*$H\x00R\x0b\x64isplayName\x88\x01\x01\x12\x46\n\nnotify_url\x18\x04 \x01(\tB\"\xbaH\x1fr\x1d\x18\x80\x04\x32\x18^(https?://[^\\s\\x00]+)?$H\x01R\tnotifyUrl\x88\x01\x01\x42\x0f\n\r_display_nameB\r\n\x0b_notify_url\"Q\n\x16UpdateMerchantResponse\x12\x37\n\x08merchant\x18\x01 \x01(\x0b\x32\x1b.payments.trade.v1.MerchantR\x08merchant\"\xa8\x01\n\x13RotateSecretRequest\x12\'\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12:\n\x0bmerchant_id\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^mer_[a-z2-7]{28}$R\nmerchantId\x12,\n\rnotify_secret\x18\x03 \x01(\x0c\x42\x07\xbaH\x04z\x02h R\x0cnotifySecret\"O\n\x14RotateSecretResponse\x12\x37\n\x08merchant\x18\x01 \x01(\x0b\x32\x1b.payments.trade.v1.MerchantR\x08merchant\"\xe8\x02\n\x1bRegisterBusinessCodeRequest\x12\'\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12:\n\x0bmerchant_id\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^mer_[a-z2-7]{28}$R\nmerchantId\x12;\n\norder_type\x18\x03 \x01(\tB\x1c\xbaH\x19r\x17\x10\x01\x18 2\x11^[A-Za-z0-9_.-]*$R\torderType\x12\x35\n\x08sub_type\x18\x04 \x01(\tB\x1a\xbaH\x17r\x15\x18 2\x11^[A-Za-z0-9_.-]*$R\x07subType\x12\x38\n\npay_org_no\x18\x05 \x01(\tB\x1a\xbaH\x17r\x15\x18@2\x11^[A-Za-z0-9_.-]*$R\x08payOrgNo\x12\x36\n\x0b\x64\x65scription\x18\x06 \x01(\tB\x14\xbaH\x11r\x0f\x18\x80\x01\x32\n^[^\\x00]*$R\x0b\x64\x65scription\"d\n\x1cRegisterBusinessCodeResponse\x12\x44\n\rbusiness_code\x18\x01 \x01(\x0b\x32\x1f.payments.trade.v1.BusinessCodeR\x0c\x62usinessCode\"\xa8\x01\n\x18ListBusinessCodesRequest\x12:\n\x0bmerchant_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^mer_[a-z2-7]{28}$R\nmerchantId\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02R\tpageToken\"\x8b\x01\n\x19ListBusinessCodesResponse\x12\x46\n\x0e\x62usiness_codes\x18\x01 \x03(\x0b\x32\x1f.payments.trade.v1.BusinessCodeR\rbusinessCodes\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xa5\x05\n\x0fMerchantService\x12j\n\x0e\x43reateMerchant\x12(.payments.trade.v1.CreateMerchantRequest\x1a).payments.trade.v1.CreateMerchantResponse\"\x03\x90\x02\x02\x12j\n\x0eUpdateMerchant\x12(.payments.trade.v1.UpdateMerchantRequest\x1a).payments.trade.v1.UpdateMerchantResponse\"\x03\x90\x02\x02\x12\x64\n\x0cRotateSecret\x12&.payments.trade.v1.RotateSecretRequest\x1a\'.payments.trade.v1.RotateSecretResponse\"\x03\x90\x02\x02\x12|\n\x14RegisterBusinessCode\x12..payments.trade.v1.RegisterBusinessCodeRequest\x1a/.payments.trade.v1.RegisterBusinessCodeResponse\"\x03\x90\x02\x02\x12s\n\x11ListBusinessCodes\x12+.payments.trade.v1.ListBusinessCodesRequest\x1a,.payments.trade.v1.ListBusinessCodesResponse\"\x03\x90\x02\x01\x12\x61\n\x0bGetMerchant\x12%.payments.trade.v1.GetMerchantRequest\x1a&.payments.trade.v1.GetMerchantResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,6 +41,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEMERCHANTREQUEST'].fields_by_name['notify_url']._serialized_options = b'\272H\037r\035\030\200\0042\030^(https?://[^\\s\\x00]+)?$'
   _globals['_CREATEMERCHANTREQUEST'].fields_by_name['notify_secret']._loaded_options = None
   _globals['_CREATEMERCHANTREQUEST'].fields_by_name['notify_secret']._serialized_options = b'\272H\004z\002h '
+  _globals['_CREATEMERCHANTREQUEST'].fields_by_name['wallet_scope']._loaded_options = None
+  _globals['_CREATEMERCHANTREQUEST'].fields_by_name['wallet_scope']._serialized_options = b'\272H\031r\0272\025^(mer_[a-z2-7]{28})?$'
   _globals['_GETMERCHANTREQUEST'].fields_by_name['merchant_id']._loaded_options = None
   _globals['_GETMERCHANTREQUEST'].fields_by_name['merchant_id']._serialized_options = b'\272H\026r\0242\022^mer_[a-z2-7]{28}$'
   _globals['_UPDATEMERCHANTREQUEST'].fields_by_name['request_id']._loaded_options = None
@@ -88,29 +90,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MERCHANTSERVICE'].methods_by_name['GetMerchant']._loaded_options = None
   _globals['_MERCHANTSERVICE'].methods_by_name['GetMerchant']._serialized_options = b'\220\002\001'
   _globals['_CREATEMERCHANTREQUEST']._serialized_start=127
-  _globals['_CREATEMERCHANTREQUEST']._serialized_end=363
-  _globals['_CREATEMERCHANTRESPONSE']._serialized_start=365
-  _globals['_CREATEMERCHANTRESPONSE']._serialized_end=446
-  _globals['_GETMERCHANTREQUEST']._serialized_start=448
-  _globals['_GETMERCHANTREQUEST']._serialized_end=528
-  _globals['_GETMERCHANTRESPONSE']._serialized_start=530
-  _globals['_GETMERCHANTRESPONSE']._serialized_end=608
-  _globals['_UPDATEMERCHANTREQUEST']._serialized_start=611
-  _globals['_UPDATEMERCHANTREQUEST']._serialized_end=903
-  _globals['_UPDATEMERCHANTRESPONSE']._serialized_start=905
-  _globals['_UPDATEMERCHANTRESPONSE']._serialized_end=986
-  _globals['_ROTATESECRETREQUEST']._serialized_start=989
-  _globals['_ROTATESECRETREQUEST']._serialized_end=1157
-  _globals['_ROTATESECRETRESPONSE']._serialized_start=1159
-  _globals['_ROTATESECRETRESPONSE']._serialized_end=1238
-  _globals['_REGISTERBUSINESSCODEREQUEST']._serialized_start=1241
-  _globals['_REGISTERBUSINESSCODEREQUEST']._serialized_end=1601
-  _globals['_REGISTERBUSINESSCODERESPONSE']._serialized_start=1603
-  _globals['_REGISTERBUSINESSCODERESPONSE']._serialized_end=1703
-  _globals['_LISTBUSINESSCODESREQUEST']._serialized_start=1706
-  _globals['_LISTBUSINESSCODESREQUEST']._serialized_end=1874
-  _globals['_LISTBUSINESSCODESRESPONSE']._serialized_start=1877
-  _globals['_LISTBUSINESSCODESRESPONSE']._serialized_end=2016
-  _globals['_MERCHANTSERVICE']._serialized_start=2019
-  _globals['_MERCHANTSERVICE']._serialized_end=2696
+  _globals['_CREATEMERCHANTREQUEST']._serialized_end=428
+  _globals['_CREATEMERCHANTRESPONSE']._serialized_start=430
+  _globals['_CREATEMERCHANTRESPONSE']._serialized_end=511
+  _globals['_GETMERCHANTREQUEST']._serialized_start=513
+  _globals['_GETMERCHANTREQUEST']._serialized_end=593
+  _globals['_GETMERCHANTRESPONSE']._serialized_start=595
+  _globals['_GETMERCHANTRESPONSE']._serialized_end=673
+  _globals['_UPDATEMERCHANTREQUEST']._serialized_start=676
+  _globals['_UPDATEMERCHANTREQUEST']._serialized_end=968
+  _globals['_UPDATEMERCHANTRESPONSE']._serialized_start=970
+  _globals['_UPDATEMERCHANTRESPONSE']._serialized_end=1051
+  _globals['_ROTATESECRETREQUEST']._serialized_start=1054
+  _globals['_ROTATESECRETREQUEST']._serialized_end=1222
+  _globals['_ROTATESECRETRESPONSE']._serialized_start=1224
+  _globals['_ROTATESECRETRESPONSE']._serialized_end=1303
+  _globals['_REGISTERBUSINESSCODEREQUEST']._serialized_start=1306
+  _globals['_REGISTERBUSINESSCODEREQUEST']._serialized_end=1666
+  _globals['_REGISTERBUSINESSCODERESPONSE']._serialized_start=1668
+  _globals['_REGISTERBUSINESSCODERESPONSE']._serialized_end=1768
+  _globals['_LISTBUSINESSCODESREQUEST']._serialized_start=1771
+  _globals['_LISTBUSINESSCODESREQUEST']._serialized_end=1939
+  _globals['_LISTBUSINESSCODESRESPONSE']._serialized_start=1942
+  _globals['_LISTBUSINESSCODESRESPONSE']._serialized_end=2081
+  _globals['_MERCHANTSERVICE']._serialized_start=2084
+  _globals['_MERCHANTSERVICE']._serialized_end=2761
 # @@protoc_insertion_point(module_scope)

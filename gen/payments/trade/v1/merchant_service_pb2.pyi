@@ -9,16 +9,18 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CreateMerchantRequest(_message.Message):
-    __slots__ = ("request_id", "display_name", "notify_url", "notify_secret")
+    __slots__ = ("request_id", "display_name", "notify_url", "notify_secret", "wallet_scope")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     NOTIFY_URL_FIELD_NUMBER: _ClassVar[int]
     NOTIFY_SECRET_FIELD_NUMBER: _ClassVar[int]
+    WALLET_SCOPE_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     display_name: str
     notify_url: str
     notify_secret: bytes
-    def __init__(self, request_id: _Optional[str] = ..., display_name: _Optional[str] = ..., notify_url: _Optional[str] = ..., notify_secret: _Optional[bytes] = ...) -> None: ...
+    wallet_scope: str
+    def __init__(self, request_id: _Optional[str] = ..., display_name: _Optional[str] = ..., notify_url: _Optional[str] = ..., notify_secret: _Optional[bytes] = ..., wallet_scope: _Optional[str] = ...) -> None: ...
 
 class CreateMerchantResponse(_message.Message):
     __slots__ = ("merchant",)
