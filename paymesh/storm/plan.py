@@ -78,7 +78,7 @@ LONG = StormPlan(
     postgres_stops=5,
     terminations=20,
     resends=20,
-    account_shuts=150,
+    account_shuts=240,
     expires_in_s=90,
     drain_limit_s=300,
 )

@@ -295,6 +295,48 @@ GUARDS = (
         (Edit("clearing_svc.ledger:booking_day", "if asked < first_open:", "if False:"),),
     ),
     Guard(
+        "merchant scope",
+        "who knows a trade's id pays, closes or refunds it, whosever it is",
+        "test_another_merchants_trade_is_as_none",
+        (
+            Edit(
+                "trade_svc:TradeView.of_merchant",
+                "self.trade.context.merchant_id != merchant_id",
+                "False",
+            ),
+        ),
+    ),
+    Guard(
+        "merchant scope, chains",
+        "another merchant's orders are told in one's own story",
+        "test_a_chain_is_gone_on_with_by_its_own_merchant_only",
+        (
+            Edit(
+                "paymesh:require_own_chain",
+                "not await look(context.business_id, merchant_id)",
+                "False",
+            ),
+        ),
+    ),
+    Guard(
+        "merchant scope, beneficiaries",
+        "a payer withdraws to an account that was typed in at another merchant",
+        "test_a_beneficiary_that_cannot_be_paid_is_refused_for_good[another merchant's]",
+        (
+            Edit(
+                "pay_svc:usable",
+                "owner = (merchant_id, by)",
+                "owner = (beneficiary.context.merchant_id, by)  # type: ignore[union-attr]",
+            ),
+        ),
+    ),
+    Guard(
+        "wallet scope",
+        '"tom" of one merchant spends the money of another\'s "tom"',
+        "test_two_payers_have_one_wallet_only_if_they_are_one",
+        (Edit("paymesh:wallet_id", "scope == SHARED or not payer_id", "True"),),
+    ),
+    Guard(
         "no SHADOW",
         "load-test traffic moves live money",
         "test_shadow_traffic_is_parked_with_the_reason",
