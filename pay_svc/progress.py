@@ -88,9 +88,8 @@ def _succeeded(c: Course) -> bool:
     bounced = [i for i in c.forward if i.state is _I.BOUNCED]
     if not bounced:
         return False
-    paid_out = all(i.kind is _K.CHANNEL_PAYOUT for i in bounced)
-    # A payout that comes back is its owner's again; a refund that does is nobody's yet.
-    c.move_payment(_P.RETURNED if paid_out else _P.SUSPENDED, reason=_reason(bounced))
+    # A payout that comes back is its owner's again, a refund its merchant's.
+    c.move_payment(_P.RETURNED, reason=_reason(bounced))
     return True
 
 

@@ -122,10 +122,18 @@ def _refund_ended(event: Event) -> AddNotification:
                 "amount": _amount(money_of(refund.amount)),
                 "reason": refund.reason,
                 "failure_reason": refund.failure_reason,
+                **_what_came_back(refund),
                 "end_time": time_of(refund.end_time).isoformat(),
             },
         },
     )
+
+
+def _what_came_back(refund: trade_pb2.Refund) -> dict[str, object]:
+    """Nothing, for a refund that is not RETURNED."""
+    if not refund.HasField("returned_amount"):
+        return {}
+    return {"returned_amount": _amount(money_of(refund.returned_amount))}
 
 
 def _returned(event: Event) -> AddNotification:
@@ -174,6 +182,7 @@ class Notifier:
             "trade.trade.closed": _closed,
             "trade.trade.refunded": _refund_ended,
             "trade.trade.refund_failed": _refund_ended,
+            "trade.trade.refund_returned": _refund_ended,
             "trade.trade.returned": _returned,
         }
         self._consumer = Consumer(NOTIFICATIONS, commands, core.shell.process, clock)

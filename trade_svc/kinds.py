@@ -46,6 +46,8 @@ class RefundState(StrEnum):
     PROCESSING = "PROCESSING"
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
+    RETURNED = "RETURNED"
+    """The channel brought back what it had given; what was paid onto a balance stays there."""
 
 
 class Party(StrEnum):
@@ -91,7 +93,12 @@ ATTEMPT_MOVES = _moves(
 OPEN_ATTEMPTS = frozenset({_A.PROCESSING, _A.CLOSING, _A.RETURNING})
 
 REFUND_MOVES = _moves(
-    {_R.PROCESSING: {_R.SUCCEEDED, _R.FAILED}, _R.SUCCEEDED: set(), _R.FAILED: set()}
+    {
+        _R.PROCESSING: {_R.SUCCEEDED, _R.FAILED},
+        _R.SUCCEEDED: {_R.RETURNED},
+        _R.FAILED: set(),
+        _R.RETURNED: set(),
+    }
 )
 
 

@@ -13,7 +13,7 @@ from paymesh.context import Context
 from paymesh.core import Guard
 from paymesh.errors import NotFound, PaymentError
 from paymesh.money import Money
-from paymesh.tools import Tool
+from paymesh.tools import Tool, ToolKind
 from paymesh.wallets import SHARED, wallet_id
 from trade_svc.kinds import (
     TRADE_KINDS,
@@ -108,6 +108,17 @@ class Refund:
     ended_at: datetime | None = None
     failure_reason: str = ""
     """As an attempt's."""
+    returned_minor: int = 0
+    """What of it came back, in minor units of its amount's currency."""
+
+    @property
+    def given(self) -> tuple[Tool, ...]:
+        """What it gives back by each tool, or is about to: nothing of one that failed."""
+        if self.state is RefundState.FAILED:
+            return ()
+        if self.state is RefundState.RETURNED:
+            return tuple(tool for tool in self.tools if tool.kind is not ToolKind.CHANNEL)
+        return self.tools
 
 
 @dataclass(frozen=True, slots=True)

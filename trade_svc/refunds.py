@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from paymesh.core import Event, event, history, moved
+from paymesh.errors import IllegalMove
 from paymesh.money import Money
 from paymesh.tools import Tool, ToolKind
 from trade_svc.kinds import REFUND_MOVES, RefundState, TradeState
@@ -19,6 +20,7 @@ from trade_svc.model import (
     PaymentOutcome,
     Refund,
     RefundTrade,
+    Trade,
     TradeRefundEnded,
     TradeView,
 )
@@ -74,13 +76,11 @@ def begun(state: TradeView, c: RefundTrade, at: datetime) -> tuple[TradeView, Re
 
 def split(paid: Iterable[Tool], refunds: Iterable[Refund], amount: Money) -> tuple[Tool, ...]:
     """By which tools an amount goes back: through the channel first, then onto the balance, up to
-    what `refunds` that did not fail have left of each tool that had `paid`."""
+    what `refunds` have left of each tool that had `paid`."""
     left = {(tool.kind, tool.channel): tool for tool in paid}
-    for refund in refunds:
-        if refund.state is not RefundState.FAILED:
-            for tool in refund.tools:
-                rest = left[tool.kind, tool.channel]
-                left[tool.kind, tool.channel] = replace(rest, amount=rest.amount - tool.amount)
+    for tool in (tool for refund in refunds for tool in refund.given):
+        rest = left[tool.kind, tool.channel]
+        left[tool.kind, tool.channel] = replace(rest, amount=rest.amount - tool.amount)
     parts: list[Tool] = []
     for tool in sorted(left.values(), key=lambda tool: tool.kind is ToolKind.BALANCE):
         part = min(tool.amount, amount)
@@ -94,29 +94,46 @@ def split(paid: Iterable[Tool], refunds: Iterable[Refund], amount: Money) -> tup
 ENDED_EVENTS = {
     RefundState.SUCCEEDED: "trade.trade.refunded",
     RefundState.FAILED: "trade.trade.refund_failed",
+    RefundState.RETURNED: "trade.trade.refund_returned",
 }
+OUTCOMES = {
+    PaymentOutcome.SUCCEEDED: RefundState.SUCCEEDED,
+    PaymentOutcome.RETURNED: RefundState.RETURNED,
+}
+"""Where a payment's outcome takes its refund; all others are failures."""
 
 
 def refund_moved(
     state: TradeView, refund: Refund, c: PaymentMoved, at: datetime
 ) -> tuple[TradeView, list[Event]]:
-    """What the payment core reports of a refund's payment; a success is the last word.
+    """What the payment core reports of a refund's payment, in any order.
 
-    A success after a failure breaks what was promised when its amount was freed: IllegalMove, so
-    that its event is parked for a person.
+    What comes back has been given before, even if that is heard of later. A success after a
+    failure breaks what was promised when its amount was freed: IllegalMove, so that its event is
+    parked for a person.
     """
-    to = RefundState.FAILED
-    if c.outcome is PaymentOutcome.SUCCEEDED:
-        to = RefundState.SUCCEEDED
-    if refund.state in {to, RefundState.SUCCEEDED}:
+    to = OUTCOMES.get(c.outcome, RefundState.FAILED)
+    if refund.state is to or (
+        to is not RefundState.RETURNED
+        and refund.state in {RefundState.SUCCEEDED, RefundState.RETURNED}
+    ):
         return state, []
-    refund = moved(
-        refund,
-        to,
-        REFUND_MOVES,
-        ended_at=at,
-        failure_reason=c.failure_reason if to is RefundState.FAILED else "",
-    )
+    if to is not RefundState.RETURNED:
+        return _ended(state, refund, to, c, at)
+    events: list[Event] = []
+    if refund.state is not RefundState.SUCCEEDED:
+        state, events = _ended(state, refund, RefundState.SUCCEEDED, c, at)
+    given = next(r for r in state.refunds if r.id == refund.id)
+    state, more = _came_back(state, given, c, at)
+    return state, [*events, *more]
+
+
+def _ended(
+    state: TradeView, refund: Refund, to: RefundState, c: PaymentMoved, at: datetime
+) -> tuple[TradeView, list[Event]]:
+    """What was reserved is given back, or free again."""
+    reason = c.failure_reason if to is RefundState.FAILED else ""
+    refund = moved(refund, to, REFUND_MOVES, ended_at=at, failure_reason=reason)
     trade, back = state.existing(c.trade_id), refund.amount.minor
     trade = moved(
         trade,
@@ -125,7 +142,34 @@ def refund_moved(
         refunding_minor=trade.refunding_minor - back,
         refunded_minor=trade.refunded_minor + (back if to is RefundState.SUCCEEDED else 0),
     )
+    return _told(state, trade, refund)
+
+
+def _came_back(
+    state: TradeView, refund: Refund, c: PaymentMoved, at: datetime
+) -> tuple[TradeView, list[Event]]:
+    """The channel's part was given, and came back: it can be refunded again."""
+    back = sum(tool.amount.minor for tool in refund.tools if tool.kind is ToolKind.CHANNEL)
+    if not back:
+        raise IllegalMove(f"{refund.id} gave nothing back by a channel that could come back")
+    refund = moved(
+        refund,
+        RefundState.RETURNED,
+        REFUND_MOVES,
+        ended_at=at,
+        failure_reason=c.failure_reason,
+        returned_minor=back,
+    )
+    trade = state.existing(c.trade_id)
+    trade = moved(
+        trade, TradeState.PAID, trade.kind.moves, refunded_minor=trade.refunded_minor - back
+    )
+    return _told(state, trade, refund)
+
+
+def _told(state: TradeView, trade: Trade, refund: Refund) -> tuple[TradeView, list[Event]]:
+    """With the new rows, and what everybody hears of them."""
     return replace(state.with_refund(refund), trade=trade), [
-        history(refund, f"trade.refund.{to.lower()}"),
-        event(trade, ENDED_EVENTS[to], TradeRefundEnded(trade, refund)),
+        history(refund, f"trade.refund.{refund.state.lower()}"),
+        event(trade, ENDED_EVENTS[refund.state], TradeRefundEnded(trade, refund)),
     ]

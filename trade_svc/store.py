@@ -42,9 +42,9 @@ REFUND: Kind[Refund] = Kind(
     "refund",
     Refund,
     parent="trade_id",
-    changing=["version", "state", "ended_at", "failure_reason"],
+    changing=["version", "state", "ended_at", "failure_reason", "returned_minor"],
     json_fields={"tools": Json(dump_tools, load_tools)},
-    check=lambda r: r.amount.minor > 0,
+    check=lambda r: r.amount.minor > 0 and 0 <= r.returned_minor <= r.amount.minor,
     unique=[("payment_id",)],
 )
 TRADES = Aggregate(
@@ -128,6 +128,9 @@ ATTEMPT.sa_table(
 REFUND_TABLE = REFUND.sa_table(
     metadata,
     sa.CheckConstraint("amount_minor > 0", name="refund_amount_positive"),
+    sa.CheckConstraint(
+        "returned_minor BETWEEN 0 AND amount_minor", name="refund_returned_within_amount"
+    ),
     sa.UniqueConstraint("shard_key", "payment_id", name="refund_one_payment"),
     sa.Index("refund_by_trade", "shard_key", "trade_id"),
     sa.Index("refund_by_business_id", "business_id"),

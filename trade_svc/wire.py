@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from payments.trade.v1 import merchant_pb2, trade_events_pb2, trade_pb2
+from payments.type.v1 import money_pb2
 
 from paymesh.core import Event
 from paymesh.money import Money
 from paymesh.wire import money_to, time_to, tools_to
 from trade_svc.business_codes import BusinessCode
-from trade_svc.kinds import TradeType
+from trade_svc.kinds import RefundState, TradeType
 from trade_svc.merchants import Merchant
 from trade_svc.model import (
     Attempt,
@@ -48,7 +49,14 @@ def refund_to(refund: Refund) -> trade_pb2.Refund:
         failure_reason=refund.failure_reason,
         create_time=time_to(refund.created_at),
         end_time=time_to(refund.ended_at),
+        returned_amount=_returned_of(refund),
     )
+
+
+def _returned_of(refund: Refund) -> money_pb2.Money | None:
+    if refund.state is not RefundState.RETURNED:
+        return None
+    return money_to(Money(refund.amount.currency, refund.returned_minor))
 
 
 def trade_to(view: TradeView, *, refund: Refund | None = None) -> trade_pb2.Trade:

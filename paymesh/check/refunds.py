@@ -10,14 +10,17 @@ _SUMS = """
     SELECT t.id AS trade, t.state, t.type, t.amount_minor AS minor, t.amount_currency AS currency,
         t.refunded_minor, t.refunding_minor, r.succeeded, r.processing, t.business_id
     FROM trade t LEFT JOIN LATERAL (
-        SELECT coalesce(sum(amount_minor) FILTER (WHERE state = 'SUCCEEDED'), 0) AS succeeded,
+        SELECT coalesce(sum(amount_minor - returned_minor)
+                FILTER (WHERE state IN ('SUCCEEDED', 'RETURNED')), 0) AS succeeded,
             coalesce(sum(amount_minor) FILTER (WHERE state = 'PROCESSING'), 0) AS processing,
+            count(*) FILTER (WHERE (state = 'RETURNED') <> (returned_minor > 0))
+                AS came_back_unsaid,
             array_agg(DISTINCT amount_currency) AS currencies
         FROM refund WHERE shard_key = t.shard_key AND trade_id = t.id) r ON true
     WHERE t.refunded_minor <> r.succeeded OR t.refunding_minor <> r.processing
         OR r.succeeded + r.processing > t.amount_minor
         OR (r.succeeded + r.processing > 0 AND t.state <> 'PAID')
-        OR r.currencies <> ARRAY[t.amount_currency]
+        OR r.currencies <> ARRAY[t.amount_currency] OR r.came_back_unsaid > 0
     ORDER BY 1 LIMIT 200
 """
 
@@ -26,6 +29,7 @@ _BY_TOOL = """
         SELECT r.shard_key, r.trade_id, x->>'kind' AS kind, x->>'channel' AS channel,
             sum((x->>'minor')::bigint) AS minor
         FROM refund r, jsonb_array_elements(r.tools) x WHERE r.state <> 'FAILED'
+            AND (r.state <> 'RETURNED' OR coalesce(x->>'kind', 'CHANNEL') <> 'CHANNEL')
         GROUP BY 1, 2, 3, 4)
     SELECT t.id AS trade, t.paid_payment_id, b.kind, b.channel, b.minor AS given_back,
         p.minor AS paid, t.business_id
@@ -41,9 +45,11 @@ _BY_TOOL = """
 """Before there were balances a tool had no kind: it was a channel."""
 
 _ENDS = {
-    "SUCCEEDED": frozenset({"SUCCEEDED", "SUSPENDED"}),  # suspended: it bounced after its success
+    # suspended: it came back when that was for a person to settle
+    "SUCCEEDED": frozenset({"SUCCEEDED", "SUSPENDED"}),
+    "RETURNED": frozenset({"RETURNED"}),
     # suspended: the channel gave the money back after it had said that it would not
-    "FAILED": frozenset({"FAILED", "CLOSED", "RETURNED", "SUSPENDED", "missing"}),
+    "FAILED": frozenset({"FAILED", "CLOSED", "SUSPENDED", "missing"}),
     "PROCESSING": ON_ITS_WAY | {"SUSPENDED", "missing"},
 }
 """Where a refund's payment may stand, by where the refund does."""
@@ -68,8 +74,8 @@ def _problem(refund: Row, payment: Row) -> str:
     state = payment.get("state", "missing")
     if state not in _ENDS.get(refund["state"], frozenset()):
         return f"a refund that is {refund['state']} by a payment that is {state}"
-    if refund["state"] == "SUCCEEDED" and payment["succeeded_at"] is None:
-        return "a refund that is SUCCEEDED by a payment that never was"
+    if refund["state"] in {"SUCCEEDED", "RETURNED"} and payment["succeeded_at"] is None:
+        return f"a refund that is {refund['state']} by a payment that never succeeded"
     if payment and payment["trade_id"] != refund["trade_id"]:
         return "a refund by a payment of another trade"
     if payment and payment["original_payment_id"] != refund["paid_payment_id"]:

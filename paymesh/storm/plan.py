@@ -94,7 +94,13 @@ SANDBOX_FAULTS: dict[str, Any] = {
     "prepay": {"timeout_rate": 0.03, "error_rate": 0.03},
     "query": {"error_rate": 0.03},
     "close": {"error_rate": 0.03},
-    "refund": {"timeout_rate": 0.03, "error_rate": 0.03, "decline_rate": 0.03, "short_rate": 0.03},
+    "refund": {
+        "timeout_rate": 0.03,
+        "error_rate": 0.03,
+        "decline_rate": 0.03,
+        "short_rate": 0.03,
+        "bounce_rate": 0.05,
+    },
     "payout": {"timeout_rate": 0.03, "error_rate": 0.03, "short_rate": 0.03},
     "callback": {
         "lost_rate": 0.05,

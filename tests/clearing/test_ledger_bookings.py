@@ -108,7 +108,12 @@ ROWS: list[tuple[event_pb2.Event, str, tuple[tuple[str, ...], tuple[str, ...]]]]
     (
         instruction("bounced", 100, kind="CHANNEL_REFUND", **REFUND, **held("r", *PAYEE)),
         "bounce",
-        (("DEBIT", *RECEIVABLE, "pay_0"), ("CREDIT", *SUSPENSE)),
+        (("DEBIT", *RECEIVABLE, "pay_0"), ("CREDIT", "MERCHANT_PENDING", "mer_1", "pay_1")),
+    ),
+    (
+        instruction("bounced", 100, kind="CHANNEL_REFUND", **RETURN),
+        "bounce",
+        (("DEBIT", *RECEIVABLE, "pay_1"), ("CREDIT", *SUSPENSE)),
     ),
     (
         paid(100, product="TOP_UP", payee_id="ann"),

@@ -200,6 +200,7 @@ PUBLISHED = {
     "trade.trade.closed",
     "trade.trade.refunded",
     "trade.trade.refund_failed",
+    "trade.trade.refund_returned",
     "trade.trade.returned",
 }
 """Every type of event that leaves its service."""

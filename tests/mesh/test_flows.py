@@ -7,6 +7,7 @@ import asyncio
 import grpc
 import pytest
 from payments.gateway.v1 import channel_pb2, channel_service_pb2
+from payments.pay.v1 import beneficiary_service_pb2
 from payments.trade.v1 import merchant_service_pb2, trade_pb2
 
 from paymesh.cli.asking import RPC_TIMEOUT_S, by_balance, by_channel, eventually, money, request_id
@@ -107,6 +108,35 @@ async def test_a_refund_that_the_channel_declines_frees_what_it_reserved(shop: S
     assert await shop.journals(refund, 0) == []
     again = await shop.refund(trade, 500)
     await shop.refund_reaches(trade, again, REFUNDED)
+
+
+async def test_a_refund_that_comes_back_is_the_merchants_again(shop: Shop) -> None:
+    """Of a combined one the channel's part; it can be refunded anew."""
+    wallet = await filled(shop, 5000)
+    trade = await wallet.buys_combined(from_channel=8000, from_balance=2000)
+    await shop.reaches(trade, PAID)
+    await shop.faults({"next": {"refund": {"bounce": 1}}, "refund": {"bounce_ms": 300}})
+    back = await shop.refund(trade, 9000)
+    back = await shop.refund_reaches(trade, back, trade_pb2.REFUND_STATE_RETURNED)
+    assert back.failure_reason
+    assert back.returned_amount.minor_units == 8000
+    assert (await shop.trade(trade.trade_id)).refunded_amount.minor_units == 1000
+    told = await shop.hears(trade, "trade.refund_returned")
+    refund = told["trade"]["refund"]
+    assert (refund["state"], refund["returned_amount"]["minor_units"]) == ("RETURNED", 8000)
+    await wallet.has(4000)
+    assert lines(*await shop.journals(back, 3)) == [
+        ("CHANNEL_RECEIVABLE", "credit", 8000),
+        ("CHANNEL_RECEIVABLE", "debit", 8000),
+        ("MERCHANT_PENDING", "credit", 8000),
+        ("MERCHANT_PENDING", "debit", 1000),
+        ("MERCHANT_PENDING", "debit", 8000),
+        ("USER_BALANCE", "credit", 1000),
+    ]
+    await shop.faults({})
+    again = await shop.refund(trade, 9000)
+    await shop.refund_reaches(trade, again, REFUNDED)
+    await wallet.has(5000)
 
 
 async def test_a_channel_short_of_funds_delays_a_refund_and_does_not_fail_it(shop: Shop) -> None:
@@ -297,14 +327,18 @@ async def test_nobody_withdraws_more_than_there_is(shop: Shop) -> None:
 
 
 async def test_somebody_elses_beneficiary_gets_nothing(shop: Shop) -> None:
-    """A beneficiary belongs to its owner."""
+    """A beneficiary belongs to its owner; one that is deleted meanwhile gets nothing, too."""
     thief, wallet = Wallet(shop), await filled(shop, 1000)
-    trade = await shop.order(
-        500,
-        type=trade_pb2.TRADE_TYPE_WITHDRAWAL,
-        payer_id=wallet.user,
-        beneficiary_id=await thief.beneficiary(),
+    withdrawal = {"type": trade_pb2.TRADE_TYPE_WITHDRAWAL, "payer_id": wallet.user}
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await shop.order(500, **withdrawal, beneficiary_id=await thief.beneficiary())
+    assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+    own = await wallet.beneficiary()
+    trade = await shop.order(500, **withdrawal, beneficiary_id=own)
+    delete = beneficiary_service_pb2.DeleteBeneficiaryRequest(
+        request_id=request_id(), merchant_id=shop.merchant_id, beneficiary_id=own
     )
+    await shop.beneficiaries.DeleteBeneficiary(delete, timeout=RPC_TIMEOUT_S)
     await shop.pays(trade, tools=[by_balance(trade.amount)])
     await shop.attempt_reaches(trade, trade_pb2.ATTEMPT_STATE_FAILED)
     found = await shop.trade(trade.trade_id)

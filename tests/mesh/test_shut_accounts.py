@@ -129,6 +129,18 @@ async def test_what_is_paid_to_a_merchant_that_was_shut_meanwhile_is_kept_and_re
     await has(shop, "MERCHANT_RETURNS_PAYABLE", shop.merchant_id, 0)
 
 
+async def test_a_refund_that_comes_back_to_a_merchant_that_is_shut_is_kept(shop: Shop) -> None:
+    trade = await shop.reaches(await shop.purchase(10_000), PAID)
+    await shop.faults({"next": {"refund": {"bounce": 1}}, "refund": {"bounce_ms": 1500}})
+    back = await shop.refund_reaches(trade, await shop.refund(trade, 4_000), REFUNDED)
+    await become(shop, "MERCHANT_PENDING", shop.merchant_id, "FROZEN_IN")
+    await shop.refund_reaches(trade, back, trade_pb2.REFUND_STATE_RETURNED)
+    await has(shop, "MERCHANT_RETURNS_PAYABLE", shop.merchant_id, 4_000)
+    await become(shop, "MERCHANT_PENDING", shop.merchant_id, "OPEN")
+    await has(shop, "MERCHANT_PENDING", shop.merchant_id, 9_940)
+    await shop.faults({})
+
+
 async def test_what_comes_back_to_a_user_who_takes_nothing_is_kept_and_moves_on(
     shop: Shop,
 ) -> None:

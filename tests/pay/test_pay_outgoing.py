@@ -192,15 +192,24 @@ def test_a_refund_that_the_channel_declines_lets_go_of_the_whole_hold() -> None:
     assert pay.booked() == []
 
 
-def test_a_refund_that_comes_back_waits_for_a_person() -> None:
-    """The payer's account is gone: nobody has the money yet."""
+@pytest.mark.parametrize("heard_first", [True, False])
+def test_a_refund_that_comes_back_is_returned(heard_first: bool) -> None:
+    """The payer's account is gone: the channel's part is the merchant's again; the balance keeps
+    its own. Where the bounce overtakes the success, both are told all the same."""
     pay = Drive(REFUND, channel(8000), balance(2000))
     pay.held()
-    pay.channel("refund:0", "SUCCEEDED")
+    if not heard_first:
+        pay.channel("refund:0", "SUCCEEDED")
     pay.channel("refund:0", "BOUNCED", reason="ACCOUNT_CLOSED")
-    assert (pay.state, pay.payment.owner) == ("SUSPENDED", "operator")
+    assert (pay.state, pay.payment.owner) == ("RETURNED", "")
     assert pay.payment.failure_reason == "ACCOUNT_CLOSED"
-    assert ("BOUNCED", "CHANNEL_REFUND", 8000) in pay.booked()
+    assert pay.payment.succeeded_at is not None
+    assert pay.booked() == [
+        ("SUCCEEDED", "CHANNEL_REFUND", 8000),
+        ("SUCCEEDED", "TRANSFER", 2000),
+        ("BOUNCED", "CHANNEL_REFUND", 8000),
+    ]
+    assert pay.published[-1] == "pay.payment.returned"
 
 
 def test_a_return_that_comes_back_waits_for_a_person() -> None:

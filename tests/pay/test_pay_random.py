@@ -145,5 +145,8 @@ def money_is_even(pay: Drive) -> bool:
     moved = pay.taken() if outgoing else pay.in_transit()
     if pay.state == "SUCCEEDED":
         return moved == whole
+    if pay.state == "RETURNED" and pay.payment.purpose is Purpose.REFUND:
+        # What the channel gave came back; a balance keeps what it got.
+        return moved == sum(t.amount.minor for t in pay.payment.tools if not t.channel)
     # What a person has to settle may be anywhere between; all else left nothing behind.
     return moved == 0 or pay.state == "SUSPENDED"

@@ -337,6 +337,12 @@ GUARDS = (
         (Edit("paymesh:wallet_id", "scope == SHARED or not payer_id", "True"),),
     ),
     Guard(
+        "refunds that come back",
+        "a refund that came back is said to have failed, or is the payer's and the merchant's",
+        "test_what_came_back_can_be_refunded_again",
+        (Edit("trade_svc:OUTCOMES", "PaymentOutcome.RETURNED: RefundState.RETURNED,", ""),),
+    ),
+    Guard(
         "no SHADOW",
         "load-test traffic moves live money",
         "test_shadow_traffic_is_parked_with_the_reason",

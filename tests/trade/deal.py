@@ -207,6 +207,9 @@ class Deal:
             assert REFUND.check is not None
             assert REFUND.check(refund)
             assert sum(tool.amount.minor for tool in refund.tools) == refund.amount.minor
+            assert (refund.state is RefundState.RETURNED) == (refund.returned_minor > 0)
+            if refund.state is RefundState.RETURNED:
+                by_state[RefundState.SUCCEEDED] += refund.amount.minor - refund.returned_minor
         assert self.sums == (by_state[RefundState.SUCCEEDED], by_state[RefundState.PROCESSING])
         unfinished = (
             trade.state in {*trade.kind.closable, TradeState.BOOKING}

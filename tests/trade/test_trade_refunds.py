@@ -79,7 +79,7 @@ def test_an_unknown_outcome_keeps_the_reservation_and_is_asked_again() -> None:
     assert deal.sums == (0, 60_00)
 
 
-@pytest.mark.parametrize("outcome", [O.FAILED, O.CLOSED, O.RETURNED])
+@pytest.mark.parametrize("outcome", [O.FAILED, O.CLOSED])
 def test_a_refund_that_failed_frees_what_it_had_reserved(outcome: PaymentOutcome) -> None:
     """Its reason is kept, the merchant hears of it, and another may follow."""
     deal = Deal().paid()
@@ -93,17 +93,50 @@ def test_a_refund_that_failed_frees_what_it_had_reserved(outcome: PaymentOutcome
 
 
 def test_what_was_heard_already_changes_nothing() -> None:
-    """A success is the last word; a failure is heard twice like once."""
+    """Nothing undoes a success but its coming back; a failure is heard twice like once."""
     deal = Deal().paid()
     done, failed = deal.gives_back(10_00), deal.gives_back(20_00)
     deal.hears(done.payment_id, O.SUCCEEDED)
     deal.hears(failed.payment_id, O.FAILED)
     version = deal.trade.version
-    for outcome in O:
+    for outcome in set(O) - {O.RETURNED}:
         assert deal.hears(done.payment_id, outcome) == []
-    for outcome in (O.FAILED, O.CLOSED, O.RETURNED):
+    for outcome in (O.FAILED, O.CLOSED):
         assert deal.hears(failed.payment_id, outcome) == []
     assert (deal.sums, deal.trade.version) == ((10_00, 0), version)
+
+
+@pytest.mark.parametrize("told", [(O.SUCCEEDED, O.RETURNED), (O.RETURNED, O.SUCCEEDED)])
+def test_what_came_back_can_be_refunded_again(told: tuple[PaymentOutcome, ...]) -> None:
+    """Of a combined one the channel's part; the merchant hears both. Also heard the other way."""
+    deal = Deal().paid(channel(80_00), balance(20_00))
+    refund = deal.gives_back(90_00)
+    happened = [
+        type_ for outcome in told for type_ in deal.hears(refund.payment_id, outcome, "GONE")
+    ]
+    assert happened == [
+        "trade.refund.succeeded",
+        "trade.trade.refunded",
+        "trade.refund.returned",
+        "trade.trade.refund_returned",
+    ]
+    [found] = deal.state.refunds
+    assert (found.state, found.returned_minor, found.failure_reason) == (R.RETURNED, 80_00, "GONE")
+    assert deal.sums == (10_00, 0)
+    for outcome in set(O):
+        assert deal.hears(refund.payment_id, outcome) == []
+    again = deal.gives_back(90_00)
+    assert parts(again) == [("sandbox", 80_00), ("balance", 10_00)]
+    deal.hears(again.payment_id, O.SUCCEEDED)
+    assert deal.sums == (100_00, 0)
+
+
+def test_a_refund_onto_a_balance_does_not_come_back() -> None:
+    deal = Deal().paid(balance(100_00))
+    refund = deal.gives_back(1_00)
+    with pytest.raises(IllegalMove):
+        deal.hears(refund.payment_id, O.RETURNED)
+    assert deal.sums == (0, 1_00)
 
 
 def test_a_success_after_a_failure_is_refused_for_good() -> None:

@@ -41,6 +41,8 @@ class Model:
     money_of: dict[str, str] = field(default_factory=dict)
     """By attempt: `open`, `none`, `here` (it pays the trade), `too much`, `gone back`."""
     refunds: dict[str, tuple[int, RefundState]] = field(default_factory=dict)
+    kept: dict[str, int] = field(default_factory=dict)
+    """By refund that came back: what of it stays on a balance."""
 
     def total(self, state: RefundState) -> int:
         return sum(minor for minor, refund in self.refunds.values() if refund is state)
@@ -53,7 +55,11 @@ class Model:
 
     @property
     def left(self) -> int:
-        return self.amount - self.total(R.SUCCEEDED) - self.total(R.PROCESSING)
+        return self.amount - self.given_back - self.total(R.PROCESSING)
+
+    @property
+    def given_back(self) -> int:
+        return self.total(R.SUCCEEDED) + sum(self.kept.values())
 
     def hears(self, attempt: str, outcome: PaymentOutcome) -> None:
         money, unpaid = self.money_of[attempt], self.state in {T.PENDING, T.PAYING}
@@ -145,13 +151,20 @@ class OneTrade(RuleBasedStateMachine):
     @rule(payment_id=refunds, outcome=OUTCOMES)
     def a_refund_is_heard_of(self, payment_id: str, outcome: PaymentOutcome) -> None:
         minor, before = self.model.refunds[payment_id]
-        if before is R.FAILED and outcome is O.SUCCEEDED:
+        refund = self.deal.state.refund_by(payment_id)
+        assert refund is not None
+        kept = sum(tool.amount.minor for tool in refund.tools if not tool.channel)
+        given = outcome in {O.SUCCEEDED, O.RETURNED}
+        by_balance = outcome is O.RETURNED and kept == minor
+        if given and (before is R.FAILED or by_balance):
             self._refused(lambda: self.deal.hears(payment_id, outcome))
             return
         self.deal.hears(payment_id, outcome)
-        if before is R.PROCESSING:
-            after = R.SUCCEEDED if outcome is O.SUCCEEDED else R.FAILED
-            self.model.refunds[payment_id] = (minor, after)
+        if outcome is O.RETURNED:
+            self.model.refunds[payment_id] = (minor, R.RETURNED)
+            self.model.kept[payment_id] = kept
+        elif before is R.PROCESSING:
+            self.model.refunds[payment_id] = (minor, R.SUCCEEDED if given else R.FAILED)
 
     def _refused(self, act: Any) -> None:
         """Nothing has changed."""
@@ -168,7 +181,7 @@ class OneTrade(RuleBasedStateMachine):
         deal, model = self.deal, self.model
         assert (deal.trade.state, deal.trade.paid_payment_id) == (model.state, model.winner)
         assert {a.id: MONEY[a.state] for a in deal.state.attempts} == model.money_of
-        assert deal.sums == (model.total(R.SUCCEEDED), model.total(R.PROCESSING))
+        assert deal.sums == (model.given_back, model.total(R.PROCESSING))
         found = {r.payment_id: (r.amount.minor, r.state) for r in deal.state.refunds}
         assert found == model.refunds
 
@@ -178,8 +191,9 @@ class OneTrade(RuleBasedStateMachine):
             return
         paid = {t.kind: t.amount.minor for t in self.deal.state.attempt(self.model.winner).tools}
         for refund in self.deal.state.refunds:
-            if refund.state is not R.FAILED:
-                for tool in refund.tools:
+            for tool in refund.tools:
+                came_back = refund.state is R.RETURNED and tool.channel
+                if refund.state is not R.FAILED and not came_back:
                     paid[tool.kind] -= tool.amount.minor
         assert min(paid.values()) >= 0
         assert sum(paid.values()) == self.model.left

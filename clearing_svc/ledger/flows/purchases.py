@@ -9,6 +9,7 @@ from clearing_svc.ledger.flows.steps import (
     Flow,
     Hold,
     Release,
+    bounced,
     collected,
     cost,
     deducted,
@@ -118,6 +119,18 @@ CHANNEL = Flow(
                 deducted(30),
             ),
             closing={"CHANNEL_FUNDS": -30, "CHANNEL_COST": 30},
+        ),
+        Case(
+            name="late success, and the payer's bank takes nothing back",
+            story="What was to go back waits in suspense. A person gives it to the merchant, who "
+            "knows the payer.",
+            steps=(
+                collected(100_00),
+                returned(100_00, "CHANNEL_REFUND"),
+                bounced(100_00, "CHANNEL_REFUND"),
+                resolved(100_00, "RESTORED"),
+            ),
+            closing={"CHANNEL_RECEIVABLE": 100_00, "MERCHANT_PENDING": 100_00},
         ),
         Case(
             name="wrong amount, accepted",

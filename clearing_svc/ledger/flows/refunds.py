@@ -80,14 +80,10 @@ FLOW = Flow(
         ),
         Case(
             name="bounce",
-            story="The payer's bank does not take it. It waits in suspense until a person gives it "
-            "back to the merchant.",
+            story="The payer's bank does not take it: it is the merchant's again, to be refunded "
+            "anew.",
             after=REFUNDED,
-            steps=(
-                bounced(40_00, "CHANNEL_REFUND", REFUND),
-                settled(40_00),
-                resolved(40_00, "RESTORED", names={"payment_id": "pay_2"}),
-            ),
+            steps=(bounced(40_00, "CHANNEL_REFUND", REFUND, product="REFUND"), settled(40_00)),
             closing={
                 "CHANNEL_FUNDS": 99_82,
                 "CHANNEL_COST": 18,

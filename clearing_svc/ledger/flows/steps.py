@@ -119,9 +119,12 @@ def paid_out(minor: int, hold: str) -> Happens:
     return Happens(words, _MOVED, "CHANNEL_PAYOUT", "WITHDRAWAL", {"amount": minor}, hold=hold)
 
 
-def bounced(minor: int, kind: str, names: Mapping[str, str]) -> Happens:
+def bounced(
+    minor: int, kind: str, names: Mapping[str, str] | None = None, *, product: str = ""
+) -> Happens:
     words = f"the channel brings {euros(minor)} back"
-    return Happens(words, "pay.instruction.bounced", kind, "", {"amount": minor}, names)
+    type_ = "pay.instruction.bounced"
+    return Happens(words, type_, kind, product, {"amount": minor}, names or {})
 
 
 def suspended(

@@ -51,6 +51,7 @@ class RefundState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REFUND_STATE_PROCESSING: _ClassVar[RefundState]
     REFUND_STATE_SUCCEEDED: _ClassVar[RefundState]
     REFUND_STATE_FAILED: _ClassVar[RefundState]
+    REFUND_STATE_RETURNED: _ClassVar[RefundState]
 TRADE_TYPE_UNSPECIFIED: TradeType
 TRADE_TYPE_INSTANT: TradeType
 TRADE_TYPE_ESCROW: TradeType
@@ -79,6 +80,7 @@ REFUND_STATE_UNSPECIFIED: RefundState
 REFUND_STATE_PROCESSING: RefundState
 REFUND_STATE_SUCCEEDED: RefundState
 REFUND_STATE_FAILED: RefundState
+REFUND_STATE_RETURNED: RefundState
 
 class Attempt(_message.Message):
     __slots__ = ("payment_id", "state", "tools", "create_time", "failure_reason")
@@ -147,7 +149,7 @@ class Trade(_message.Message):
     def __init__(self, trade_id: _Optional[str] = ..., business_id: _Optional[str] = ..., merchant_id: _Optional[str] = ..., order_type: _Optional[str] = ..., sub_type: _Optional[str] = ..., pay_org_no: _Optional[str] = ..., merchant_order_no: _Optional[str] = ..., type: _Optional[_Union[TradeType, str]] = ..., state: _Optional[_Union[TradeState, str]] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., subject: _Optional[str] = ..., payer_id: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pay_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., close_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., paid_payment_id: _Optional[str] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., version: _Optional[int] = ..., payee_id: _Optional[str] = ..., beneficiary_id: _Optional[str] = ..., refunded_amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., refunding_amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., refunds: _Optional[_Iterable[_Union[Refund, _Mapping]]] = ...) -> None: ...
 
 class Refund(_message.Message):
-    __slots__ = ("refund_id", "business_id", "payment_id", "state", "amount", "tools", "reason", "failure_reason", "create_time", "end_time")
+    __slots__ = ("refund_id", "business_id", "payment_id", "state", "amount", "tools", "reason", "failure_reason", "create_time", "end_time", "returned_amount")
     REFUND_ID_FIELD_NUMBER: _ClassVar[int]
     BUSINESS_ID_FIELD_NUMBER: _ClassVar[int]
     PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -158,6 +160,7 @@ class Refund(_message.Message):
     FAILURE_REASON_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     END_TIME_FIELD_NUMBER: _ClassVar[int]
+    RETURNED_AMOUNT_FIELD_NUMBER: _ClassVar[int]
     refund_id: str
     business_id: str
     payment_id: str
@@ -168,4 +171,5 @@ class Refund(_message.Message):
     failure_reason: str
     create_time: _timestamp_pb2.Timestamp
     end_time: _timestamp_pb2.Timestamp
-    def __init__(self, refund_id: _Optional[str] = ..., business_id: _Optional[str] = ..., payment_id: _Optional[str] = ..., state: _Optional[_Union[RefundState, str]] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[_tool_pb2.PaymentTool, _Mapping]]] = ..., reason: _Optional[str] = ..., failure_reason: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    returned_amount: _money_pb2.Money
+    def __init__(self, refund_id: _Optional[str] = ..., business_id: _Optional[str] = ..., payment_id: _Optional[str] = ..., state: _Optional[_Union[RefundState, str]] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[_tool_pb2.PaymentTool, _Mapping]]] = ..., reason: _Optional[str] = ..., failure_reason: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., returned_amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ...) -> None: ...
