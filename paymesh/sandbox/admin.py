@@ -3,7 +3,7 @@
 GET  /admin/book                         the whole truth: id, orders, refunds, payouts, callbacks
 GET  /admin/faults                       the knobs, and how often each fault has fired
 PUT  /admin/faults                       all knobs anew (see faults.py); {} heals everything
-POST /admin/callbacks/{number}/replay    the last callback of an order or payout, once, now
+POST /admin/callbacks/{number}/replay    the last callback of an order, refund or payout, once, now
 GET  /health                             200 once the program serves
 """
 

@@ -79,7 +79,8 @@ class State:
                 self.payouts[entity.params.out_payout_no] = entity
         if notice is not None:
             self.owed[notice.id] = notice
-            self._last_notice[replay_number(entity)] = notice
+            for number in _numbers(entity):
+                self._last_notice[number] = notice
 
     def finish(self, notice: Notice, outcome: Outcome) -> None:
         """A callback is owed no longer."""
@@ -92,7 +93,7 @@ class State:
         return (self.refunds[number] for number in self._refunds_of_order.get(out_trade_no, ()))
 
     def last_notice(self, number: str) -> Notice | None:
-        """The last callback about an order (its refunds included) or a payout, owed or not."""
+        """The last callback about an order (its refunds included), a refund or a payout."""
         return self._last_notice.get(number)
 
     def _finish(self, notice_id: str, outcome: Outcome) -> None:
@@ -130,8 +131,11 @@ def callback_record(notice: Notice, outcome: Outcome) -> Json:
     return {"callback": {"id": notice.id, "outcome": outcome.value}}
 
 
-def replay_number(entity: Entity) -> str:
-    """The number under which the last callback is found: an order's or a payout's."""
-    if isinstance(entity, Payout):
-        return entity.params.out_payout_no
-    return entity.params.out_trade_no
+def _numbers(entity: Entity) -> tuple[str, ...]:
+    """The numbers under which the last callback is found; a refund's order has it, too."""
+    match entity:
+        case Payout():
+            return (entity.params.out_payout_no,)
+        case Refund():
+            return (entity.params.out_trade_no, entity.params.out_refund_no)
+    return (entity.params.out_trade_no,)

@@ -166,11 +166,15 @@ async def _told(
 
 async def _told_again(shop: Shop) -> None:
     """What changes after its end and is told by a lost callback, only a statement would tell: late
-    money, and payouts that came back. There are no statements yet, so the channel says it again."""
+    money, payouts and refunds that came back. There are no statements yet: the channel says it
+    again."""
     book = await shop.book()
     late = [o["out_trade_no"] for o in book["orders"] if o["closed_at"] and o["state"] == "SUCCESS"]
     bounced = [p["out_payout_no"] for p in book["payouts"] if p["state"] == "BOUNCED"]
-    for number in (*late, *bounced):
+    came_back = [
+        r["out_refund_no"] for r in book["refunds"] if r["state"] == "FAILED" and r["success_time"]
+    ]
+    for number in (*late, *bounced, *came_back):
         await shop.call_back_again(number)
 
 
