@@ -41,6 +41,8 @@ def attempt_moved(
             return _succeeded(state, attempt, c, at, to=to)
         case PaymentOutcome.RETURNED:
             return _returned(state, attempt, c, at)
+        case PaymentOutcome.SUSPENDED:
+            return _suspended(state, attempt, c)
     return _without_money(state, attempt, c, AttemptState(c.outcome.value))
 
 
@@ -90,7 +92,8 @@ def _succeeded(
     until the payment core says that its money came back. No such success is ever dropped.
     """
     trade = state.existing(c.trade_id)
-    if attempt.state in {AttemptState.SUCCEEDED, AttemptState.RETURNING, AttemptState.RETURNED}:
+    known = {AttemptState.SUCCEEDED, AttemptState.RETURNING, AttemptState.RETURNED}
+    if attempt.state in {*known, AttemptState.SUSPENDED}:
         return state, []
     if trade.state not in UNPAID:
         attempt = moved(attempt, AttemptState.RETURNING, ATTEMPT_MOVES, failure_reason="")
@@ -119,7 +122,7 @@ def _returned(state: TradeView, attempt: Attempt, c: PaymentMoved, at: datetime)
     A withdrawal's comes back after it was paid out; that success may not have been heard of yet.
     Others come back before they ever succeeded, when another tool of the same payment failed.
     """
-    if attempt.state is AttemptState.RETURNED:
+    if attempt.state in {AttemptState.RETURNED, AttemptState.SUSPENDED}:
         return state, []
     events: list[Event] = []
     if state.existing(c.trade_id).kind.may_come_back:
@@ -137,6 +140,20 @@ def _returned(state: TradeView, attempt: Attempt, c: PaymentMoved, at: datetime)
     events.append(history(attempt, "trade.attempt.returned"))
     state, pending = _payable_again(state.with_attempt(attempt), c)
     return state, [*events, *pending]
+
+
+def _suspended(state: TradeView, attempt: Attempt, c: PaymentMoved) -> Outcome:
+    """Money moved, but not as it should. Other money may come, but what was to go out is not sent
+    a second time: that trade waits for the person who decides."""
+    if AttemptState.SUSPENDED not in ATTEMPT_MOVES[attempt.state]:
+        return state, []
+    attempt = moved(attempt, AttemptState.SUSPENDED, ATTEMPT_MOVES, failure_reason=c.failure_reason)
+    state, events = state.with_attempt(attempt), [history(attempt, "trade.attempt.suspended")]
+    trade = state.existing(c.trade_id)
+    if trade.state in trade.kind.closable:
+        state, pending = _payable_again(state, c)
+        events += pending
+    return state, events
 
 
 def _payable_again(state: TradeView, c: PaymentMoved) -> Outcome:

@@ -42,6 +42,7 @@ _OUTCOMES = {
     payment_pb2.PAYMENT_STATE_FAILED: PaymentOutcome.FAILED,
     payment_pb2.PAYMENT_STATE_CLOSED: PaymentOutcome.CLOSED,
     payment_pb2.PAYMENT_STATE_RETURNED: PaymentOutcome.RETURNED,
+    payment_pb2.PAYMENT_STATE_SUSPENDED: PaymentOutcome.SUSPENDED,
 }
 """The payment states that mean something to a trade; the others mean: wait."""
 

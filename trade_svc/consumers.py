@@ -45,7 +45,7 @@ def _payment_moved(event: Event) -> PaymentMoved | None:
     payment = payment_events_pb2.PaymentMoved.FromString(event.payload).payment
     outcome = outcome_of(payment.state)
     if outcome is None:
-        return None  # suspended: nothing that a trade could act on
+        return None  # a state that is new to us
     return PaymentMoved(
         trade_id=payment.trade_id,
         payment_id=payment.payment_id,

@@ -314,7 +314,7 @@ def _scheduled(state: TradeView, at: datetime, timing: Timing) -> TradeView:
     trade = state.existing("")
     times = []
     if (
-        trade.state is TradeState.BOOKING
+        trade.state in {TradeState.PAYING, TradeState.BOOKING}
         or any(attempt.state in OPEN_ATTEMPTS for attempt in state.attempts)
         or any(refund.state is RefundState.PROCESSING for refund in state.refunds)
     ):

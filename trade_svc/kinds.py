@@ -40,6 +40,8 @@ class AttemptState(StrEnum):
     CLOSED = "CLOSED"
     RETURNING = "RETURNING"
     RETURNED = "RETURNED"
+    SUSPENDED = "SUSPENDED"
+    """Money moved, but not as it should: a person settles it."""
 
 
 class RefundState(StrEnum):
@@ -79,17 +81,20 @@ UNPAID = frozenset({_T.PENDING, _T.PAYING})
 
 ATTEMPT_MOVES = _moves(
     {
-        _A.PROCESSING: {_A.SUCCEEDED, _A.FAILED, _A.CLOSED, _A.CLOSING, _A.RETURNING},
-        _A.CLOSING: {_A.SUCCEEDED, _A.FAILED, _A.CLOSED, _A.RETURNING},
+        _A.PROCESSING: {
+            _A.SUCCEEDED, _A.FAILED, _A.CLOSED, _A.CLOSING, _A.RETURNING, _A.SUSPENDED,
+        },
+        _A.CLOSING: {_A.SUCCEEDED, _A.FAILED, _A.CLOSED, _A.RETURNING, _A.SUSPENDED},
         # A payout that came back; a success that the ledger would not book.
         _A.SUCCEEDED: {_A.RETURNED, _A.RETURNING},
         # Late success: the money came after all. It pays the trade or is returned, never dropped.
-        _A.FAILED: {_A.SUCCEEDED, _A.RETURNING},
-        _A.CLOSED: {_A.SUCCEEDED, _A.RETURNING},
-        _A.RETURNING: {_A.RETURNED},
-        _A.RETURNED: set(),
+        _A.FAILED: {_A.SUCCEEDED, _A.RETURNING, _A.SUSPENDED},
+        _A.CLOSED: {_A.SUCCEEDED, _A.RETURNING, _A.SUSPENDED},
+        _A.RETURNING: {_A.RETURNED, _A.SUSPENDED},
+        _A.RETURNED: {_A.SUSPENDED},  # what was returned came back again
+        _A.SUSPENDED: set(),
     }
-)
+)  # fmt: skip
 OPEN_ATTEMPTS = frozenset({_A.PROCESSING, _A.CLOSING, _A.RETURNING})
 
 REFUND_MOVES = _moves(

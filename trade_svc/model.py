@@ -262,6 +262,7 @@ class PaymentOutcome(StrEnum):
     FAILED = "FAILED"
     CLOSED = "CLOSED"
     RETURNED = "RETURNED"
+    SUSPENDED = "SUSPENDED"
 
 
 @dataclass(frozen=True, slots=True)

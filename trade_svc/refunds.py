@@ -112,6 +112,8 @@ def refund_moved(
     failure breaks what was promised when its amount was freed: IllegalMove, so that its event is
     parked for a person.
     """
+    if c.outcome is PaymentOutcome.SUSPENDED:
+        return state, []  # its amount stays reserved until a person has decided
     to = OUTCOMES.get(c.outcome, RefundState.FAILED)
     if refund.state is to or (
         to is not RefundState.RETURNED

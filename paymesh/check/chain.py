@@ -122,6 +122,8 @@ def _payment_problem(
         return "a payment that no trade knows" if payments else "attributed for no payment"
     if payment and payment["trade_id"] != attempt["trade_id"]:
         return "a payment of another trade"
+    if attempt["state"] == "SUSPENDED" and payment and payment["state"] != "SUSPENDED":
+        return f"an attempt that is SUSPENDED by a payment that is {payment['state']}"
     if attempt["paid_payment_id"] == attempt["id"]:
         return _paid_problem(attempt, payment, journals)
     if journals:

@@ -175,7 +175,7 @@ class Sandbox:
         return payout
 
     async def replay_callback(self, number: str) -> tuple[Notice, int | None]:
-        """Send the last callback of an order, refund or payout once more. Raises CALLBACK_NOT_EXIST."""
+        """Send the last callback about it once more. Raises CALLBACK_NOT_EXIST."""
         notice = self.state.last_notice(number)
         if notice is None:
             raise Refusal(404, "CALLBACK_NOT_EXIST", "nothing was ever called back for it")

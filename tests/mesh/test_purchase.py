@@ -138,13 +138,20 @@ async def test_the_first_success_wins_and_the_second_is_returned(shop: Shop) -> 
 
 
 async def test_a_wrong_amount_never_pays_a_trade(shop: Shop) -> None:
-    """The payer pays one cent more: the money stands in suspense, the trade stays unpaid."""
+    """The payer pays one cent more: the money stands in suspense, and the merchant sees it; the
+    trade stays unpaid, and can be paid."""
     await shop.faults({"next": {"pay": {"wrong_amount": 1}}})
     trade = await shop.purchase()
     [journal] = await shop.journals(trade, 1)
     assert {e.subject for e in journal.entries} == {"CHANNEL_RECEIVABLE", "SUSPENSE"}
     assert {e.amount.minor_units for e in journal.entries} == {1235}
-    assert (await shop.trade(trade.trade_id)).state == trade_pb2.TRADE_STATE_PAYING
+    await shop.attempt_reaches(trade, trade_pb2.ATTEMPT_STATE_SUSPENDED)
+    found = await shop.trade(trade.trade_id)
+    assert found.state == trade_pb2.TRADE_STATE_PENDING
+    assert found.attempts[0].failure_reason == "AMOUNT_MISMATCH"
+    await shop.faults({})
+    await shop.customer_pays(await shop.credential(await shop.start_payment(trade)))
+    await shop.reaches(trade, trade_pb2.TRADE_STATE_PAID)
 
 
 async def test_a_callback_with_a_wrong_amount_is_not_believed(shop: Shop) -> None:

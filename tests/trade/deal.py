@@ -212,7 +212,7 @@ class Deal:
                 by_state[RefundState.SUCCEEDED] += refund.amount.minor - refund.returned_minor
         assert self.sums == (by_state[RefundState.SUCCEEDED], by_state[RefundState.PROCESSING])
         unfinished = (
-            trade.state in {*trade.kind.closable, TradeState.BOOKING}
+            trade.state in {*trade.kind.closable, TradeState.PAYING, TradeState.BOOKING}
             or OPEN_ATTEMPTS.intersection(self.attempts)
             or RefundState.PROCESSING in self.refunds
         )

@@ -37,6 +37,40 @@ def test_a_trade_is_paid_by_its_first_success(type_: TradeType) -> None:
 
 
 @pytest.mark.parametrize("type_", COLLECTED)
+def test_other_money_than_asked_for_is_a_persons_and_the_trade_can_be_paid_anew(
+    type_: TradeType,
+) -> None:
+    """Whatever else is heard of that payment; also while it is taken back."""
+    deal = Deal(type_)
+    first = deal.pays()
+    happened = deal.hears(first, O.SUSPENDED, "AMOUNT_MISMATCH")
+    assert happened == ["trade.attempt.suspended", "trade.trade.pending"]
+    assert (deal.trade.state, deal.attempts) == (T.PENDING, [A.SUSPENDED])
+    assert deal.state.attempts[0].failure_reason == "AMOUNT_MISMATCH"
+    for outcome in O:
+        assert deal.hears(first, outcome) == []
+    second = deal.pays()
+    third = deal.pays()
+    assert deal.hears(second, O.SUSPENDED) == ["trade.attempt.suspended"]
+    deal.hears(third, O.SUCCEEDED)
+    assert (deal.trade.state, deal.trade.paid_payment_id) == (T.PAID, third)
+    assert deal.hears(third, O.SUSPENDED) == []
+    assert deal.owes() == []
+
+
+def test_what_went_out_otherwise_is_not_sent_again() -> None:
+    """A person decides, and the trade is looked at until then."""
+    deal = Deal(WITHDRAWAL)
+    assert deal.hears(deal.pays(), O.SUSPENDED) == ["trade.attempt.suspended"]
+    assert (deal.trade.state, deal.attempts) == (T.PAYING, [A.SUSPENDED])
+    assert deal.trade.next_action_at is not None
+    with pytest.raises(PaymentError):
+        deal.pays()
+    deal.expires()
+    assert deal.trade.state is T.PAYING
+
+
+@pytest.mark.parametrize("type_", COLLECTED)
 def test_a_trade_that_is_booked_at_once_is_paid_when_the_ledger_has_it(type_: TradeType) -> None:
     """Nobody is told before; meanwhile it cannot be paid, closed or expire."""
     deal = Deal(type_, at_once=True)

@@ -39,7 +39,8 @@ class Model:
     state: TradeState = T.PENDING
     winner: str = ""
     money_of: dict[str, str] = field(default_factory=dict)
-    """By attempt: `open`, `none`, `here` (it pays the trade), `too much`, `gone back`."""
+    """By attempt: `open`, `none`, `here` (it pays the trade), `too much`, `gone back`,
+    `a person's`."""
     refunds: dict[str, tuple[int, RefundState]] = field(default_factory=dict)
     kept: dict[str, int] = field(default_factory=dict)
     """By refund that came back: what of it stays on a balance."""
@@ -67,8 +68,10 @@ class Model:
             self.money_of[attempt] = "here" if unpaid else "too much"
             if unpaid:
                 self.state, self.winner = T.BOOKING if self.at_once else T.PAID, attempt
-        elif outcome is O.RETURNED and money != "here":
+        elif outcome is O.RETURNED and money not in {"here", "a person's"}:
             self.money_of[attempt] = "gone back"
+        elif outcome is O.SUSPENDED and money != "here":
+            self.money_of[attempt] = "a person's"
         elif outcome in {O.FAILED, O.CLOSED} and money == "open":
             self.money_of[attempt] = "none"
         if self.state is T.PAYING and "open" not in self.money_of.values():
@@ -83,6 +86,7 @@ MONEY = {
     A.SUCCEEDED: "here",
     A.RETURNING: "too much",
     A.RETURNED: "gone back",
+    A.SUSPENDED: "a person's",
 }
 
 
@@ -163,7 +167,7 @@ class OneTrade(RuleBasedStateMachine):
         if outcome is O.RETURNED:
             self.model.refunds[payment_id] = (minor, R.RETURNED)
             self.model.kept[payment_id] = kept
-        elif before is R.PROCESSING:
+        elif before is R.PROCESSING and outcome is not O.SUSPENDED:
             self.model.refunds[payment_id] = (minor, R.SUCCEEDED if given else R.FAILED)
 
     def _refused(self, act: Any) -> None:

@@ -44,6 +44,7 @@ class AttemptState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ATTEMPT_STATE_CLOSED: _ClassVar[AttemptState]
     ATTEMPT_STATE_RETURNING: _ClassVar[AttemptState]
     ATTEMPT_STATE_RETURNED: _ClassVar[AttemptState]
+    ATTEMPT_STATE_SUSPENDED: _ClassVar[AttemptState]
 
 class RefundState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -76,6 +77,7 @@ ATTEMPT_STATE_FAILED: AttemptState
 ATTEMPT_STATE_CLOSED: AttemptState
 ATTEMPT_STATE_RETURNING: AttemptState
 ATTEMPT_STATE_RETURNED: AttemptState
+ATTEMPT_STATE_SUSPENDED: AttemptState
 REFUND_STATE_UNSPECIFIED: RefundState
 REFUND_STATE_PROCESSING: RefundState
 REFUND_STATE_SUCCEEDED: RefundState
