@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from payments.trade.v1 import trade_service_pb2, trade_service_pb2_grpc
@@ -26,6 +27,7 @@ from trade_svc.model import (
     CreateTrade,
     PayTrade,
     RefundTrade,
+    StartPayment,
     TradeView,
 )
 from trade_svc.readers import BusinessCodes, Merchants, ShutMerchants
@@ -33,7 +35,7 @@ from trade_svc.refusals import TradeTypeNotOffered
 from trade_svc.wire import refund_to, trade_to, type_of
 
 START_WAIT_S = 2.0
-"""How long PayTrade waits for the credential, or for what a balance says, before it answers."""
+"""How long PayTrade and RefundTrade wait for the credential, or for what a balance says."""
 
 
 class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
@@ -92,17 +94,18 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
             reason=request.reason,
         )
         response = trade_service_pb2.RefundTradeResponse
+        call = current_call.get()
         done = await run(
             self._trades.submit,
             command,
-            current_call.get(),
+            call,
             _claim("RefundTrade", request),
             lambda answer: response(
                 trade=trade_to(answer[0], refund=answer[1]), refund=refund_to(answer[1])
             ),
             response,
         )
-        return done.reply
+        return await self._refund(done.state, done.reply.refund.payment_id, call)
 
     async def GetTrade(self, request: Any, context: Any) -> Any:
         view = await self._trades.load(request.trade_id)
@@ -194,13 +197,31 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
     async def _booked(self, trade_id: str, call: Call) -> TradeView:
         """The trade as it is once it is booked, or when there is no more time to wait for that."""
         view = await self._trades.load(trade_id)
+        return await self._waited(view, call, lambda effect: isinstance(effect, BookTrade))
+
+    async def _refund(self, view: TradeView, payment_id: str, call: Call) -> Any:
+        """The answer with what the merchant's money says to the refund, if that comes in time."""
+
+        def carries_it_out(effect: object) -> bool:
+            return isinstance(effect, StartPayment) and effect.payment_id == payment_id
+
+        view = await self._waited(view, call, carries_it_out)
+        refund = view.refund_by(payment_id)
+        assert refund is not None
+        return trade_service_pb2.RefundTradeResponse(
+            trade=trade_to(view, refund=refund), refund=refund_to(refund)
+        )
+
+    async def _waited(self, view: TradeView, call: Call, of: Callable[[object], bool]) -> TradeView:
+        """The trade once such effects were carried out; as it was, where it owes none."""
         owed = self._trades.shell.owed(view, self._trades.clock.now())
-        booking = [effect for effect in owed if isinstance(effect, BookTrade)]
-        if not booking:
+        effects = [effect for effect in owed if of(effect)]
+        if not effects:
             return view
         wait_s = min(START_WAIT_S, 0.8 * (call.deadline - time.monotonic()))
-        await self._trades.executor.settle(booking, timeout_s=wait_s)
-        return await self._trades.load(trade_id)
+        await self._trades.executor.settle(effects, timeout_s=wait_s)
+        assert view.trade is not None
+        return await self._trades.load(view.trade.id)
 
 
 def _claim(method: str, request: Any) -> RequestClaim:

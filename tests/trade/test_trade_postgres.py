@@ -209,11 +209,12 @@ async def test_a_core_that_died_is_followed_by_one_that_goes_on(
     await shop.pays(trade)
     await shop.reaches(trade, "PAID")
     first.cores[0].executor.offer = _nothing  # type: ignore[method-assign]
+    first.cores[0].executor.start = _nothing  # type: ignore[method-assign]
     refund = await shop.gives_back(trade, 30_00)
     assert refund.payment_id not in payments.asked
     await trades.start("work")
     await shop.refunded(trade, "SUCCEEDED")
 
 
-def _nothing(effects: Any) -> None:
+def _nothing(effects: Any, **_: Any) -> None:
     """As if the process had been killed after its commit."""

@@ -10,7 +10,7 @@ from payments.pay.v1 import payment_pb2
 from payments.trade.v1 import trade_pb2
 
 from paymesh.errors import Code, Refused, Unavailable
-from tests.trade.actors import PaymentCore, succeeds
+from tests.trade.actors import PaymentCore, fails, succeeds
 from tests.trade.trade_world import (
     RPC_TIMEOUT_S,
     Database,
@@ -122,20 +122,35 @@ async def test_a_refused_refund_fails_with_the_reason_and_frees_its_amount(
     assert (found.refunded_amount, found.refunding_amount) == (money(0), money(0))
 
 
+async def test_that_the_merchants_money_does_not_suffice_is_in_the_answer(
+    shop: Shop, payments: PaymentCore
+) -> None:
+    """Its amount is free again by then."""
+    trade = await paid(shop, payments)
+    payments.decides = fails
+    request = shop.refund_request(trade.trade_id, 100_00)
+    answer = await shop.trades.RefundTrade(request, timeout=RPC_TIMEOUT_S)
+    assert answer.refund.state == R.REFUND_STATE_FAILED
+    assert answer.refund.failure_reason == "INSUFFICIENT_FUNDS"
+    assert (answer.trade.refunded_amount, answer.trade.refunding_amount) == (money(0), money(0))
+
+
 async def _known(payments: PaymentCore, payment_id: str) -> bool:
     return payment_id in payments.states
 
 
 async def test_the_same_refund_request_is_one_refund(shop: Shop, payments: PaymentCore) -> None:
-    """Ten times at once and once later, when it has ended: one answer, as it was first given."""
+    """Ten times at once and once later, when it has ended: then the answer says so."""
     trade = await paid(shop, payments)
     request = shop.refund_request(trade.trade_id, 30_00)
     calls = [shop.trades.RefundTrade(request, timeout=RPC_TIMEOUT_S) for _ in range(10)]
     answers = await asyncio.gather(*calls)
     await payments_succeed(payments, answers[0].refund.payment_id)
     await shop.refunded(trade, "SUCCEEDED")
-    answers.append(await shop.trades.RefundTrade(request, timeout=RPC_TIMEOUT_S))
     assert all(answer == answers[0] for answer in answers)
+    later = await shop.trades.RefundTrade(request, timeout=RPC_TIMEOUT_S)
+    assert later.refund.refund_id == answers[0].refund.refund_id
+    assert later.refund.state == R.REFUND_STATE_SUCCEEDED
     changed = shop.refund_request(trade.trade_id, 31_00, request_id=request.request_id)
     wanted = Refusal(INVALID, "REQUEST_ID_REUSED", ("request_id",))
     assert await refusal(shop.trades.RefundTrade(changed)) == wanted

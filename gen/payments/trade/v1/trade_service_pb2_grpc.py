@@ -112,8 +112,9 @@ class TradeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RefundTrade(self, request, context):
-        """Gives back a part or all of a paid trade. The amount is reserved at once; the refund goes on by
-        itself, and its end is in GetTrade and in a notification.
+        """Gives back a part or all of a paid trade. The amount is reserved at once, and what the merchant's
+        money says to it is mostly in the answer: FAILED with INSUFFICIENT_FUNDS where it does not
+        suffice. The refund goes on by itself, and its end is in GetTrade and in a notification.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

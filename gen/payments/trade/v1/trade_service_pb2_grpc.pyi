@@ -44,8 +44,9 @@ class TradeServiceStub:
     CloseTrade: _grpc.UnaryUnaryMultiCallable[_trade_service_pb2.CloseTradeRequest, _trade_service_pb2.CloseTradeResponse]
     """Closes an unpaid trade. Money that arrives later is returned."""
     RefundTrade: _grpc.UnaryUnaryMultiCallable[_trade_service_pb2.RefundTradeRequest, _trade_service_pb2.RefundTradeResponse]
-    """Gives back a part or all of a paid trade. The amount is reserved at once; the refund goes on by
-    itself, and its end is in GetTrade and in a notification.
+    """Gives back a part or all of a paid trade. The amount is reserved at once, and what the merchant's
+    money says to it is mostly in the answer: FAILED with INSUFFICIENT_FUNDS where it does not
+    suffice. The refund goes on by itself, and its end is in GetTrade and in a notification.
     """
     GetTrade: _grpc.UnaryUnaryMultiCallable[_trade_service_pb2.GetTradeRequest, _trade_service_pb2.GetTradeResponse]
     """Reads a trade."""
@@ -66,8 +67,9 @@ class TradeServiceAsyncStub(TradeServiceStub):
     CloseTrade: _aio.UnaryUnaryMultiCallable[_trade_service_pb2.CloseTradeRequest, _trade_service_pb2.CloseTradeResponse]  # type: ignore[assignment]
     """Closes an unpaid trade. Money that arrives later is returned."""
     RefundTrade: _aio.UnaryUnaryMultiCallable[_trade_service_pb2.RefundTradeRequest, _trade_service_pb2.RefundTradeResponse]  # type: ignore[assignment]
-    """Gives back a part or all of a paid trade. The amount is reserved at once; the refund goes on by
-    itself, and its end is in GetTrade and in a notification.
+    """Gives back a part or all of a paid trade. The amount is reserved at once, and what the merchant's
+    money says to it is mostly in the answer: FAILED with INSUFFICIENT_FUNDS where it does not
+    suffice. The refund goes on by itself, and its end is in GetTrade and in a notification.
     """
     GetTrade: _aio.UnaryUnaryMultiCallable[_trade_service_pb2.GetTradeRequest, _trade_service_pb2.GetTradeResponse]  # type: ignore[assignment]
     """Reads a trade."""
@@ -121,8 +123,9 @@ class TradeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _trade_service_pb2.RefundTradeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_trade_service_pb2.RefundTradeResponse, _abc.Awaitable[_trade_service_pb2.RefundTradeResponse]]:
-        """Gives back a part or all of a paid trade. The amount is reserved at once; the refund goes on by
-        itself, and its end is in GetTrade and in a notification.
+        """Gives back a part or all of a paid trade. The amount is reserved at once, and what the merchant's
+        money says to it is mostly in the answer: FAILED with INSUFFICIENT_FUNDS where it does not
+        suffice. The refund goes on by itself, and its end is in GetTrade and in a notification.
         """
 
     @_abc_1.abstractmethod
