@@ -19,7 +19,8 @@ from pay_svc.queries import Beneficiaries
 from pay_svc.wire import beneficiary_to
 from paymesh.app import Core
 from paymesh.chains import Look
-from paymesh.errors import InvalidField
+from paymesh.channel_texts import CHANNEL_TEXTS
+from paymesh.errors import InvalidField, InvalidFields
 from paymesh.ids import bucket_of, new_id
 from paymesh.items import RequestClaim
 from paymesh.rpc import claim, current_call, run, started
@@ -46,6 +47,13 @@ class BeneficiaryServicer(beneficiary_service_pb2_grpc.BeneficiaryServiceService
             raise InvalidField(
                 "account_no", "looks like a card number; give a bank account or a wallet instead"
             )
+        texts = CHANNEL_TEXTS.get(request.channel)
+        if texts is not None:
+            refused = tuple(
+                texts.refusals(account_no=request.account_no, account_name=request.account_name)
+            )
+            if refused:
+                raise InvalidFields(refused)
         beneficiary_id = new_id("ben", bucket=bucket_of(request.owner_id))
         call = await started(current_call.get(), self._chains, merchant_id=request.merchant_id)
         response = beneficiary_service_pb2.CreateBeneficiaryResponse

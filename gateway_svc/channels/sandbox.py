@@ -32,6 +32,7 @@ from gateway_svc.channels.sandbox_states import (
     refusal,
     unknown,
 )
+from paymesh.channel_texts import CHANNEL_TEXTS
 from paymesh.signing import SignatureError, Signer, Verifier
 
 ANSWER_BYTES_MAX = 64 * 1024
@@ -43,6 +44,9 @@ class _Answer:
 
     body: Json
     refused_code: str | None
+
+
+TEXTS = CHANNEL_TEXTS["sandbox"]
 
 
 class _NoAnswer(Exception):
@@ -99,7 +103,7 @@ class SandboxChannel:
             "out_trade_no": order.request_no,
             "amount": order.amount_minor,
             "currency": order.currency,
-            "subject": order.subject,
+            "subject": TEXTS.fitted(order.subject),
             "time_expire": expires_at,
             "notify_url": order.notify_url,
         }

@@ -215,9 +215,9 @@ class Shop:
         async with self._http.post(url, headers={"Accept": "application/json"}) as response:
             return response.status
 
-    async def purchase(self, minor_units: int = 1234) -> trade_pb2.Trade:
-        """An order, paid by the customer; the trade as it was created."""
-        trade = await self.order(minor_units)
+    async def purchase(self, minor_units: int = 1234, **changes: Any) -> trade_pb2.Trade:
+        """An order, paid by the customer; the trade as it was created. `changes` as in order."""
+        trade = await self.order(minor_units, **changes)
         credential = await self.credential(await self.start_payment(trade))
         await self.customer_pays(credential)
         return trade

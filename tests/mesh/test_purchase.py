@@ -154,6 +154,14 @@ async def test_a_wrong_amount_never_pays_a_trade(shop: Shop) -> None:
     await shop.reaches(trade, trade_pb2.TRADE_STATE_PAID)
 
 
+@pytest.mark.parametrize("subject", ["", "书" * 128, "Books\u3000and more", "📚" * 128])
+async def test_what_is_only_shown_is_fitted_to_the_channel(shop: Shop, subject: str) -> None:
+    """The channel takes 1 to 127 printable characters."""
+    trade = await shop.purchase(subject=subject)
+    await shop.reaches(trade, trade_pb2.TRADE_STATE_PAID)
+    assert (await shop.trade(trade.trade_id)).subject == subject
+
+
 async def test_a_callback_with_a_wrong_amount_is_not_believed(shop: Shop) -> None:
     """The callback says one cent more than the channel's own books: the channel is asked."""
     await shop.faults({"next": {"callback": {"wrong_amount": 1}}})
