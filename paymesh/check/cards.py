@@ -35,8 +35,11 @@ RANDOM = ["traceparent"]
 ORDERS = ["trade.merchant_order_no", "guard.key"]
 """Columns of merchants' order numbers: a tenth of those that look like a card's have its check
 digit. Who sends card numbers as order numbers is not found here."""
-_ORDER_IN_JSON = re.compile(r'"merchant_order_no": ?"(?:[^"\\]|\\.)*"')
-"""In the notifications to their merchants."""
+_NONE_IN_JSON = re.compile(
+    r'"merchant_order_no": ?"(?:[^"\\]|\\.)*"'  # in the notifications to their merchants
+    r'|"minor(?:_units)?": ?\d+'
+)
+"""Order numbers, and amounts: of those of sixteen digits some look like a card's, too."""
 
 
 async def no_card_numbers(s: Snapshots, o: Options) -> Findings:
@@ -69,5 +72,5 @@ def _cards(service: str, table: Row, row: Row) -> list[Row]:
     return [
         {"table": place, "column": column, "id": masked(row["id"]), "last_4": digits[-4:]}
         for column, text in zip(table["columns"], row["texts"], strict=True)
-        for digits in card_numbers(_ORDER_IN_JSON.sub("", text or ""))
+        for digits in card_numbers(_NONE_IN_JSON.sub("", text or ""))
     ]

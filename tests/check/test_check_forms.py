@@ -346,6 +346,20 @@ async def test_an_order_number_that_looks_like_a_cards_is_none(
     assert await check(world.urls)
 
 
+async def test_an_amount_that_looks_like_a_cards_number_is_none(
+    world: World, only: Callable[[int], None]
+) -> None:
+    """In the JSON of tools and of notifications; as a text it is one."""
+    only(20)
+    tools = json.dumps([{"kind": "CHANNEL", "channel": "sandbox", "minor": int(CARD)}])
+    world.run("trade", "UPDATE attempt SET tools = %s", tools)
+    told = json.dumps({"trade": {"amount": {"minor_units": int(CARD)}}})
+    world.run("trade", "UPDATE notification SET body = %s", told)
+    assert await check(world.urls) == []
+    world.run("trade", "UPDATE attempt SET tools = %s", tools.replace(CARD, f'"{CARD}"'))
+    assert await check(world.urls)
+
+
 CARDS = ["4222222222222", "5555555555554444", "2223003122003222", "378282246310005",
          "30569309025904", "6011111111111117", "3530111333300000", "6212345678901232"]  # fmt: skip
 NO_CARDS = ["4111111111111112", "20261122101500126", "1767225600009"]
