@@ -8,8 +8,6 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from clearing_svc.ledger.accounts import Account
@@ -24,7 +22,7 @@ from clearing_svc.store import (
     JOURNAL,
     JOURNAL_TABLE,
 )
-from paymesh.errors import Unavailable
+from paymesh.db.reading import rows
 from paymesh.ids import shard_of
 from paymesh.money import Money
 
@@ -48,7 +46,7 @@ class Books:
         )
         mine = (a.shard_key == shard_of(account_id)) & (a.id == account_id)
         columns = [a[name] for name in ACCOUNT.names]
-        for *row, minor in await self._rows(sa.select(*columns, buffered).where(mine)):
+        for *row, minor in await rows(self._engine, sa.select(*columns, buffered).where(mine)):
             account = ACCOUNT.load(row)
             balance = Money(account.balance.currency, account.balance.minor + int(minor))
             return replace(account, balance=balance)
@@ -72,7 +70,7 @@ class Books:
 
     async def _postings(self, query: sa.Select[Any]) -> Sequence[Posting]:
         """Journals never change, so no snapshot is needed between them and their entries."""
-        journals = [JOURNAL.load(row) for row in await self._rows(query)]
+        journals = [JOURNAL.load(row) for row in await rows(self._engine, query)]
         entries: dict[str, list[Entry]] = {journal.id: [] for journal in journals}
         contexts = {journal.id: journal.context for journal in journals}
         if journals:
@@ -97,7 +95,7 @@ class Books:
                 cur,
                 minor,
                 ref,
-            ) in await self._rows(found):
+            ) in await rows(self._engine, found):
                 entries[journal_id].append(
                     Entry(
                         id=entry_id_of(journal_id, line, account),
@@ -113,13 +111,6 @@ class Books:
                     )
                 )
         return [(journal, tuple(entries[journal.id])) for journal in journals]
-
-    async def _rows(self, query: sa.Select[Any]) -> list[tuple[Any, ...]]:
-        try:
-            async with self._engine.connect() as connection:
-                return [tuple(row) for row in await connection.execute(query)]
-        except (DBAPIError, PoolTimeout) as error:
-            raise Unavailable("the database does not answer") from error
 
 
 def _journals() -> sa.Select[Any]:

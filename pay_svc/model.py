@@ -67,8 +67,8 @@ PAYMENT_MOVES: Moves = {
     # Late success: the channel's word is the truth, even after an end without money.
     _P.FAILED: frozenset({_P.SUCCEEDED, _P.SUSPENDED, _P.RETURNING}),
     _P.CLOSED: frozenset({_P.SUCCEEDED, _P.SUSPENDED, _P.RETURNING}),
-    # A payout may come back, and so may a refund.
-    _P.SUCCEEDED: frozenset({_P.RETURNING, _P.RETURNED}),
+    # A payout may come back, and so may a refund; SUSPENDED: one that did before it was RETURNED.
+    _P.SUCCEEDED: frozenset({_P.RETURNING, _P.RETURNED, _P.SUSPENDED}),
     _P.RETURNING: frozenset({_P.RETURNED, _P.SUSPENDED}),
     _P.RETURNED: frozenset({_P.SUSPENDED}),
     _P.SUSPENDED: frozenset(),

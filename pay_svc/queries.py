@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pay_svc.beneficiaries import Beneficiary, BeneficiaryState
 from pay_svc.store import BENEFICIARY, BENEFICIARY_TABLE, PAYMENT_TABLE
 from paymesh.chains import found
-from paymesh.errors import Unavailable
+from paymesh.db.reading import rows
 from paymesh.ids import bucket_of
 
 
@@ -42,11 +40,7 @@ class Beneficiaries:
         if after is not None:
             query = query.where(sa.tuple_(table.c.created_at, table.c.id) > sa.tuple_(*after))
         query = query.order_by(table.c.created_at, table.c.id).limit(limit)
-        try:
-            async with self._engine.connect() as connection:
-                return [BENEFICIARY.load(tuple(row)) for row in await connection.execute(query)]
-        except (DBAPIError, PoolTimeout) as error:
-            raise Unavailable("the database does not answer") from error
+        return [BENEFICIARY.load(row) for row in await rows(self._engine, query)]
 
 
 async def chain_of_merchant(engine: AsyncEngine, business_id: str, merchant_id: str) -> bool:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from paymesh.context import Context
-from paymesh.errors import NotFound, Unavailable
+from paymesh.db.reading import rows
+from paymesh.errors import NotFound
 
 Look = Callable[[str, str], Awaitable[bool]]
 """Whether a business_id is found in a merchant's own rows."""
@@ -27,9 +26,5 @@ async def require_own_chain(look: Look, context: Context, merchant_id: str) -> N
 
 async def found(engine: AsyncEngine, *wanted: sa.Select[tuple[str]]) -> bool:
     """Whether any of them finds a row. Raises Unavailable when the database does not answer."""
-    try:
-        async with engine.connect() as connection:
-            query = sa.select(sa.or_(*(sa.exists(one) for one in wanted)))
-            return bool((await connection.execute(query)).scalar())
-    except (DBAPIError, PoolTimeout) as error:
-        raise Unavailable("the database does not answer") from error
+    [(any_,)] = await rows(engine, sa.select(sa.or_(*(sa.exists(one) for one in wanted))))
+    return bool(any_)

@@ -119,7 +119,7 @@ def claim(
 
 async def started(
     call: Call,
-    look: Look | None,
+    look: Look,
     *,
     merchant_id: str,
     order_type: str = "",
@@ -128,11 +128,10 @@ async def started(
 ) -> Call:
     """The call with a context of its own: a chain starts here, or goes on if it is this merchant's.
 
-    `look`: None for who is no merchant yet. Raises NotFound for a chain of nobody's or another's.
+    Raises NotFound for a chain of nobody's or another's.
     """
     old = call.context
-    if look is not None:
-        await require_own_chain(look, old, merchant_id)
+    await require_own_chain(look, old, merchant_id)
     business_id = old.business_id or new_id("biz", bucket=bucket_of(merchant_id))
     structlog.contextvars.bind_contextvars(business_id=business_id)
     return replace(

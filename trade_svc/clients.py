@@ -36,6 +36,7 @@ from trade_svc.wire import encode
 
 log = structlog.get_logger()
 ASK_TIMEOUT_S = 1.0
+"""How long CreateTrade waits for what is said of a beneficiary: the payment asks again."""
 
 _OUTCOMES = {
     payment_pb2.PAYMENT_STATE_SUCCEEDED: PaymentOutcome.SUCCEEDED,

@@ -44,7 +44,7 @@ class MerchantServicer(merchant_service_pb2_grpc.MerchantServiceServicer):
         scope = merchant_id
         if request.wallet_scope:
             scope = (await self._known.get(request.wallet_scope, "wallet_scope")).wallet_scope
-        call = await started(current_call.get(), None, merchant_id=merchant_id)
+        call = await started(current_call.get(), self._chains, merchant_id=merchant_id)
         response = merchant_service_pb2.CreateMerchantResponse
         command = CreateMerchant(
             merchant_id=merchant_id,

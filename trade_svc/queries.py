@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from paymesh.chains import found
-from paymesh.errors import Unavailable
+from paymesh.db.reading import rows
 from paymesh.ids import bucket_of, shard_of
 from trade_svc.business_codes import BusinessCode
 from trade_svc.model import Shut
@@ -49,14 +46,16 @@ class RegisteredCodes:
         if after is not None:
             query = query.where(place > sa.tuple_(*after))
         query = query.order_by(c.order_type, c.sub_type, c.pay_org_no).limit(limit)
-        return [BUSINESS_CODE.load(row) for row in await _rows(self._engine, query)]
+        return [BUSINESS_CODE.load(row) for row in await rows(self._engine, query)]
 
 
 async def shut_merchants(engine: AsyncEngine) -> Shut:
     """All of them. Raises Unavailable when the database does not answer."""
     c = MERCHANT_TABLE.c
-    rows = await _rows(engine, sa.select(c.id, c.shut).where(sa.text("shut <> '[]'::jsonb")))
-    return frozenset((id_, currency) for id_, shut in rows for currency in shut)
+    query = sa.select(c.id, c.shut).where(sa.text("shut <> '[]'::jsonb"))
+    return frozenset(
+        (id_, currency) for id_, shut in await rows(engine, query) for currency in shut
+    )
 
 
 async def chain_of_merchant(engine: AsyncEngine, business_id: str, merchant_id: str) -> bool:
@@ -79,11 +78,3 @@ async def chain_of_merchant(engine: AsyncEngine, business_id: str, merchant_id: 
         )
     ]
     return await found(engine, *own)
-
-
-async def _rows(engine: AsyncEngine, query: sa.Select[Any]) -> list[tuple[Any, ...]]:
-    try:
-        async with engine.connect() as connection:
-            return [tuple(row) for row in await connection.execute(query)]
-    except (DBAPIError, PoolTimeout) as error:
-        raise Unavailable("the database does not answer") from error

@@ -36,6 +36,7 @@ from paymesh.channel_texts import CHANNEL_TEXTS
 from paymesh.signing import SignatureError, Signer, Verifier
 
 ANSWER_BYTES_MAX = 64 * 1024
+TEXTS = CHANNEL_TEXTS["sandbox"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,6 @@ class _Answer:
 
     body: Json
     refused_code: str | None
-
-
-TEXTS = CHANNEL_TEXTS["sandbox"]
 
 
 class _NoAnswer(Exception):

@@ -13,14 +13,16 @@ _SUMS = """
         SELECT coalesce(sum(amount_minor - returned_minor)
                 FILTER (WHERE state IN ('SUCCEEDED', 'RETURNED')), 0) AS succeeded,
             coalesce(sum(amount_minor) FILTER (WHERE state = 'PROCESSING'), 0) AS processing,
-            count(*) FILTER (WHERE (state = 'RETURNED') <> (returned_minor > 0))
-                AS came_back_unsaid,
+            count(*) FILTER (WHERE returned_minor <> CASE state WHEN 'RETURNED' THEN (
+                    SELECT coalesce(sum((x->>'minor')::bigint), 0)
+                    FROM jsonb_array_elements(tools) x
+                    WHERE coalesce(x->>'kind', 'CHANNEL') = 'CHANNEL') ELSE 0 END) AS otherwise,
             array_agg(DISTINCT amount_currency) AS currencies
         FROM refund WHERE shard_key = t.shard_key AND trade_id = t.id) r ON true
     WHERE t.refunded_minor <> r.succeeded OR t.refunding_minor <> r.processing
         OR r.succeeded + r.processing > t.amount_minor
         OR (r.succeeded + r.processing > 0 AND t.state <> 'PAID')
-        OR r.currencies <> ARRAY[t.amount_currency] OR r.came_back_unsaid > 0
+        OR r.currencies <> ARRAY[t.amount_currency] OR r.otherwise > 0
     ORDER BY 1 LIMIT 200
 """
 

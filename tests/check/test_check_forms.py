@@ -70,6 +70,19 @@ CORRUPTIONS: dict[str, tuple[int, str, list[Sql]]] = {
     "refunded too much": (7, BOUGHT, [("trade", "UPDATE refund SET amount_minor = 701"),
                                       ("trade", "UPDATE trade SET refunded_minor = 701 "
                                        "WHERE refunded_minor > 0")]),
+    "back, not returned": (7, BOUGHT, [("trade", "UPDATE refund SET returned_minor = 1"),
+                                       ("trade", "UPDATE trade SET refunded_minor = 699 "
+                                        "WHERE refunded_minor > 0")]),
+    "back, not the channel's part": (7, BOUGHT, [("trade", "UPDATE refund SET state = 'RETURNED', "
+                                                  "returned_minor = 401"),
+                                                 ("trade", "UPDATE trade SET refunded_minor = 299 "
+                                                  "WHERE refunded_minor > 0")]),
+    "returned by a success": (7, REFUND, [("trade", "UPDATE refund SET state = 'RETURNED', "
+                                           "returned_minor = 400"),
+                                          ("trade", "UPDATE trade SET refunded_minor = 300 "
+                                           "WHERE refunded_minor > 0")]),
+    "suspended, by a success": (6, WAITING, [("trade", "UPDATE attempt SET state = 'SUSPENDED' "
+                                              f"WHERE id = '{payment_of(WAITING)}'")]),
     "refund of what is not paid": (7, BOUGHT, [("trade", "UPDATE trade SET state = 'CLOSED'")]),
     "too much by the channel": (7, BOUGHT, [("trade", f"UPDATE refund SET tools = "
                                              f"'{tools(500, 200)}'")]),
@@ -298,6 +311,19 @@ async def test_a_hole_in_the_wall_is_found(
     finally:
         world.run("clearing", repair)
     assert {f.invariant for f in found} == {17}
+    assert await check(world.urls) == []
+
+
+async def test_a_refund_that_came_back_before_it_could_be_returned_is_right(
+    world: World, only: Callable[[int], None]
+) -> None:
+    """Older versions suspended its payment: that move stays a legal one."""
+    back = payment_of(REFUND)
+    world.run("pay", "UPDATE payment SET state = 'SUSPENDED', version = 3, owner = 'operator' "
+              "WHERE id = %s", back)  # fmt: skip
+    with world.of(REFUND):
+        world.event("pay", back, "pay.payment.suspended", 3, "SUSPENDED", "trade.payments")
+    only(9)
     assert await check(world.urls) == []
 
 

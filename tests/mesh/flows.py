@@ -10,6 +10,7 @@ from payments.clearing.v1 import ledger_pb2
 from payments.gateway.v1 import channel_pb2
 from payments.trade.v1 import trade_pb2
 
+from paymesh.cli.asking import eventually
 from paymesh.cli.shop import Shop
 from paymesh.cli.wallet import Wallet
 
@@ -58,6 +59,32 @@ async def refund(shop: Shop) -> None:
         ("MERCHANT_PENDING", "debit", 400),
     ]
     assert (await shop.trade(trade.trade_id)).refunded_amount.minor_units == 400
+
+
+async def returned_refund(shop: Shop) -> None:
+    """4.00 go back through the channel, which brings them back: they can be refunded anew.
+
+    Who is away when it comes back hears of that alone, and then nothing has moved.
+    """
+    trade = await shop.reaches(await shop.purchase(1000), PAID)
+    await shop.faults({"next": {"refund": {"bounce": 1}}, "refund": {"bounce_ms": 2000}})
+    back = await shop.refund(trade, 400)
+
+    async def is_over() -> trade_pb2.Refund | None:
+        found = (await shop.trade(trade.trade_id)).refunds[0]
+        return found if found.state in OVER else None
+
+    found = await eventually("end of the refund", is_over, timeout_s=shop.patience_s)
+    moves = 2 if found.state == trade_pb2.REFUND_STATE_RETURNED else 0
+    assert found.returned_amount.minor_units == (400 if moves else 0)
+    await shop.journals(back, moves)
+    await shop.faults({})
+    again = await shop.refund(trade, 1000)
+    await shop.refund_reaches(trade, again, REFUNDED)
+    assert (await shop.trade(trade.trade_id)).refunded_amount.minor_units == 1000
+
+
+OVER = {trade_pb2.REFUND_STATE_RETURNED, trade_pb2.REFUND_STATE_FAILED}
 
 
 async def top_up(shop: Shop) -> None:

@@ -188,8 +188,12 @@ async def test_another_merchants_chain_is_not_gone_on_with(
     beneficiary = beneficiary_service_pb2.CreateBeneficiaryRequest(
         **of, owner_id="eve", channel="sandbox", account_no="DE0012345678", account_name="Eve"
     )
+    create = pb.CreateMerchantRequest(
+        request_id=request_id(), display_name="A new one", notify_secret=SECRET
+    )
     for business_id in (trade.business_id, new_id("biz", bucket=1)):
         for call in (
+            other.merchants.CreateMerchant(create, **chained(business_id)),
             other.trades.CreateTrade(other.create_request(), **chained(business_id)),
             other.merchants.RegisterBusinessCode(register, **chained(business_id)),
             other.merchants.UpdateMerchant(rename, **chained(business_id)),

@@ -325,8 +325,8 @@ GUARDS = (
         (
             Edit(
                 "pay_svc:usable",
-                "owner = (merchant_id, by)",
-                "owner = (beneficiary.context.merchant_id, by)  # type: ignore[union-attr]",
+                "(beneficiary.context.merchant_id, beneficiary.owner_id) != owner",
+                "beneficiary.owner_id != by",
             ),
         ),
     ),
