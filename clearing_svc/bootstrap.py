@@ -52,7 +52,17 @@ from clearing_svc.queries import Books
 from clearing_svc.rpc import LedgerServicer
 from clearing_svc.settings import ClearingSettings
 from clearing_svc.splitting import Legs, Splits
-from clearing_svc.store import ACT, ENTRY, HOLDS, JOURNAL, LEDGER, LEGS, RETURNS_PAYABLE, SPLITS
+from clearing_svc.store import (
+    ACT,
+    ENTRY,
+    HOLDS,
+    JOURNAL,
+    LEDGER,
+    LEGS,
+    REFUSALS,
+    RETURNS_PAYABLE,
+    SPLITS,
+)
 from paymesh.app import App, Core
 from paymesh.batcher import BatchLimits
 from paymesh.bus.port import Bus, ConsumerOptions
@@ -95,6 +105,7 @@ def build(settings: ClearingSettings, *, bus: Bus, clock: Clock) -> App:
         aggregate=LEDGER,
         rules=rules(config.chart),
         facts=[JOURNAL, ENTRY, ACT],
+        refusals=REFUSALS,
         encode=wire.encode,
         publisher=publisher,
         clock=clock,

@@ -28,6 +28,7 @@ from clearing_svc.ledger.chart import Chart
 from clearing_svc.ledger.domain import ENTRIES_MAX, check
 from clearing_svc.ledger.drafts import journal_id_of, lines_digest
 from clearing_svc.queries import Books
+from clearing_svc.store import REFUSALS
 from clearing_svc.wire import REFERENCE_CHARACTERS_MAX, day_of, journal_to, lines_of
 from paymesh import metrics
 from paymesh.batcher import Batcher, BatchLimits
@@ -256,7 +257,9 @@ class Posting:
         asked = [one for message in messages for one in message]
         with batch_span("journal batch", ()):
             outcomes = iter(
-                await settled(NAME, asked, self._attempt, about=_about, clock=self._clock)
+                await settled(
+                    NAME, asked, self._attempt, about=_about, clock=self._clock, refusals=REFUSALS
+                )
             )
         return [[next(outcomes) for _ in message] for message in messages]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from clearing_svc.ledger.accounts import Account, AccountView
+from clearing_svc.ledger.accounts import Account, AccountView, InsufficientFunds
 from clearing_svc.ledger.acts import Act
 from clearing_svc.ledger.chart import Side
 from clearing_svc.ledger.diverting import Part, Returns, ReturnsView
@@ -16,7 +16,9 @@ from clearing_svc.ledger.domain import Entry, Journal
 from clearing_svc.ledger.holds import Hold, HoldPart, HoldView
 from clearing_svc.ledger.splitting import Fate, Leg, SplitJournal, SplitView
 from paymesh.db.schema import runtime_tables
+from paymesh.errors import FieldViolation, PaymentError
 from paymesh.money import MINOR_UNITS_MAX
+from paymesh.shell import Refusals
 from paymesh.store.kinds import Aggregate, Family, Json, Kind
 
 
@@ -134,6 +136,14 @@ ENTRY: Kind[Entry] = Kind(
     check=lambda e: 0 < e.amount.minor <= MINOR_UNITS_MAX and e.line > 0,
 )
 ACT: Kind[Act] = Kind("ledger_act", Act, insert_only=True)
+
+
+def _past_refused(why: str) -> PaymentError:
+    return InsufficientFunds(why, fields=(FieldViolation("accounting_date", why),))
+
+
+# What journals of the days since are there, only the database can say of them all.
+REFUSALS: Refusals = {"journal_past_within_limits": _past_refused}
 
 
 def _big(name: str) -> sa.Column[int]:

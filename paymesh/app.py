@@ -26,8 +26,8 @@ from paymesh.loads import Loads
 from paymesh.outbox import Publisher, keep_outbox_forever, relay_forever
 from paymesh.server import Server, Service
 from paymesh.settings import ServiceSettings
+from paymesh.shell import NO_REFUSALS, Refusals, Rule, Shell
 from paymesh.shell import Publisher as PublisherPort
-from paymesh.shell import Rule, Shell
 from paymesh.store.kinds import Aggregate, Family, Kind
 from paymesh.store.port import Store
 
@@ -52,6 +52,7 @@ class Core(Generic[S]):
         owed: Callable[[S, datetime], Sequence[Any]] | None = None,
         does: Mapping[type, Do] | None = None,
         facts: Sequence[Kind[Any]] = (),
+        refusals: Refusals = NO_REFUSALS,
         sweep: SweepLimits | None = None,
         batch: BatchLimits = BatchLimits(),
         effects: EffectLimits = EffectLimits(),
@@ -70,6 +71,7 @@ class Core(Generic[S]):
             executor=self.executor if owed is not None else None,
             owed=owed,
             facts=facts,
+            refusals=refusals,
         )
         self.batcher: Batcher[Item, Outcome] = Batcher(
             self.shell.process, clock=clock, limits=batch

@@ -12,6 +12,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
@@ -61,6 +62,10 @@ UNREACHABLE_TRIES_MAX = 3
 
 Rule = Callable[[Any, Any, datetime, View], Decision[Any]]
 """decide(state, command, at, view): plain, without I/O; raises PaymentError to refuse."""
+Refusals = Mapping[str, Callable[[str], PaymentError]]
+"""By name, the constraints of the store that decide what no rule can: the refusal that each is, of
+what the constraint says."""
+NO_REFUSALS: Refusals = {}
 
 
 class Publisher(Protocol):
@@ -92,6 +97,7 @@ class Shell(Generic[S]):
         executor: Executor | None = None,
         owed: Callable[[S, datetime], Sequence[Any]] | None = None,
         facts: Sequence[Kind[Any]] = (),
+        refusals: Refusals = NO_REFUSALS,
     ) -> None:
         self.aggregate = aggregate
         self.facts = {kind.entity: kind for kind in facts}
@@ -103,6 +109,7 @@ class Shell(Generic[S]):
         self._clock = clock
         self._publisher = publisher
         self._executor = executor
+        self._refusals = refusals
         self.owed = owed or (lambda state, at: ())
 
     async def process(self, items: Sequence[Item]) -> list[Outcome]:
@@ -113,7 +120,9 @@ class Shell(Generic[S]):
             return await _Batch(self, batch).run()
 
         with batch_span(f"{name} batch", [i.call.traceparent for i in items]):
-            return await settled(name, items, attempt, about=_about, clock=self._clock)
+            return await settled(
+                name, items, attempt, about=_about, clock=self._clock, refusals=self._refusals
+            )
 
     def after_commit(
         self, events: Sequence[StoredEvent], states: Sequence[S], at: datetime
@@ -146,6 +155,7 @@ async def settled(
     *,
     about: Callable[[I], Mapping[str, str]],
     clock: Clock,
+    refusals: Refusals = NO_REFUSALS,
 ) -> list[O | PaymentError]:
     """One transaction for all items, by `attempt`; if it can't be, halves, until the culprit is
     alone. Never raises for an item's sake; `about`: what a log line says of one that is not saved.
@@ -175,8 +185,10 @@ async def settled(
         return [refusal] * len(items)
     if len(items) > 1:
         middle = len(items) // 2
-        first = await settled(name, items[:middle], attempt, about=about, clock=clock)
-        return first + await settled(name, items[middle:], attempt, about=about, clock=clock)
+        half = partial(settled, name, attempt=attempt, about=about, clock=clock, refusals=refusals)
+        return [*await half(items[:middle]), *await half(items[middle:])]
+    if isinstance(error, Rejected) and error.constraint in refusals:
+        return [refusals[error.constraint](error.why)]
     log.error("item.unsaved", aggregate=name, error=str(error), **about(items[0]))
     metrics.ITEMS_UNSAVED.labels(name).inc()
     if isinstance(error, Conflict):

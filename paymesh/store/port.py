@@ -22,7 +22,14 @@ class Conflict(Exception):
 
 
 class Rejected(Exception):
-    """The data itself was refused (a CHECK, a value out of range): trying again does not help."""
+    """The data itself was refused (a CHECK, a value out of range): trying again does not help.
+
+    `constraint`: the name of the one that refused it, where there is one, and `why` in its words.
+    """
+
+    def __init__(self, told: str, *, constraint: str = "", why: str = "") -> None:
+        super().__init__(told)
+        self.constraint, self.why = constraint, why
 
 
 class Unreachable(Exception):

@@ -54,7 +54,8 @@ def _translated(error: psycopg.Error) -> Exception:
     if state.startswith("40") or state in {"55P03", "23505", FAILED_COUNT}:
         return Conflict(told(error))
     if state.startswith(("22", "23")):
-        return Rejected(told(error))
+        constraint, why = error.diag.constraint_name or "", error.diag.message_primary or ""
+        return Rejected(told(error), constraint=constraint, why=why)
     if isinstance(error, psycopg.DataError):  # the driver's own, such as NUL in a text
         return Rejected(told(error))
     if isinstance(error, psycopg.OperationalError) or state[:2] in {"08", "53", "57", "25"}:

@@ -12,7 +12,10 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 GREATEST = 2**63 - 1
-UNDECIDED = {"INVALID_FIELD", "NOT_FOUND", "REQUEST_ID_REUSED"}
+PAST = "PAST"
+"""A day between would be beyond a limit: told as INSUFFICIENT_FUNDS. Beside others, at once, it may
+be right all the same: then what there is in the end says so."""
+UNDECIDED = {"INVALID_FIELD", "NOT_FOUND", "REQUEST_ID_REUSED", PAST}
 """Refusals that are not kept under their request_id: the same request may succeed later."""
 TOO_LARGE = "TOO_LARGE"
 """Told as INVALID_FIELD, but kept."""
@@ -243,11 +246,11 @@ class Model:
         if post.request_id and asked in self.answers:
             return self._answered_before(asked, post, told)
         reasons = self._refusals(post)
-        if not reasons:
-            known = (post.event_type, post.key) in self.journals
-            reasons = ["AGAIN" if known else "OK"]
-            if not known:
-                self._book(post.event_type, post.key, Journal(_body(post), post.lines, post.day))
+        name = post.event_type, post.key
+        if not reasons and name in self.journals:
+            reasons = ["AGAIN"]
+        elif not reasons:
+            reasons = self._dated(name, Journal(_body(post), post.lines, post.day), told)
         return self._tells(asked if post.request_id else None, post, reasons, told)
 
     def _answered_before(self, asked: tuple[str, str], command: object, told: str) -> bool:
@@ -277,7 +280,7 @@ class Model:
             case Release():
                 return self._releases(command)
             case Reverse():
-                return self._reverses(command)
+                return self._reverses(command, told)
             case Create():
                 return self._creates(command)
             case SetStatus():
@@ -321,7 +324,7 @@ class Model:
             account.held -= (drawn or {}).get(name, 0)
         self.journals[event_type, key] = journal
 
-    def _reverses(self, command: Reverse) -> list[str]:
+    def _reverses(self, command: Reverse, told: str) -> list[str]:
         original = self.journals.get((command.event_type, command.key))
         if original is None:
             return ["NOT_FOUND"]
@@ -337,9 +340,34 @@ class Model:
         if command.day is not None and command.day < (original.day or self.today):
             reasons.append("INVALID_FIELD")
         reasons += self._refusals_of(lines, {})
-        if not reasons:
-            self._book(*name, Journal(asked, lines, command.day, is_reversal=True))
-        return reasons or ["OK"]
+        reversal = Journal(asked, lines, command.day, is_reversal=True)
+        return reasons or self._dated(name, reversal, told)
+
+    def _dated(self, name: tuple[str, str], journal: Journal, told: str) -> list[str]:
+        """Books it, unless a day between would be beyond a limit: that may be told."""
+        fits = self.past_is_within_limits(journal)
+        if fits or told == "OK":
+            self._book(*name, journal)
+        return ["OK"] if fits else [PAST, "OK"]
+
+    def past_is_within_limits(self, *more: Journal) -> bool:
+        """At the end of each day before today, on each account."""
+        moves: dict[Name, dict[date, int]] = {}
+        for journal in (*self.journals.values(), *more):
+            for name, debits in _net(journal.lines).items():
+                of = moves.setdefault(name, {})
+                day = journal.day or self.today
+                growth = -debits if CHART[name[0]].grows_by_credit else debits
+                of[day] = of.get(day, 0) + growth
+        for name, of in moves.items():
+            account, balance = self.accounts.get(name) or _new(name), 0
+            least = -GREATEST if account.minimum is None else account.minimum
+            greatest = GREATEST if account.maximum is None else account.maximum
+            for day in sorted(of):
+                balance += of[day]
+                if day < self.today and not least <= balance <= greatest:
+                    return False
+        return True
 
     # Holds
 
@@ -511,7 +539,8 @@ def _body(post: Post) -> object:
 
 
 def _told(reason: str) -> str:
-    return {TOO_LARGE: "INVALID_FIELD", "REQUEST_ID_KEPT": "REQUEST_ID_REUSED"}.get(reason, reason)
+    words = {TOO_LARGE: "INVALID_FIELD", PAST: "INSUFFICIENT_FUNDS"}
+    return {**words, "REQUEST_ID_KEPT": "REQUEST_ID_REUSED"}.get(reason, reason)
 
 
 def _new(name: Name) -> Account:

@@ -369,7 +369,8 @@ class Ledger(RuleBasedStateMachine):
             self.world.seen.update(f"{type(command).__name__} {verdict}" for verdict in verdicts)
         about = "; ".join(f"{c} was answered {v}" for c, v in zip(commands, heard, strict=True))
         assert found, f"{about}: the model says otherwise, having {self.model.accounts}"
-        self.models = found
+        self.models = [model for model in found if model.past_is_within_limits()]
+        assert self.models, f"{about}: some day is beyond a limit"
         self.looks(about)
         self.world.last_closed = self.model.last_closed
         self.whole = True
