@@ -12,8 +12,11 @@ from paymesh.sandbox.requests import _text
 SANDBOX = CHANNEL_TEXTS["sandbox"]
 NARROW = ChannelTexts(subject=40, account_no=10, account_name=5, subject_bytes=42)
 
+SUBJECTS = st.builds(str.__mul__, st.text(max_size=20), st.integers(1, 20))
+"""Long ones, too."""
 
-@given(st.text(max_size=200))
+
+@given(SUBJECTS)
 def test_any_subject_fits(subject: str) -> None:
     """As the sandbox reads it; fitted again it stays."""
     fitted = SANDBOX.fitted(subject)
@@ -21,7 +24,7 @@ def test_any_subject_fits(subject: str) -> None:
     assert SANDBOX.fitted(fitted) == fitted
 
 
-@given(st.text(max_size=200))
+@given(SUBJECTS)
 def test_where_bytes_count_no_character_is_cut_in_two(subject: str) -> None:
     fitted = NARROW.fitted(subject)
     assert 0 < len(fitted) <= 40

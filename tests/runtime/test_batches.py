@@ -214,6 +214,13 @@ async def test_a_new_process_replays_what_the_old_one_answered(
     assert database.count("request_answer") == rows
 
 
+async def test_a_request_id_is_one_however_it_is_written(shell: TradeShell) -> None:
+    rid = request_id()
+    assert verdicts([await one(shell, create("first", rid=rid))]) == ["OK"]
+    assert verdicts([await one(shell, create("first", rid=rid.upper()))]) == ["AGAIN"]
+    assert verdicts([await one(shell, create("other", rid=rid.upper()))]) == ["REQUEST_ID_REUSED"]
+
+
 async def test_a_decided_refusal_stands_when_the_state_has_changed(shell: TradeShell) -> None:
     """A duplicate that comes late must not do what was refused before."""
     trade_id = await pending(shell)

@@ -343,6 +343,204 @@ GUARDS = (
         (Edit("trade_svc:OUTCOMES", "PaymentOutcome.RETURNED: RefundState.RETURNED,", ""),),
     ),
     Guard(
+        "the past",
+        "what is dated back spends what was not there on the days between",
+        "test_no_day_between_is_overdrawn[by name]",
+        (Edit("clearing_svc.migrations:upgrade", "NEW.template_version = 0", "false"),),
+    ),
+    Guard(
+        "days that are over",
+        "a day is closed while it goes on, and the rest of it belongs to another",
+        "test_only_days_of_the_books_that_are_over_are_closed",
+        (Edit("clearing_svc:require_over", "if day == calendar.today:", "if False:"),),
+    ),
+    Guard(
+        "reversals",
+        "a payment's journal is taken back, and the payment knows nothing of it",
+        "test_what_books_a_business_event_is_undone_by_its_own_event_only",
+        (Edit("clearing_svc:reverse_journal", "if original.template_version:", "if False:"),),
+    ),
+    Guard(
+        "the ledger's own accounts",
+        "a caller's entry lies among those of payments, which come out even no more",
+        "test_accounts_that_the_ledger_works_on_take_no_callers_entries[PAYER_TRANSIT:platform-through_the_core]",
+        (Edit("clearing_svc:require_callers_own", "chart[line.subject].is_system", "False"),),
+    ),
+    Guard(
+        "limits by currency",
+        "a purchase in one currency can be refunded in full, and in another never",
+        "test_amounts_are_units_of_their_currency_and_zero_in_others",
+        (
+            Edit(
+                "clearing_svc:Subject.maximum_in",
+                "dict(self.maxima).get(currency, self.maximum_minor)",
+                "self.maximum_minor",
+            ),
+        ),
+    ),
+    Guard(
+        "fees that nobody takes",
+        "a rate under a misspelt name is loaded, and the fee is lost for good",
+        "test_a_fee_that_no_template_books_is_refused",
+        (
+            Edit(
+                "clearing_svc:_require_booked",
+                'raise TemplateInvalid(f"no template books the fee of {product}{meant}")',
+            ),
+        ),
+    ),
+    Guard(
+        "holds, looked for twice",
+        "who places a hold a second time is told that its money is gone, and gives the order up",
+        "test_a_hold_that_two_place_at_once_is_answered_held_to_both",
+        (
+            Edit(
+                "paymesh.store:PostgresTransaction.read",
+                "states=await _states(members, later)",
+                "states=await _states(members)",
+            ),
+        ),
+    ),
+    Guard(
+        "request ids, however written",
+        "a request that is sent again in upper case is carried out twice",
+        "test_a_request_id_is_one_however_it_is_written",
+        (Edit("paymesh:claim", "lower = request_id.lower()", "lower = request_id"),),
+    ),
+    Guard(
+        "names without blanks",
+        '"tom " has another wallet than "tom"',
+        "test_a_name_has_no_blanks_around_it",
+        (Edit("paymesh:problem", "if names and text != text.strip():", "if False:"),),
+    ),
+    Guard(
+        "text, shown",
+        "an old row, or a stranger's server, moves the cursor of who reads of it",
+        "test_what_is_shown_does_nothing",
+        (Edit("paymesh:_visible", "if _acts(character):", "if False:"),),
+    ),
+    Guard(
+        "text, at the channel",
+        "an order whose subject a channel does not take can never be paid",
+        "test_as_little_as_possible_is_changed",
+        (Edit("paymesh:ChannelTexts.fitted", "if len(text) > self.subject:", "if False:"),),
+    ),
+    Guard(
+        "names, at the channel",
+        "a beneficiary is taken that no payout can ever reach",
+        "test_whom_it_would_not_pay_is_told_by_field",
+        (Edit("paymesh:ChannelTexts.refusals", "if len(value) > limit:", "if False:"),),
+    ),
+    Guard(
+        "refusals that fit",
+        "a refusal of many fields is too long for its trailers, and reaches nobody",
+        "test_a_refusal_of_many_fields_tells_the_first",
+        (Edit("paymesh:InvalidFields.__init__", "fields[:FIELDS_TOLD_MAX]", "fields"),),
+    ),
+    Guard(
+        "shut merchants",
+        "a merchant sells whose account takes nothing in",
+        "test_a_merchant_that_is_shut_sells_nothing",
+        (
+            Edit(
+                "trade_svc:_require_open",
+                "kind.purpose is Purpose.PURCHASE and (merchant_id, currency) in shut",
+                "False",
+            ),
+        ),
+    ),
+    Guard(
+        "deleted beneficiaries",
+        "a withdrawal is ordered to whom its owner has deleted",
+        "test_nobody_withdraws_to_a_deleted_beneficiary",
+        (
+            Edit(
+                "trade_svc:Beneficiaries.refusal",
+                "response.beneficiary.state == beneficiary_pb2.BENEFICIARY_STATE_DELETED",
+                "False",
+            ),
+        ),
+    ),
+    Guard(
+        "suspended attempts",
+        "a payer whose money was another amount can never pay the order",
+        "test_other_money_than_asked_for_is_a_persons_and_the_trade_can_be_paid_anew",
+        (
+            Edit(
+                "trade_svc:attempt_moved",
+                "return _suspended(state, attempt, c)",
+                "return state, []",
+            ),
+        ),
+    ),
+    Guard(
+        "refunds that must wait",
+        "a refund for which there is no money is answered as accepted",
+        "test_that_the_merchants_money_does_not_suffice_is_in_the_answer",
+        (
+            Edit(
+                "trade_svc:TradeServicer.RefundTrade",
+                "return await self._refund(done.state, done.reply.refund.payment_id, call)",
+                "return done.reply",
+            ),
+        ),
+    ),
+    Guard(
+        "notifications, cancelled",
+        "what nobody was told counts as delivered",
+        "test_what_waits_for_an_endpoint_that_is_taken_away_is_cancelled",
+        (
+            Edit(
+                "trade_svc:Delivery.send",
+                "return Result(CancelNotifications(effect.stream_id, effect.context, reason))",
+                'return _sent(effect, "")',
+            ),
+        ),
+    ),
+    Guard(
+        "endpoints",
+        "a merchant enters what nothing can be sent to, and learns it a day later",
+        "test_an_endpoint_that_cannot_be_is_refused_with_the_field",
+        (
+            Edit(
+                "trade_svc:require_endpoint",
+                "if url and (why := _unreachable(url)):",
+                'if (why := "") != "":',
+            ),
+        ),
+    ),
+    Guard(
+        "parked, dropped",
+        "what a person dropped is gone, and nobody knows why",
+        "test_what_is_dropped_is_kept_with_its_reason_and_counts_as_taken",
+        (Edit("paymesh.dlq:_drop", "keep(urls[service_of(taken.letter)], taken.letter, why)"),),
+    ),
+    Guard(
+        "parked, lost",
+        "an event whose dead letter was lost is booked nowhere for good",
+        "test_what_reached_nobody_and_is_parked_nowhere_is_sent_again",
+        (
+            Edit(
+                "paymesh.dlq:send_again",
+                "await PostgresStore(engine).publish_again(sorted(event_ids))",
+                "len(event_ids)",
+            ),
+        ),
+    ),
+    Guard(
+        "outbox, old and due",
+        "an event that is not sent yet goes with the old ones",
+        "test_what_is_old_in_the_default_partition_goes_unless_it_is_still_due",
+        (
+            Edit(
+                "paymesh.db.versions:upgrade",
+                "AND NOT EXISTS (SELECT FROM outbox_due d "
+                "WHERE (d.shard_key, d.event_id) = (o.shard_key, o.event_id))",
+                "",
+            ),
+        ),
+    ),
+    Guard(
         "no SHADOW",
         "load-test traffic moves live money",
         "test_shadow_traffic_is_parked_with_the_reason",

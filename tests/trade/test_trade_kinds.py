@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from paymesh.core import View
 from paymesh.errors import IllegalMove, NotFound, PaymentError
-from tests.trade.deal import BENEFICIARY, Deal, balance, channel
+from tests.trade.deal import BENEFICIARY, CONTEXT, TIMING, Deal, balance, channel
+from trade_svc.domain import pay_trade
 from trade_svc.kinds import TRADE_KINDS, AttemptState, Purpose, TradeState, TradeType
-from trade_svc.model import BookTrade, CancelPayment, CloseReason, PaymentOutcome
-from trade_svc.refusals import TradeExpired
+from trade_svc.model import BookTrade, CancelPayment, CloseReason, PaymentOutcome, PayTrade
+from trade_svc.refusals import MerchantShut, TradeExpired
 
 T, A, O = TradeState, AttemptState, PaymentOutcome  # noqa: E741
 INSTANT, TOP_UP, TRANSFER, WITHDRAWAL = (
@@ -201,6 +203,20 @@ def test_each_type_asks_for_its_own_kind_of_payment(type_: TradeType) -> None:
     assert asked.beneficiary_id == (BENEFICIARY if type_ is WITHDRAWAL else "")
     assert asked.original_payment_id == ""
     assert deal.trade.kind.product_code == type_.value
+
+
+def test_a_merchant_that_is_shut_sells_nothing() -> None:
+    """In that currency; and what it does not sell, it does not receive."""
+    shut = frozenset({(CONTEXT.merchant_id, "EUR")})
+    with pytest.raises(MerchantShut):
+        Deal(INSTANT, changes={"shut": shut})
+    elsewhere = frozenset({(CONTEXT.merchant_id, "USD"), ("mer_other", "EUR")})
+    deal = Deal(INSTANT, changes={"shut": elsewhere})
+    command = PayTrade(deal.trade.id, CONTEXT.merchant_id, "pay_1", (channel(100_00),), shut)
+    with pytest.raises(MerchantShut):
+        pay_trade(deal.state, command, deal.at, View(), timing=TIMING)
+    for type_ in (TOP_UP, TRANSFER, WITHDRAWAL):
+        assert Deal(type_, changes={"shut": shut}).trade.state is T.PENDING
 
 
 def test_a_type_without_declaration_is_not_offered() -> None:
