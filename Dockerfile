@@ -12,6 +12,7 @@ COPY trade_svc /app/trade_svc
 COPY pay_svc /app/pay_svc
 COPY gateway_svc /app/gateway_svc
 COPY clearing_svc /app/clearing_svc
+COPY paymesh_ops /app/paymesh_ops
 # Compiled here, for at run time the file system is read-only; readable by all, whatever the checkout.
 RUN python -m compileall -q --invalidation-mode unchecked-hash /app && chmod -R a+rX /app
 

@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE # compiled modules halve the time that everythi
 export PATH := $(CURDIR)/$(bin):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down check test test-fast prove sabotage lint proto contract-release clean setup broker
+.PHONY: help demo up down check test test-fast prove sabotage lint proto contract-release release clean setup broker
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ proto: setup ## generate gen/ from protos/
 
 contract-release: setup ## make today's contract the one that may not be broken
 	$(bin)/buf build --exclude-source-info --path protos/payments -o protos/baseline.binpb
+
+release: setup ## say what keeps this checkout from being released, or how it is tagged
+	$(bin)/python scripts/release.py
 
 clean: ## remove caches and build output; the data and .venv stay
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from paymesh.db.provision import ROLES
 from paymesh.signing import generate_key_pair
+from paymesh_ops.launch.provision import ROLES
 
 NAMESPACE = "paymesh"
 HOST = "postgres-rw"

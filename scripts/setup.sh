@@ -81,7 +81,7 @@ for number in _signal.SIGINT, _signal.SIGTERM:
         _signal.signal(number, interrupted)
 import site, sys
 site.main()
-from paymesh.cli.main import app
+from paymesh_ops.cli.main import app
 sys.argv[0] = "paymesh"
 sys.exit(app())' "\$@"
 EOF

@@ -18,10 +18,10 @@ import uvloop
 from hypothesis import HealthCheck, settings
 
 from paymesh import signing
-from paymesh.db.provision import create_roles, credentials
-from paymesh.launch.postgres import PostgresServer, start_postgres
-from paymesh.launch.rabbitmq import stop_rabbitmq
-from paymesh.launch.servers import Broker, ensure_rabbitmq, stop_servers
+from paymesh_ops.launch.postgres import PostgresServer, start_postgres
+from paymesh_ops.launch.provision import create_roles, credentials
+from paymesh_ops.launch.rabbitmq import stop_rabbitmq
+from paymesh_ops.launch.servers import Broker, ensure_rabbitmq, stop_servers
 from tests.bus.contract import Management
 from tests.databases import Databases, locked
 

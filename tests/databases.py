@@ -16,7 +16,7 @@ import psycopg
 from sqlalchemy import make_url
 
 from paymesh.db.migrate import migrate
-from paymesh.db.provision import READER, SERVICES, create_database, drop_databases, url_for
+from paymesh_ops.launch.provision import READER, SERVICES, create_database, drop_databases, url_for
 
 
 @dataclass(frozen=True)

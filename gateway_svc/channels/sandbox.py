@@ -1,4 +1,4 @@
-"""The adapter to the sandbox channel (paymesh.sandbox), over its signed HTTP API."""
+"""The adapter to the sandbox channel (paymesh_ops.sandbox), over its signed HTTP API."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from paymesh.launch.servers import Broker
+from paymesh_ops.launch.servers import Broker
 from tests.bus.contract import Harness, InProcessHarness, Management, RabbitHarness, in_vhost
 from tests.bus.proxy import Proxy
 

@@ -15,8 +15,8 @@ from payments.type.v1.event_pb2 import Event, EventBatch
 from typer.testing import CliRunner
 
 from paymesh.bus.port import HANDLED, Delivery, Leftover, Message, Verdict
-from paymesh.cli.main import app
 from paymesh.ids import derived_id
+from paymesh_ops.cli.main import app
 from tests.bus.contract import RabbitHarness, Seen, eventually
 from tests.databases import Database, Databases
 
@@ -142,7 +142,7 @@ async def test_who_dies_after_it_is_kept_drops_it_again(
     """Kept once; the letter is found again and removed then."""
     await world.parks(1)
     with monkeypatch.context() as patch:
-        patch.setattr("paymesh.dlq.parked.keep", _keeps_and_dies)
+        patch.setattr("paymesh_ops.dlq.parked.keep", _keeps_and_dies)
         assert isinstance((await world.run("drop", "--all", "--why", "x")).exception, MemoryError)
     assert world.harness.dead().depths() == {QUEUE: 1}
     assert "dropped: 1" in await world.said("drop", "--all", "--why", "x")

@@ -22,7 +22,7 @@ from paymesh.bus.port import (
     Verdict,
 )
 from paymesh.bus.topology import apply
-from paymesh.launch.rabbitmq import RabbitServer, start_rabbitmq, stop_rabbitmq
+from paymesh_ops.launch.rabbitmq import RabbitServer, start_rabbitmq, stop_rabbitmq
 from tests.bus.contract import PATIENCE_S, RabbitHarness, Seen, eventually, message
 from tests.bus.proxy import Proxy
 

@@ -15,7 +15,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from clearing_svc.books.days import Days
-from paymesh.cli.main import app
+from paymesh_ops.cli.main import app
 from tests.clearing.books_world import Books
 from tests.clearing.conftest import Database
 
@@ -36,7 +36,7 @@ class Plan:
 @pytest.fixture
 def plan(books: Books, monkeypatch: pytest.MonkeyPatch) -> Plan:
     plan = Plan({"clearing": books.database.admin_url}, f"127.0.0.1:{books.port}")
-    monkeypatch.setattr("paymesh.cli.ledger.plan_of_running", lambda: plan)
+    monkeypatch.setattr("paymesh_ops.cli.ledger.plan_of_running", lambda: plan)
     return plan
 
 

@@ -32,9 +32,9 @@ from clearing_svc.settings import ClearingSettings
 from clearing_svc.store import BLOCK_TABLE, ENTRY_TABLE, JOURNAL_TABLE
 from paymesh.bus.inprocess import InProcessBus
 from paymesh.clock import SystemClock
-from paymesh.db import provision
 from paymesh.db.migrate import ROOT
-from paymesh.launch.postgres import PostgresServer, start_postgres, stop_postgres
+from paymesh_ops.launch import provision
+from paymesh_ops.launch.postgres import PostgresServer, start_postgres, stop_postgres
 from tests.clearing.chain_world import (
     damage,
     odd_texts,

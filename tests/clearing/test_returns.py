@@ -22,8 +22,8 @@ from clearing_svc.ledger.returns import owed
 from clearing_svc.store import ENTRY, RETURNS
 from paymesh.app import App
 from paymesh.bus.port import HANDLED
-from paymesh.cli.main import app as cli
 from paymesh.clock import SystemClock
+from paymesh_ops.cli.main import app as cli
 from tests.clearing.accounts_world import Client, field_of, refusal
 from tests.clearing.conftest import Database, Stub, World
 from tests.clearing.ledger_messages import delivery, held, instruction, paid
@@ -322,7 +322,7 @@ async def test_what_waits_is_listed(
 ) -> None:
     """For which account, how much, why it waits, and when it is looked at again."""
     plan = SimpleNamespace(reader_urls={"clearing": database.admin_url})
-    monkeypatch.setattr("paymesh.cli.ledger.plan_of_running", lambda: plan)
+    monkeypatch.setattr("paymesh_ops.cli.ledger.plan_of_running", lambda: plan)
 
     async def run(*arguments: str) -> str:
         words = ["ledger", "returns", *arguments]

@@ -35,12 +35,12 @@ from paymesh.bus.topology import Topology
 from paymesh.bus.topology.model import EVENTS_EXCHANGE
 from paymesh.clock import SystemClock
 from paymesh.db.migrate import ROOT, UnknownSchema, differences, migrate
-from paymesh.db.provision import SERVICES
 from paymesh.errors import PaymentError
 from paymesh.process import DEFINITIONS
+from paymesh_ops.launch.provision import SERVICES
 from tests.databases import Databases
 
-CODE = ("paymesh", "trade_svc", "pay_svc", "gateway_svc", "clearing_svc")
+CODE = ("paymesh", "trade_svc", "pay_svc", "gateway_svc", "clearing_svc", "paymesh_ops")
 TOOLS = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 # ---- The generated code and the baseline ----

@@ -16,14 +16,15 @@ from typing import Any
 import pytest
 import typer
 
-from paymesh.check.runner import INVARIANTS
-from paymesh.cli.main import app
 from paymesh.failpoint import POINTS
 from paymesh.settings import known_names
+from paymesh_ops.check.runner import INVARIANTS
+from paymesh_ops.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-DOCS = (README, ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md")))
+PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+DOCS = (README, *(ROOT / page for page in PAGES), *sorted((ROOT / "docs").rglob("*.md")))
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 

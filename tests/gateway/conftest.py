@@ -19,7 +19,7 @@ from tests.gateway.gateway_world import (
     Events,
     Gateways,
 )
-from tests.sandbox.sandbox_actors import Keys, Program, World
+from tests.ops.sandbox.sandbox_actors import Keys, Program, World
 
 
 @pytest.fixture(scope="session")

@@ -27,12 +27,12 @@ from paymesh.bus.port import HANDLED, Bus, Delivery, Verdict
 from paymesh.channel import DIRECT
 from paymesh.clock import SystemClock
 from paymesh.ids import body_of, new_id
-from paymesh.launch.home import free_port
 from paymesh.server import CONTEXT_METADATA
 from paymesh.signing import Signer
 from paymesh.wire import time_to
+from paymesh_ops.launch.home import free_port
 from tests import databases
-from tests.sandbox.sandbox_actors import Keys, World
+from tests.ops.sandbox.sandbox_actors import Keys, World
 
 PATIENCE_S = 60.0
 RPC_TIMEOUT_S = 30.0

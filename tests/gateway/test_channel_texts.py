@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paymesh.channel_texts import CHANNEL_TEXTS, WITHOUT_SUBJECT, ChannelTexts
-from paymesh.sandbox.requests import _text
+from paymesh_ops.sandbox.requests import _text
 
 SANDBOX = CHANNEL_TEXTS["sandbox"]
 NARROW = ChannelTexts(subject=40, account_no=10, account_name=5, subject_bytes=42)

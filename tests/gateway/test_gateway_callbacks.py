@@ -28,7 +28,7 @@ from tests.gateway.gateway_world import (
     callback_of,
     new_request_no,
 )
-from tests.sandbox.sandbox_actors import Keys, World
+from tests.ops.sandbox.sandbox_actors import Keys, World
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from gateway_svc.store import SEALED
 from paymesh.resealing import Vault
 from paymesh.secretbox import make_key, read_keys
 from tests.gateway.gateway_world import STUCK, Database, Gateways, m, new_request_no
-from tests.sandbox.sandbox_actors import World
+from tests.ops.sandbox.sandbox_actors import World
 
 
 async def test_a_payout_from_before_a_rotation_is_the_same_after_it(

@@ -27,7 +27,7 @@ from tests.gateway.gateway_world import (
     reason_of,
     until,
 )
-from tests.sandbox.sandbox_actors import World
+from tests.ops.sandbox.sandbox_actors import World
 
 READY = channel_pb2.CREDENTIAL_STATE_READY
 PENDING = channel_pb2.CREDENTIAL_STATE_PENDING

@@ -36,7 +36,7 @@ from tests.gateway.gateway_world import (
     reason_of,
     told,
 )
-from tests.sandbox.sandbox_actors import Keys, World
+from tests.ops.sandbox.sandbox_actors import Keys, World
 
 # ---- Who may know the payee ----
 

@@ -29,7 +29,7 @@ from tests.gateway.gateway_world import (
     told,
     until,
 )
-from tests.sandbox.sandbox_actors import Keys, World
+from tests.ops.sandbox.sandbox_actors import Keys, World
 
 
 async def waited() -> float:

@@ -13,8 +13,8 @@ import pytest
 from psycopg import sql
 from sqlalchemy import make_url
 
-from paymesh.db import provision
 from paymesh.db.migrate import ROOT, migrate
+from paymesh_ops.launch import provision
 
 pytestmark = pytest.mark.slow
 

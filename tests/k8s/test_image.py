@@ -12,11 +12,15 @@ from importlib.metadata import Distribution, distribution
 from pathlib import Path, PurePosixPath
 
 from paymesh.db.migrate import ROOT
-from paymesh.launch.mesh import PROCESSES
 from paymesh.process import DEFINITIONS
+from paymesh_ops.launch.mesh import PROCESSES
 
 LOCKS = ("requirements.lock", "requirements.image.lock")
-PACKAGES = {"paymesh", *(f"{name.split('-')[0]}_svc" for name in PROCESSES if "-" in name)}
+PACKAGES = {
+    "paymesh",
+    "paymesh_ops",
+    *(f"{name.split('-')[0]}_svc" for name in PROCESSES if "-" in name),
+}
 
 
 def instructions() -> list[tuple[str, str]]:

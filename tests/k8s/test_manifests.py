@@ -13,9 +13,9 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 
 from paymesh.db.migrate import ROOT
-from paymesh.db.provision import ROLES, SERVICES
-from paymesh.launch.mesh import PROCESSES
 from paymesh.process import main
+from paymesh_ops.launch.mesh import PROCESSES
+from paymesh_ops.launch.provision import ROLES, SERVICES
 from tests.k8s.cluster import (
     both,
     environment,

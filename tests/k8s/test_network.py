@@ -6,7 +6,7 @@ import ipaddress
 from dataclasses import dataclass, field
 from itertools import product
 
-from paymesh.db.provision import SERVICES
+from paymesh_ops.launch.provision import SERVICES
 from tests.k8s.cluster import both, environment, kind, main_containers, rendered, workloads
 from tests.k8s.kustomize import Manifest
 

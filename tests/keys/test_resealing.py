@@ -15,8 +15,8 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from paymesh.cli.keys import SEALED, app
 from paymesh.secretbox import make_key, open_with, read_keys
+from paymesh_ops.cli.keys import SEALED, app
 from tests.keys.keys_world import Database, silent, started_once
 
 
@@ -144,7 +144,7 @@ def test_a_rotation_that_is_killed_anywhere_is_finished_by_the_next(
 
     for reached in (lambda: len(read_keys(folder)) == 2, lambda: anew() > 0):
         running = subprocess.Popen(
-            [sys.executable, "-m", "paymesh.cli.main", "keys", "rotate"],
+            [sys.executable, "-m", "paymesh_ops.cli.main", "keys", "rotate"],
             env={**os.environ, **environment(database, folder)},
             stdout=subprocess.DEVNULL,
         )

@@ -12,10 +12,10 @@ import psycopg
 import pytest
 
 from paymesh.app import App
-from paymesh.cli.shop import Shop
-from paymesh.inproc import whole_mesh
-from paymesh.launch.mesh import Mesh, MeshPlan, prepare
-from paymesh.launch.servers import Broker
+from paymesh_ops.clients.shop import Shop
+from paymesh_ops.inproc import whole_mesh
+from paymesh_ops.launch.mesh import Mesh, MeshPlan, prepare
+from paymesh_ops.launch.servers import Broker
 from tests.bus.contract import Management, in_vhost
 from tests.databases import Databases
 

@@ -10,9 +10,9 @@ from payments.clearing.v1 import ledger_pb2
 from payments.gateway.v1 import channel_pb2
 from payments.trade.v1 import trade_pb2
 
-from paymesh.cli.asking import eventually
-from paymesh.cli.shop import Shop
-from paymesh.cli.wallet import Wallet
+from paymesh_ops.clients.requests import eventually
+from paymesh_ops.clients.shop import Shop
+from paymesh_ops.clients.wallet import Wallet
 
 PAID = trade_pb2.TRADE_STATE_PAID
 REFUNDED = trade_pb2.REFUND_STATE_SUCCEEDED

@@ -11,7 +11,7 @@ from payments.clearing.v1 import ledger_pb2
 from payments.trade.v1 import trade_events_pb2, trade_pb2
 from payments.type.v1 import context_pb2
 
-from paymesh.cli.asking import by_balance, by_channel, money
+from paymesh_ops.clients.requests import by_balance, by_channel, money
 from tests.mesh.fuzzing import Maker, Shape
 
 TYPES = trade_pb2.TradeType

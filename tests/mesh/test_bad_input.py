@@ -17,11 +17,11 @@ from payments.trade.v1 import trade_pb2, trade_service_pb2
 from payments.type.v1 import context_pb2, money_pb2, tool_pb2
 
 from paymesh.channel import open_channel
-from paymesh.cli.asking import request_id
-from paymesh.cli.shop import Shop
-from paymesh.launch.mesh import MeshPlan
 from paymesh.signing import Signer
 from paymesh.wire import call_context_of
+from paymesh_ops.clients.requests import request_id
+from paymesh_ops.clients.shop import Shop
+from paymesh_ops.launch.mesh import MeshPlan
 from tests.mesh.conftest import count_rows
 from tests.mesh.refusals import Refusal, read_refusal, refusal
 

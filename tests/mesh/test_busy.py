@@ -15,11 +15,11 @@ import pytest
 from payments.trade.v1 import trade_pb2, trade_service_pb2_grpc
 
 from paymesh.channel import open_channel
-from paymesh.check import check
-from paymesh.cli.asking import money
 from paymesh.db.migrate import ROOT
-from paymesh.launch.home import free_port
-from paymesh.launch.mesh import Mesh, MeshPlan
+from paymesh_ops.check import check
+from paymesh_ops.clients.requests import money
+from paymesh_ops.launch.home import free_port
+from paymesh_ops.launch.mesh import Mesh, MeshPlan
 from tests.mesh.conftest import shop_of
 from tests.mesh.flows import FLOWS, PAID, REFUNDED, lines
 from tests.mesh.test_flows import reason_of

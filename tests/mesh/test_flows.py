@@ -10,9 +10,16 @@ from payments.gateway.v1 import channel_pb2, channel_service_pb2
 from payments.pay.v1 import beneficiary_service_pb2
 from payments.trade.v1 import merchant_service_pb2, trade_pb2
 
-from paymesh.cli.asking import RPC_TIMEOUT_S, by_balance, by_channel, eventually, money, request_id
-from paymesh.cli.shop import Shop
-from paymesh.cli.wallet import Wallet
+from paymesh_ops.clients.requests import (
+    RPC_TIMEOUT_S,
+    by_balance,
+    by_channel,
+    eventually,
+    money,
+    request_id,
+)
+from paymesh_ops.clients.shop import Shop
+from paymesh_ops.clients.wallet import Wallet
 from tests.mesh.flows import FLOWS, PAID, REFUNDED, Flow, expiring, filled, lines
 
 pytestmark = pytest.mark.slow  # all of them together; a purchase is in test_purchase.py

@@ -28,14 +28,14 @@ from payments.trade.v1 import merchant_service_pb2, trade_pb2, trade_service_pb2
 from psycopg.conninfo import conninfo_to_dict
 
 from paymesh.channel import DIRECT
-from paymesh.check import check
-from paymesh.cli.shop import Shop
-from paymesh.cli.wallet import Wallet
 from paymesh.context import Context
-from paymesh.inproc import whole_mesh
-from paymesh.launch.mesh import MeshPlan
 from paymesh.server import CONTEXT_METADATA
 from paymesh.wire import context_to
+from paymesh_ops.check import check
+from paymesh_ops.clients.shop import Shop
+from paymesh_ops.clients.wallet import Wallet
+from paymesh_ops.inproc import whole_mesh
+from paymesh_ops.launch.mesh import MeshPlan
 from tests.databases import Databases
 from tests.mesh.conftest import Sandboxed, shop_of
 from tests.mesh.fuzzing import FIRST_DAY, Maker, Pool

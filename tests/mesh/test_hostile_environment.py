@@ -20,15 +20,15 @@ import psycopg
 import pytest
 
 from paymesh.channel import DIRECT
-from paymesh.check import check
-from paymesh.cli.asking import eventually
 from paymesh.db.migrate import ROOT
-from paymesh.db.provision import SERVICES
 from paymesh.db.session import arguments, parse
 from paymesh.http import open_url
-from paymesh.launch.mesh import Mesh, MeshPlan, prepare
-from paymesh.launch.servers import Broker
-from paymesh.trace import Story, story
+from paymesh_ops.check import check
+from paymesh_ops.clients.requests import eventually
+from paymesh_ops.launch.mesh import Mesh, MeshPlan, prepare
+from paymesh_ops.launch.provision import SERVICES
+from paymesh_ops.launch.servers import Broker
+from paymesh_ops.trace import Story, story
 from tests.bus.contract import Management, in_vhost
 from tests.mesh.conftest import TIME_SCALE, shop_of
 from tests.runtime.test_sessions import VARIABLES, hostile

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from paymesh.check import check
-from paymesh.cli.shop import Shop
 from paymesh.ids import new_id
-from paymesh.launch.mesh import Mesh, MeshNotReady, MeshPlan, prepare
 from paymesh.secretbox import make_key, read_keys
+from paymesh_ops.check import check
+from paymesh_ops.clients.shop import Shop
+from paymesh_ops.launch.mesh import Mesh, MeshNotReady, MeshPlan, prepare
 from tests.mesh.conftest import shop_of
 from tests.mesh.flows import bounced_withdrawal, purchase, withdrawal
 
@@ -29,7 +29,7 @@ COMMAND_TIMEOUT_S = 300.0
 async def keys(plan: MeshPlan, *arguments: str) -> str:
     """What `paymesh keys …` says on this mesh."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "paymesh.cli.main", "keys", *arguments),
+        *(sys.executable, "-m", "paymesh_ops.cli.main", "keys", *arguments),
         env={**os.environ, **plan.environment},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

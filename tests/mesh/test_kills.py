@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from paymesh.check import check
 from paymesh.failpoint import POINTS
-from paymesh.launch.mesh import OURS, Mesh, MeshPlan, tended
+from paymesh_ops.check import check
+from paymesh_ops.launch.mesh import OURS, Mesh, MeshPlan, tended
 from tests.mesh.conftest import shop_of
 from tests.mesh.flows import FLOWS, Flow, combined_purchase, returned_refund, withdrawal
 

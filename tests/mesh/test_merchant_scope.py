@@ -14,14 +14,14 @@ from payments.type.v1 import account_pb2
 
 from paymesh.app import App
 from paymesh.channel import open_channel
-from paymesh.cli.asking import RPC_TIMEOUT_S, by_balance, money, request_id
-from paymesh.cli.shop import Shop
-from paymesh.cli.wallet import Wallet
 from paymesh.context import Context
 from paymesh.ids import new_id
-from paymesh.launch.mesh import MeshPlan
 from paymesh.server import CONTEXT_METADATA
 from paymesh.wire import context_to
+from paymesh_ops.clients.requests import RPC_TIMEOUT_S, by_balance, money, request_id
+from paymesh_ops.clients.shop import Shop
+from paymesh_ops.clients.wallet import Wallet
+from paymesh_ops.launch.mesh import MeshPlan
 from tests.mesh.conftest import shop_of
 from tests.mesh.refusals import Refusal, read_refusal, refusal
 

@@ -9,8 +9,8 @@ import pytest
 from payments.gateway.v1 import channel_pb2, channel_service_pb2
 from payments.trade.v1 import trade_pb2
 
-from paymesh.cli.asking import RPC_TIMEOUT_S, eventually
-from paymesh.cli.shop import Shop
+from paymesh_ops.clients.requests import RPC_TIMEOUT_S, eventually
+from paymesh_ops.clients.shop import Shop
 from tests.mesh.flows import expiring
 
 BOOKED = [

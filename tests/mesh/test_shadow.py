@@ -12,7 +12,7 @@ from payments.type.v1 import context_pb2
 
 from paymesh.app import App
 from paymesh.channel import open_channel
-from paymesh.launch.mesh import MeshPlan
+from paymesh_ops.launch.mesh import MeshPlan
 from tests.mesh.refusals import Refusal, read_refusal, refusal
 
 pytestmark = pytest.mark.slow

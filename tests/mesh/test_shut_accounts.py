@@ -8,10 +8,17 @@ from payments.clearing.v1 import ledger_service_pb2
 from payments.trade.v1 import trade_pb2
 from payments.type.v1 import account_pb2, context_pb2
 
-from paymesh.cli.asking import RPC_TIMEOUT_S, by_balance, by_channel, eventually, money, request_id
-from paymesh.cli.shop import Shop
-from paymesh.cli.wallet import Wallet
 from paymesh.server import CONTEXT_METADATA
+from paymesh_ops.clients.requests import (
+    RPC_TIMEOUT_S,
+    by_balance,
+    by_channel,
+    eventually,
+    money,
+    request_id,
+)
+from paymesh_ops.clients.shop import Shop
+from paymesh_ops.clients.wallet import Wallet
 from tests.mesh.flows import PAID, REFUNDED, filled, lines
 from tests.mesh.refusals import Refusal, refusal
 

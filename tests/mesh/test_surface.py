@@ -21,12 +21,12 @@ from payments.trade.v1 import trade_service_pb2, trade_service_pb2_grpc
 
 from paymesh.app import App
 from paymesh.channel import DIRECT
-from paymesh.cli.asking import eventually
-from paymesh.cli.shop import Shop
 from paymesh.ids import new_id
-from paymesh.launch.mesh import Mesh, MeshPlan
-from paymesh.launch.processes import tail
 from paymesh.server import Server
+from paymesh_ops.clients.requests import eventually
+from paymesh_ops.clients.shop import Shop
+from paymesh_ops.launch.mesh import Mesh, MeshPlan
+from paymesh_ops.launch.processes import tail
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

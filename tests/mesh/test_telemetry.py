@@ -22,14 +22,14 @@ from paymesh import telemetry
 from paymesh.app import App
 from paymesh.bus.rabbitmq import RabbitBus
 from paymesh.bus.topology import Topology
-from paymesh.cli.asking import eventually
-from paymesh.cli.shop import Shop
 from paymesh.context import Context
 from paymesh.ids import new_id
-from paymesh.launch.mesh import Mesh, MeshPlan
 from paymesh.outbox import to_messages
 from paymesh.process import DEFINITIONS
 from paymesh.store.port import StoredEvent
+from paymesh_ops.clients.requests import eventually
+from paymesh_ops.clients.shop import Shop
+from paymesh_ops.launch.mesh import Mesh, MeshPlan
 from tests.mesh.conftest import TIME_SCALE
 
 pytestmark = pytest.mark.slow

@@ -18,7 +18,8 @@ from typing import Any
 
 MODULES = (
     *(f"{service}_svc.bootstrap" for service in ("trade", "pay", "gateway", "clearing")),
-    *("paymesh.process", "paymesh.cli.main", "paymesh.launch.supervisor", "paymesh.sandbox.app"),
+    "paymesh.process",
+    *(f"paymesh_ops.{name}" for name in ("cli.main", "launch.supervisor", "sandbox.app")),
 )
 
 

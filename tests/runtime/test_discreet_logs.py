@@ -10,8 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from paymesh.db.errors import told
-from paymesh.launch.postgres import PostgresServer
 from paymesh.shell import Shell
+from paymesh_ops.launch.postgres import PostgresServer
 from tests.runtime.world import Database, create
 from trade_svc.model import TradeView
 

@@ -13,12 +13,12 @@ import pytest
 from psycopg.rows import tuple_row
 from sqlalchemy import text
 
-from paymesh.check.snapshots import connected
-from paymesh.db import provision
 from paymesh.db.engine import create_engine
 from paymesh.db.migrate import migrate
 from paymesh.db.session import arguments, parse
-from paymesh.launch.postgres import PostgresServer
+from paymesh_ops.check.snapshots import connected
+from paymesh_ops.launch import provision
+from paymesh_ops.launch.postgres import PostgresServer
 from tests.databases import Databases
 
 ODD = "a@b/c:d%20e f?g#h+ü"

@@ -149,7 +149,7 @@ CASES = {
         {"PAYMESH_AMQP_URL": f"amqp://u:100%{SECRET}@host/"},
     ),
     "raw space": Case(
-        "paymesh.cli.main check",
+        "paymesh_ops.cli.main check",
         f"✗ PAYMESH_DATABASE_URL {ENCODE}",
         {"PAYMESH_DATABASE_URL": f"postgresql://u:{SECRET} home@host/d"},
     ),
@@ -224,39 +224,39 @@ CASES = {
         {"PAYMESH_TRADE_OWNER_URL": f"postgresql://u:{SECRET}@127.0.0.1:1/d"},
     ),
     "up": Case(
-        "paymesh.cli.main up",
+        "paymesh_ops.cli.main up",
         "✗ PAYMESH_DATABASE_POOL is '-1': input should be greater than or equal to 1",
         {"PAYMESH_DATABASE_POOL": "-1"},
     ),
     "demo in a file": Case(
-        "paymesh.cli.main demo",
+        "paymesh_ops.cli.main demo",
         "✗ {folder}/file is no folder. Set PAYMESH_HOME to a folder that you may write",
         {"PAYMESH_HOME": "{folder}/file"},
     ),
     "up below a file": Case(
-        "paymesh.cli.main up",
+        "paymesh_ops.cli.main up",
         "✗ {folder}/file/home cannot be made: Not a directory. Set PAYMESH_HOME to a folder that "
         "you may write",
         {"PAYMESH_HOME": "{folder}/file/home"},
     ),
     "topology": Case(
-        "paymesh.cli.main topology verify",
+        "paymesh_ops.cli.main topology verify",
         "✗ PAYMESH_AMPQ_URL is no setting: did you mean PAYMESH_AMQP_URL?",
         {"PAYMESH_AMPQ_URL": "amqp://host"},
     ),
     "supervisor": Case(
-        "paymesh.launch.supervisor {folder} ticket",
+        "paymesh_ops.launch.supervisor {folder} ticket",
         "PAYMESH_HOMES is no setting: did you mean PAYMESH_HOME?",
         {"PAYMESH_HOMES": "/"},
     ),
     "sandbox": Case(
-        "paymesh.sandbox --book {folder}/home --key {folder}/key --merchant-key {folder}/key",
+        "paymesh_ops.sandbox --book {folder}/home --key {folder}/key --merchant-key {folder}/key",
         "the sandbox cannot start: PAYMESH_SANDBOX is no setting: did you mean "
         "PAYMESH_SANDBOX_URL?",
         {"PAYMESH_SANDBOX": "1"},
     ),
     "sandbox without a key": Case(
-        "paymesh.sandbox --book {folder}/home --key {folder}/gone --merchant-key {folder}/key",
+        "paymesh_ops.sandbox --book {folder}/home --key {folder}/gone --merchant-key {folder}/key",
         "the sandbox cannot start: [Errno 2] No such file or directory: '{folder}/gone'",
     ),
 }

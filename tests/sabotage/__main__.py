@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from paymesh.launch.servers import ensure_rabbitmq, stop_servers
+from paymesh_ops.launch.servers import ensure_rabbitmq, stop_servers
 from tests.sabotage.guards import GUARDS, Guard
 from tests.sabotage.places import NoPlace, edited, node_of
 

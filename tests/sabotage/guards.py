@@ -513,7 +513,7 @@ GUARDS = (
         "parked, dropped",
         "what a person dropped is gone, and nobody knows why",
         "test_what_is_dropped_is_kept_with_its_reason_and_counts_as_taken",
-        (Edit("paymesh.dlq:_drop", "keep(urls[service_of(taken.letter)], taken.letter, why)"),),
+        (Edit("paymesh_ops.dlq:_drop", "keep(urls[service_of(taken.letter)], taken.letter, why)"),),
     ),
     Guard(
         "parked, lost",
@@ -521,7 +521,7 @@ GUARDS = (
         "test_what_reached_nobody_and_is_parked_nowhere_is_sent_again",
         (
             Edit(
-                "paymesh.dlq:send_again",
+                "paymesh_ops.dlq:send_again",
                 "await PostgresStore(engine).publish_again(sorted(event_ids))",
                 "len(event_ids)",
             ),
