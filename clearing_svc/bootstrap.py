@@ -37,17 +37,17 @@ from clearing_svc.ledger.chart import Chart
 from clearing_svc.ledger.diverting import ReturnsView
 from clearing_svc.ledger.domain import PostJournals, post_journals
 from clearing_svc.ledger.holds import (
-    AskOwner,
     ExpireHold,
     HoldView,
     PlaceHold,
+    QueryHoldOwner,
     ReleaseHold,
     place_hold,
     release_hold,
 )
 from clearing_svc.ledger.returns import MoveReturns, move_returns
 from clearing_svc.ledger.reversing import ReverseJournal, reverse_journal
-from clearing_svc.posting import Posting
+from clearing_svc.posting.batches import Posting
 from clearing_svc.queries import Books
 from clearing_svc.rpc import LedgerServicer
 from clearing_svc.settings import ClearingSettings
@@ -90,7 +90,7 @@ def rules(chart: Chart) -> dict[type, Rule]:
         EndDraining: end_draining,
         ReverseJournal: partial(reverse_journal, chart=chart),
         MoveReturns: partial(move_returns, chart=chart),
-        splitting.SettleLeg: partial(splitting.settle_leg, chart=chart),
+        splitting.BookLeg: partial(splitting.book_leg, chart=chart),
     }
 
 
@@ -104,7 +104,7 @@ def build(settings: ClearingSettings, *, bus: Bus, clock: Clock) -> App:
         store=store,
         aggregate=LEDGER,
         rules=rules(config.chart),
-        facts=[JOURNAL, ENTRY, ACT],
+        records=[JOURNAL, ENTRY, ACT],
         refusals=REFUSALS,
         encode=wire.encode,
         publisher=publisher,
@@ -189,27 +189,27 @@ def _splits(
         store=store,
         aggregate=LEGS,
         rules=rules(chart),
-        facts=[JOURNAL, ENTRY],
+        records=[JOURNAL, ENTRY],
         encode=wire.encode,
         publisher=publisher,
         clock=clock,
     )
     # Legs may wait for locks; whoever does not has connections left.
     at_once = max(1, settings.database_pool // 2)
-    timing = splitting.Timing(lease=timedelta(seconds=2 * settings.time_scale))
+    timing = splitting.SplitTiming(lease=timedelta(seconds=2 * settings.time_scale))
     return Core(
         store=store,
         aggregate=SPLITS,
         rules={
             splitting.PostSplit: partial(splitting.post_split, chart=chart, timing=timing),
-            splitting.LegSettled: partial(splitting.leg_settled, timing=timing),
+            splitting.LegBooked: partial(splitting.leg_booked, timing=timing),
             splitting.LegRefused: partial(splitting.leg_refused, timing=timing),
         },
         encode=wire.encode,
         publisher=publisher,
         clock=clock,
         owed=partial(splitting.owed, chart=chart),
-        does={splitting.AskLeg: Legs(legs, clock=clock, at_once=at_once).settle},
+        does={splitting.SubmitLeg: Legs(legs, clock=clock, at_once=at_once).book},
         sweep=SweepLimits(
             ladder_s=settings.ladder(2, 5, 15, 60, 300), idle_s=0.5 * settings.time_scale
         ),
@@ -234,7 +234,7 @@ def _expiry(
         publisher=publisher,
         clock=clock,
         owed=partial(holds.owed, unknown_ends_after=unknown_ends_after),
-        does={AskOwner: owners.ask},
+        does={QueryHoldOwner: owners.query},
         sweep=SweepLimits(
             ladder_s=settings.ladder(60, 300, 3600, 21600, 86400), idle_s=5 * settings.time_scale
         ),

@@ -6,7 +6,7 @@ import grpc
 from payments.pay.v1 import payment_pb2, payment_service_pb2, payment_service_pb2_grpc
 from payments.type.v1 import instruction_pb2
 
-from clearing_svc.ledger.holds import AskOwner
+from clearing_svc.ledger.holds import QueryHoldOwner
 from paymesh.clock import Clock
 from paymesh.coalescer import Coalescer, call_for
 from paymesh.context import DeadlineClass
@@ -47,7 +47,7 @@ def needs(payment: payment_pb2.Payment, hold_id: str) -> bool:
 
 
 class Owners:
-    """Carries out the effect AskOwner."""
+    """Carries out the effect QueryHoldOwner."""
 
     def __init__(self, channel: grpc.aio.Channel, *, clock: Clock) -> None:
         stub = payment_service_pb2_grpc.PaymentServiceStub(channel)
@@ -59,7 +59,7 @@ class Owners:
             clock=clock,
         )
 
-    async def ask(self, effect: AskOwner) -> Result:
+    async def query(self, effect: QueryHoldOwner) -> Result:
         """ExpireHold if the payment will never need it, else nothing: it is asked again later.
 
         Raises Unavailable and the like where nobody answers: the hold stays.

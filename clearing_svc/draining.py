@@ -95,12 +95,12 @@ class Draining:
         folded = rows_max
         while folded == rows_max:
             async with self._store.transaction() as transaction:
-                [[(folded,)]] = await transaction.ask([(_FOLD, ([account_id], rows_max))])
+                [[(folded,)]] = await transaction.query([(_FOLD, ([account_id], rows_max))])
                 await transaction.save([])
 
     async def _read(self, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         async with self._store.transaction() as transaction:
-            [rows] = await transaction.ask([(query, parameters)])
+            [rows] = await transaction.query([(query, parameters)])
         return rows
 
 

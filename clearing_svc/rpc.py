@@ -25,7 +25,7 @@ from clearing_svc.ledger.drawing import drawn
 from clearing_svc.ledger.holds import Hold, HoldView, PlaceHold, ReleaseHold
 from clearing_svc.ledger.reversing import ReverseJournal
 from clearing_svc.ledger.splitting import PostSplit
-from clearing_svc.posting import Posting
+from clearing_svc.posting.batches import Posting
 from clearing_svc.queries import Books
 from clearing_svc.queries import Posting as Found
 from clearing_svc.splitting import Splits

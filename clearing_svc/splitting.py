@@ -1,4 +1,4 @@
-"""Legs of split journals, each settled in a transaction of its own.
+"""Legs of split journals, each booked in a transaction of its own.
 
 Not through the ledger's batcher: there a leg would wait for the locked account of a stranger. And
 not for long: a leg that waits for its account gives up early, so that it holds neither a connection
@@ -13,12 +13,12 @@ from typing import Any
 
 from clearing_svc.ledger.splitting import (
     OVER,
-    AskLeg,
+    LegBooked,
     LegRefused,
-    LegSettled,
     PostSplit,
     SplitJournal,
     SplitView,
+    SubmitLeg,
 )
 from paymesh.app import Core
 from paymesh.clock import Clock
@@ -35,13 +35,13 @@ WAIT_S = 1.5
 
 
 class Legs:
-    """Carries out the effect AskLeg, `at_once` of them side by side."""
+    """Carries out the effect SubmitLeg, `at_once` of them side by side."""
 
     def __init__(self, shell: Shell[Any], *, clock: Clock, at_once: int) -> None:
         self._shell, self._clock = shell, clock
         self._room = asyncio.Semaphore(at_once)
 
-    async def settle(self, effect: AskLeg) -> Result:
+    async def book(self, effect: SubmitLeg) -> Result:
         """What has become of the leg, or why not. Raises what says nothing about it: ask again."""
         async with self._room:
             call = Call(
@@ -52,7 +52,7 @@ class Legs:
             [outcome] = await self._shell.process([Item(effect.command, call)])
         of = (effect.split_id, effect.context, effect.number, effect.back)
         if not isinstance(outcome, PaymentError):
-            return Result(LegSettled(*of, outcome.answer))
+            return Result(LegBooked(*of, outcome.answer))
         if outcome.code in TRANSIENT:
             raise outcome
         return Result(LegRefused(*of, outcome.reason))
@@ -70,7 +70,7 @@ class Splits:
         ends = min(time.monotonic() + WAIT_S, call.deadline - 0.3 * WAIT_S)
         while split.state not in OVER and (left_s := ends - time.monotonic()) > 0:
             asked = self._core.shell.owed(SplitView(split), self._clock.now())
-            await self._core.executor.settle(asked, timeout_s=left_s)
+            await self._core.executor.execute(asked, timeout_s=left_s)
             before, split = split, await self.get(split.id)
             if split.version == before.version:
                 break  # nothing goes on now: the sweeper will

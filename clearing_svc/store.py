@@ -19,7 +19,7 @@ from paymesh.db.schema import runtime_tables
 from paymesh.errors import FieldViolation, PaymentError
 from paymesh.money import MINOR_UNITS_MAX
 from paymesh.shell import Refusals
-from paymesh.store.kinds import Aggregate, Family, Json, Kind
+from paymesh.store.rowtypes import Aggregate, AggregateSet, Json, RowType
 
 
 def _account_allowed(account: Account) -> bool:
@@ -72,14 +72,14 @@ def _load_returns(data: Sequence[dict[str, Any]]) -> tuple[Part, ...]:
     return tuple(Part(**part) for part in data)
 
 
-ACCOUNT: Kind[Account] = Kind(
+ACCOUNT: RowType[Account] = RowType(
     "account",
     Account,
     changing=["version", "status", "mode", "balance", "held_minor", "draining_since"],
     check=_account_allowed,
 )
 ACCOUNTS = Aggregate("account", AccountView, ACCOUNT, prelude="SELECT fold_accounts(%s::text[])")
-HOLD: Kind[Hold] = Kind(
+HOLD: RowType[Hold] = RowType(
     "hold",
     Hold,
     changing=["version", "state", "parts", "next_action_at", "action_attempts"],
@@ -87,7 +87,7 @@ HOLD: Kind[Hold] = Kind(
     check=_hold_allowed,
 )
 HOLDS = Aggregate("hold", HoldView, HOLD)
-RETURNS: Kind[Returns] = Kind(
+RETURNS: RowType[Returns] = RowType(
     "returns_payable",
     Returns,
     changing=["version", "parts", "next_action_at", "action_attempts"],
@@ -98,19 +98,19 @@ RETURNS_PAYABLE = Aggregate("returns_payable", ReturnsView, RETURNS)
 # Holds, and what lies on RETURNS_PAYABLE, are locked first: only their own chain or owner wants
 # them, while everybody waits for a busy account. So nobody keeps such an account waiting while he
 # himself waits for a hold.
-LEDGER: Family[Any] = Family(
+LEDGER: AggregateSet[Any] = AggregateSet(
     "account",
     {"rtn": RETURNS_PAYABLE, "hld": HOLDS, "acc": ACCOUNTS},
-    fact="SELECT last_closed_day()",
+    shared="SELECT last_closed_day()",
 )
 # The same, for who rather comes again than waits long for a lock.
-LEGS: Family[Any] = Family(
+LEGS: AggregateSet[Any] = AggregateSet(
     "leg",
     LEDGER.members,
-    fact="SELECT CASE WHEN set_config('lock_timeout', '300ms', true) <> '' "
+    shared="SELECT CASE WHEN set_config('lock_timeout', '300ms', true) <> '' "
     "THEN last_closed_day() END",
 )
-SPLIT: Kind[SplitJournal] = Kind(
+SPLIT: RowType[SplitJournal] = RowType(
     "split_journal",
     SplitJournal,
     changing=["version", "state", "legs", "refusal", "next_action_at", "action_attempts"],
@@ -119,7 +119,7 @@ SPLIT: Kind[SplitJournal] = Kind(
 )
 SPLITS = Aggregate("split_journal", SplitView, SPLIT)
 # A journal's id follows from its name, so its primary key is what makes the name unique.
-JOURNAL: Kind[Journal] = Kind(
+JOURNAL: RowType[Journal] = RowType(
     "journal",
     Journal,
     insert_only=True,
@@ -127,7 +127,7 @@ JOURNAL: Kind[Journal] = Kind(
     key=("id", "shard_key"),
     guard=("journal", "digest"),
 )
-ENTRY: Kind[Entry] = Kind(
+ENTRY: RowType[Entry] = RowType(
     "entry",
     Entry,
     insert_only=True,
@@ -135,7 +135,7 @@ ENTRY: Kind[Entry] = Kind(
     derived=("id", "context", "subject", "owner"),
     check=lambda e: 0 < e.amount.minor <= MINOR_UNITS_MAX and e.line > 0,
 )
-ACT: Kind[Act] = Kind("ledger_act", Act, insert_only=True)
+ACT: RowType[Act] = RowType("ledger_act", Act, insert_only=True)
 
 
 def _past_refused(why: str) -> PaymentError:

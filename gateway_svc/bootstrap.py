@@ -8,9 +8,9 @@ from functools import partial
 from payments.gateway.v1 import channel_service_pb2, channel_service_pb2_grpc
 
 from gateway_svc import domain, model, wire
-from gateway_svc.asking import Asking
 from gateway_svc.breaker import ChannelGuard, GuardLimits
 from gateway_svc.callbacks import Callbacks
+from gateway_svc.channel_calls import ChannelCalls
 from gateway_svc.channels.loopback import LoopbackChannel
 from gateway_svc.channels.port import Channel
 from gateway_svc.channels.sandbox import SandboxChannel
@@ -62,7 +62,7 @@ def build(settings: GatewaySettings, *, bus: Bus, clock: Clock) -> App:
     payees = Payees(box)
     limits = GuardLimits(in_flight_max=settings.channel_in_flight_max)
     asked: Loads[model.OrderView] = Loads(store, ORDERS, clock=clock)
-    asking = Asking(
+    calls = ChannelCalls(
         load=asked.load,
         channels=offered,
         guards={name: ChannelGuard(name, clock=clock, limits=limits) for name in offered},
@@ -71,7 +71,7 @@ def build(settings: GatewaySettings, *, bus: Bus, clock: Clock) -> App:
         clock=clock,
     )
     scale = settings.time_scale
-    timing = model.Timing(
+    timing = model.OrderTiming(
         effect_lease=timedelta(seconds=5 * scale),
         first_query=timedelta(seconds=5 * scale),
         unseen_margin=timedelta(seconds=300 * scale),
@@ -80,16 +80,16 @@ def build(settings: GatewaySettings, *, bus: Bus, clock: Clock) -> App:
         store=store,
         aggregate=ORDERS,
         rules={
-            model.Place: partial(domain.place, timing=timing),
+            model.PlaceOrder: partial(domain.place_order, timing=timing),
             model.RequestClose: partial(domain.request_close, timing=timing),
             model.Report: partial(domain.report, timing=timing),
         },
-        facts=[CALLBACK],
+        records=[CALLBACK],
         encode=wire.encode,
         publisher=publisher,
         clock=clock,
         owed=domain.owed,
-        does={model.AskChannel: asking.ask},
+        does={model.CallChannel: calls.call},
         sweep=SweepLimits(ladder_s=settings.ladder(30, 120, 600, 3600, 21600), idle_s=0.5 * scale),
     )
     watcher = Watcher(store, ORDERS)

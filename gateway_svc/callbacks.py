@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from gateway_svc.asking import moved_of
+from gateway_svc.channel_calls import moved_of
 from gateway_svc.channels.port import (
     CALLBACK_BYTES_MAX,
     Channel,

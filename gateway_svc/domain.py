@@ -12,19 +12,19 @@ from datetime import datetime
 from gateway_svc.model import (
     ENDS,
     EXPIRES_AFTER_MAX,
-    AskChannel,
     Callback,
+    CallChannel,
     ChannelOrder,
     ChannelResult,
     OrderKind,
     OrderState,
+    OrderTiming,
     OrderView,
-    Place,
+    PlaceOrder,
     ReferenceReused,
     Report,
     Reported,
     RequestClose,
-    Timing,
 )
 from paymesh.core import Decision, View, event, history, moved
 from paymesh.errors import InvalidField, NotFound
@@ -32,49 +32,51 @@ from paymesh.errors import InvalidField, NotFound
 D = Decision[OrderView]
 
 
-def place(state: OrderView, c: Place, at: datetime, view: View, *, timing: Timing) -> D:
+def place_order(
+    state: OrderView, command: PlaceOrder, at: datetime, view: View, *, timing: OrderTiming
+) -> D:
     """Writes the order down; the channel hears of it after the commit."""
     known = state.order
     if known is not None:
-        if _terms(known) != _terms(c):
-            raise ReferenceReused(f"request_no {c.request_no} stands for another order")
+        if _terms(known) != _terms(command):
+            raise ReferenceReused(f"request_no {command.request_no} stands for another order")
         return Decision(state=state, answer=state)
-    if c.expires_at is not None and not at < c.expires_at <= at + EXPIRES_AFTER_MAX:
+    if command.expires_at is not None and not at < command.expires_at <= at + EXPIRES_AFTER_MAX:
         raise InvalidField("expire_time", f"must be within {EXPIRES_AFTER_MAX} from now ({at})")
     order = ChannelOrder(
-        id=c.key,
-        context=c.context,
+        id=command.key,
+        context=command.context,
         version=1,
         state=OrderState.PENDING,
-        kind=c.kind,
-        channel=c.channel,
-        request_no=c.request_no,
-        amount=c.amount,
-        subject=c.subject,
-        expires_at=c.expires_at or at,
+        kind=command.kind,
+        channel=command.channel,
+        request_no=command.request_no,
+        amount=command.amount,
+        subject=command.subject,
+        expires_at=command.expires_at or at,
         created_at=at,
-        reference=c.reference,
-        original_request_no=c.original_request_no,
-        sealed_payee=c.sealed_payee,
-        payee_digest=c.payee_digest,
+        reference=command.reference,
+        original_request_no=command.original_request_no,
+        sealed_payee=command.sealed_payee,
+        payee_digest=command.payee_digest,
         next_action_at=at + timing.effect_lease,
     )
     new = OrderView(order)
     return Decision(state=new, events=(history(order, "gateway.channel.placed"),), answer=new)
 
 
-def _terms(order: ChannelOrder | Place) -> tuple[object, ...]:
+def _terms(order: ChannelOrder | PlaceOrder) -> tuple[object, ...]:
     """What must be the same when a number is used again."""
     return (order.kind, order.channel, order.amount, order.original_request_no, order.payee_digest)
 
 
 def request_close(
-    state: OrderView, c: RequestClose, at: datetime, view: View, *, timing: Timing
+    state: OrderView, command: RequestClose, at: datetime, view: View, *, timing: OrderTiming
 ) -> D:
     """From now on the order is to be closed; the channel decides whether it still can be."""
     order = state.order
     if order is None:
-        raise NotFound(f"no channel order {c.request_no}")
+        raise NotFound(f"no channel order {command.request_no}")
     if OrderState.CLOSING not in order.moves[order.state]:
         return Decision(state=state, answer=state)
     order = moved(
@@ -88,30 +90,34 @@ def request_close(
     return Decision(state=new, events=(history(order, "gateway.channel.closing"),), answer=new)
 
 
-def report(state: OrderView, c: Report, at: datetime, view: View, *, timing: Timing) -> D:
+def report(
+    state: OrderView, command: Report, at: datetime, view: View, *, timing: OrderTiming
+) -> D:
     """Takes the channel's word, in any order and any number of times."""
     order = state.order
-    facts = () if c.callback is None else (_kept(order, c, c.callback, at),)
+    records = () if command.callback is None else (_kept(order, command, command.callback, at),)
     # A callback that fits no order of ours (yet) is kept, no more: the ladder will ask.
-    if order is None or not all(fact.matched for fact in facts):
-        return Decision(state=state, facts=facts)
-    if _is_doubtful(order, c):
+    if order is None or not all(fact.matched for fact in records):
+        return Decision(state=state, records=records)
+    if _is_doubtful(order, command):
         asked = replace(order, next_action_at=at, action_attempts=0)
-        return Decision(state=OrderView(asked), facts=facts)
-    to = _destination(order, c, at, timing)
+        return Decision(state=OrderView(asked), records=records)
+    to = _destination(order, command, at, timing)
     path = _path(order, to)
     if not path:
         # Only an answer to a question about the end itself ends the doubt of it.
-        if to in ENDS and order.state in ENDS and c.asked_in is order.state:
+        if to in ENDS and order.state in ENDS and command.asked_in is order.state:
             state = OrderView(replace(order, next_action_at=None))
-        return Decision(state=state, facts=facts)
+        return Decision(state=state, records=records)
     events = []
     for step in path:
-        order = moved(order, step, order.moves, **_changes(order, c, step, at, timing))
+        order = moved(order, step, order.moves, **_changes(order, command, step, at, timing))
         name, published = _EVENTS[step]
-        told = event(order, name, ChannelResult(order)) if published else history(order, name)
-        events.append(told)
-    return Decision(state=OrderView(order), events=tuple(events), facts=facts)
+        moved_event = (
+            event(order, name, ChannelResult(order)) if published else history(order, name)
+        )
+        events.append(moved_event)
+    return Decision(state=OrderView(order), events=tuple(events), records=records)
 
 
 def _path(order: ChannelOrder, to: OrderState | None) -> tuple[OrderState, ...]:
@@ -123,7 +129,7 @@ def _path(order: ChannelOrder, to: OrderState | None) -> tuple[OrderState, ...]:
     return (to,) if to is not None and to in order.moves[order.state] else ()
 
 
-def _is_doubtful(order: ChannelOrder, c: Report) -> bool:
+def _is_doubtful(order: ChannelOrder, command: Report) -> bool:
     """A word that cannot simply be believed: the channel is asked (again) and its answer counts.
 
     A callback whose money does not fit, or that comes after the end; and, after the success of a
@@ -131,17 +137,19 @@ def _is_doubtful(order: ChannelOrder, c: Report) -> bool:
     believed only when it was asked of the success itself.
     """
     if order.state is OrderState.SUCCEEDED:
-        takes_back = c.reported in {Reported.FAILED, Reported.BOUNCED}
+        takes_back = command.reported in {Reported.FAILED, Reported.BOUNCED}
         may_bounce = OrderState.BOUNCED in order.moves[order.state]
-        return takes_back and may_bounce and c.asked_in is not order.state
-    if c.callback is None or c.reported is not Reported.SUCCEEDED:
+        return takes_back and may_bounce and command.asked_in is not order.state
+    if command.callback is None or command.reported is not Reported.SUCCEEDED:
         return False
-    return order.state in ENDS or (c.moved is not None and c.moved != order.amount)
+    return order.state in ENDS or (command.moved is not None and command.moved != order.amount)
 
 
-def _kept(order: ChannelOrder | None, c: Report, callback: Callback, at: datetime) -> Callback:
+def _kept(
+    order: ChannelOrder | None, command: Report, callback: Callback, at: datetime
+) -> Callback:
     """The callback's row. A channel speaks for its own orders only."""
-    fits = (callback.channel, c.callback_kind)
+    fits = (callback.channel, command.callback_kind)
     if order is None or (order.channel, order.kind.value) != fits:
         return replace(callback, received_at=at, matched=False)
     return replace(callback, received_at=at, matched=True, context=order.context)
@@ -157,10 +165,12 @@ _EVENTS: dict[OrderState, tuple[str, bool]] = {
 }
 
 
-def _destination(order: ChannelOrder, c: Report, at: datetime, timing: Timing) -> OrderState | None:
+def _destination(
+    order: ChannelOrder, command: Report, at: datetime, timing: OrderTiming
+) -> OrderState | None:
     """Where the channel's word leads; None: nowhere, ask again."""
     outgoing = order.kind is not OrderKind.COLLECT
-    match c.reported:
+    match command.reported:
         case Reported.UNKNOWN | Reported.WAITING_FUNDS:
             return None
         case Reported.NOT_FOUND:
@@ -173,24 +183,24 @@ def _destination(order: ChannelOrder, c: Report, at: datetime, timing: Timing) -
             return None
         case Reported.FAILED if outgoing and order.state is OrderState.SUCCEEDED:
             return OrderState.BOUNCED
-    return OrderState(c.reported.value)
+    return OrderState(command.reported.value)
 
 
 def _changes(
-    order: ChannelOrder, c: Report, to: OrderState, at: datetime, timing: Timing
+    order: ChannelOrder, command: Report, to: OrderState, at: datetime, timing: OrderTiming
 ) -> dict[str, object]:
     changes: dict[str, object] = {
-        "channel_txn_id": c.channel_txn_id or order.channel_txn_id,
-        "credential": c.credential or order.credential,
+        "channel_txn_id": command.channel_txn_id or order.channel_txn_id,
+        "credential": command.credential or order.credential,
         "next_action_at": None if to in ENDS else at + timing.first_query,
         "action_attempts": 0,
     }
     if to is OrderState.SUCCEEDED:
-        changes["moved_amount"] = c.moved or order.amount
-        changes["succeeded_at"] = c.occurred_at or at
+        changes["moved_amount"] = command.moved or order.amount
+        changes["succeeded_at"] = command.occurred_at or at
         changes["failure_reason"] = ""
     elif to in ENDS:
-        changes["failure_reason"] = c.reason[:100]
+        changes["failure_reason"] = command.reason[:100]
     return changes
 
 
@@ -205,4 +215,4 @@ def owed(state: OrderView, at: datetime) -> list[object]:
     fresh = order.state in {OrderState.PENDING, OrderState.CLOSING}
     if not fresh and not due:
         return []
-    return [AskChannel(order.context, order.id, order.state, asked=order.action_attempts > 0)]
+    return [CallChannel(order.context, order.id, order.state, asked=order.action_attempts > 0)]

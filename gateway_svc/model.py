@@ -136,7 +136,7 @@ class OrderView:
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class OrderTiming:
     """How long the gateway waits before it asks the channel."""
 
     effect_lease: timedelta = timedelta(seconds=5)
@@ -154,7 +154,7 @@ def order_id_of(request_no: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PlaceOrder:
     """A new order at a channel: a collection, the refund of one (where that one went), a payout."""
 
     context: Context
@@ -211,7 +211,7 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class AskChannel:
+class CallChannel:
     """Call the channel for an order: announce, query, close, refund or pay it out, as its state
     says."""
 

@@ -13,7 +13,7 @@ from gateway_svc.model import (
     OrderKind,
     OrderState,
     OrderView,
-    Place,
+    PlaceOrder,
     RequestClose,
     order_id_of,
 )
@@ -114,7 +114,7 @@ class ChannelServicer(channel_service_pb2_grpc.ChannelServiceServicer):
     async def _prepay(self, call: Call, request: Any) -> Any:
         known_currency(request.amount.currency_code, field="amount.currency_code")
         self._offered(request.channel, Verb.PREPAY)
-        command = Place(
+        command = PlaceOrder(
             context=call.context,
             kind=OrderKind.COLLECT,
             channel=request.channel,
@@ -137,7 +137,7 @@ class ChannelServicer(channel_service_pb2_grpc.ChannelServiceServicer):
         return reply(done.state)
 
     async def _close(self, call: Call, request: Any) -> Any:
-        return await self._told(
+        return await self._submit(
             call,
             RequestClose(request.request_no),
             claim("CloseChannelOrder", request.request_no, request, request.request_id),
@@ -151,7 +151,7 @@ class ChannelServicer(channel_service_pb2_grpc.ChannelServiceServicer):
             raise NotPaid(f"{original.id} is a {original.kind} in {original.state}")
         self._offered(original.channel, Verb.REFUND)
         money_of(request.amount).require_same_currency(original.amount)
-        command = Place(
+        command = PlaceOrder(
             context=call.context,
             kind=OrderKind.REFUND,
             channel=original.channel,
@@ -162,7 +162,7 @@ class ChannelServicer(channel_service_pb2_grpc.ChannelServiceServicer):
             reference=request.reference,
             original_request_no=request.original_request_no,
         )
-        return await self._told(
+        return await self._submit(
             call,
             command,
             claim("RefundChannelOrder", request.request_no, request, request.request_id),
@@ -175,7 +175,7 @@ class ChannelServicer(channel_service_pb2_grpc.ChannelServiceServicer):
         order_id = order_id_of(request.request_no)
         payee = Payee(request.payee.account_no, request.payee.account_name)
         digest = self._payees.digest(payee, order_id=order_id)
-        command = Place(
+        command = PlaceOrder(
             context=call.context,
             kind=OrderKind.PAYOUT,
             channel=request.channel,
@@ -191,14 +191,14 @@ class ChannelServicer(channel_service_pb2_grpc.ChannelServiceServicer):
         claimed = channel_service_pb2.PayoutRequest()
         claimed.CopyFrom(request)
         claimed.payee.CopyFrom(channel_service_pb2.Payee(account_no=digest))
-        return await self._told(
+        return await self._submit(
             call,
             command,
             claim("Payout", request.request_no, claimed, request.request_id),
             channel_service_pb2.PayoutResponse,
         )
 
-    async def _told(
+    async def _submit(
         self, call: Call, command: Any, request_claim: RequestClaim, response: type[Any]
     ) -> Any:
         """Submits a command whose answer is the order as it stands."""

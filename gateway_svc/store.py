@@ -7,9 +7,9 @@ import sqlalchemy as sa
 from gateway_svc.model import Callback, ChannelOrder, OrderView
 from paymesh.db.schema import runtime_tables
 from paymesh.secretbox import SealedColumn
-from paymesh.store.kinds import Aggregate, Json, Kind
+from paymesh.store.rowtypes import Aggregate, Json, RowType
 
-ORDER: Kind[ChannelOrder] = Kind(
+ORDER: RowType[ChannelOrder] = RowType(
     "channel_order",
     ChannelOrder,
     changing=[
@@ -26,7 +26,7 @@ ORDER: Kind[ChannelOrder] = Kind(
     json_fields={"credential": Json(dict, dict)},
     check=lambda order: order.amount.minor > 0,
 )
-CALLBACK: Kind[Callback] = Kind("callback", Callback, insert_only=True)
+CALLBACK: RowType[Callback] = RowType("callback", Callback, insert_only=True)
 ORDERS = Aggregate("channel_order", OrderView, ORDER, deadline="expires_at")
 SEALED = SealedColumn("channel_order", "sealed_payee")
 

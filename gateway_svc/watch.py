@@ -11,8 +11,8 @@ import structlog
 
 from gateway_svc.model import ChannelOrder, OrderView
 from paymesh.errors import Overloaded
-from paymesh.store.kinds import Aggregate
 from paymesh.store.port import Store, Unreachable
+from paymesh.store.rowtypes import Aggregate
 
 log = structlog.get_logger()
 

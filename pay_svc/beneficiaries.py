@@ -95,22 +95,22 @@ D = Decision[BeneficiaryView]
 
 def create_beneficiary(
     state: BeneficiaryView,
-    c: CreateBeneficiary,
+    command: CreateBeneficiary,
     at: datetime,
     view: View,
     *,
     cooling_off: timedelta,
 ) -> D:
     beneficiary = Beneficiary(
-        id=c.beneficiary_id,
-        context=c.context,
+        id=command.beneficiary_id,
+        context=command.context,
         version=1,
         state=BeneficiaryState.ACTIVE,
-        owner_id=c.owner_id,
-        channel=c.channel,
-        sealed_account_no=c.sealed_account_no,
-        masked_account_no=c.masked_account_no,
-        account_name=c.account_name,
+        owner_id=command.owner_id,
+        channel=command.channel,
+        sealed_account_no=command.sealed_account_no,
+        masked_account_no=command.masked_account_no,
+        account_name=command.account_name,
         usable_at=at + cooling_off,
         created_at=at,
     )
@@ -121,9 +121,11 @@ def create_beneficiary(
     )
 
 
-def delete_beneficiary(state: BeneficiaryView, c: DeleteBeneficiary, at: datetime, view: View) -> D:
+def delete_beneficiary(
+    state: BeneficiaryView, command: DeleteBeneficiary, at: datetime, view: View
+) -> D:
     """It stays, with its number: payouts that are under way still need it."""
-    beneficiary = state.of_merchant(c.beneficiary_id, c.merchant_id)
+    beneficiary = state.of_merchant(command.beneficiary_id, command.merchant_id)
     if beneficiary.state is BeneficiaryState.DELETED:
         return Decision(state=state, answer=beneficiary)
     beneficiary = moved(beneficiary, BeneficiaryState.DELETED, BENEFICIARY_MOVES)

@@ -12,7 +12,7 @@ from payments.pay.v1 import (
     payment_service_pb2_grpc,
 )
 
-from pay_svc import asking, beneficiaries, consumers, domain, model, wire
+from pay_svc import beneficiaries, consumers, domain, effects, model, wire
 from pay_svc.beneficiary_rpc import BeneficiaryServicer
 from pay_svc.clients.gateway import Gateway
 from pay_svc.clients.ledger import Ledger
@@ -102,7 +102,7 @@ def _payments(
     gateway: Gateway,
     ledger: Ledger,
 ) -> Core[model.PaymentView]:
-    timing = model.Timing(effect_lease=timedelta(seconds=5 * settings.time_scale))
+    timing = model.PaymentTiming(effect_lease=timedelta(seconds=5 * settings.time_scale))
     return Core(
         store=store,
         aggregate=PAYMENTS,
@@ -115,14 +115,14 @@ def _payments(
         encode=wire.encode,
         publisher=publisher,
         clock=clock,
-        owed=asking.owed,
+        owed=effects.owed,
         does={
-            asking.AskPrepay: gateway.prepay,
-            asking.AskClose: gateway.close,
-            asking.AskRefund: gateway.refund,
-            asking.AskPayout: gateway.payout,
-            asking.AskHold: ledger.place,
-            asking.AskRelease: ledger.release,
+            effects.SendPrepay: gateway.prepay,
+            effects.SendClose: gateway.close,
+            effects.SendRefund: gateway.refund,
+            effects.SendPayout: gateway.payout,
+            effects.RequestHold: ledger.place,
+            effects.RequestRelease: ledger.release,
         },
         sweep=SweepLimits(
             ladder_s=settings.ladder(5, 30, 120, 600, 3600, 21600),

@@ -1,7 +1,7 @@
 """Payments as data: states and moves, entities, commands, payloads of events.
 
 Plain Python without I/O. What may happen to a payment is in domain.py and progress.py, of which
-steps it consists in plan.py, what it asks of other services in asking.py.
+steps it consists in plan.py, what it calls other services for in effects.py.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Purpose(StrEnum):
 class PaymentState(StrEnum):
     PROCESSING = "PROCESSING"
     CLOSING = "CLOSING"
-    """A step failed, or it was cancelled: what is under way comes to rest, holds are let go of."""
+    """A step failed, or it was cancelled: what is under way comes to rest, holds are released."""
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     CLOSED = "CLOSED"
@@ -164,7 +164,7 @@ class Instruction:
     observed: Money | None = None
     """What the channel moved, where that differs from the amount."""
     hold_id: str = ""
-    """The hold that it places, lets go of, or takes its money from."""
+    """The hold that it places, releases, or takes its money from."""
     hold_sources: tuple[AccountRef, ...] = ()
     """Where that hold may lie."""
     failure_reason: str = ""
@@ -177,7 +177,7 @@ class PaymentView:
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class PaymentTiming:
     """How long the payment core waits before it asks again."""
 
     effect_lease: timedelta = timedelta(seconds=5)

@@ -11,8 +11,8 @@ from typing import Any
 
 from payments.pay.v1 import payment_service_pb2, payment_service_pb2_grpc
 
-from pay_svc.asking import AskHold, AskPrepay, owed
 from pay_svc.beneficiaries import BeneficiaryView
+from pay_svc.effects import RequestHold, SendPrepay, owed
 from pay_svc.model import (
     CancelPayment,
     CreatePayment,
@@ -97,10 +97,10 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
             response,
             shows_state=True,
         )
-        view, credential_id = await self._settled(done.state, call)
+        view, credential_id = await self._prepared(done.state, call)
         return response(payment=view_to(view), credential_id=credential_id)
 
-    async def _settled(self, view: PaymentView, call: Call) -> tuple[PaymentView, str]:
+    async def _prepared(self, view: PaymentView, call: Call) -> tuple[PaymentView, str]:
         """The payment once its holds have answered, and its collection's credential.
 
         If they do not come in time: the payment as it is, without one; the sweeper goes on. The
@@ -111,9 +111,9 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
         if payment.state is not PaymentState.PROCESSING:
             return view, ""
         now = self._payments.clock.now()
-        asked = [e for e in owed(view, now) if isinstance(e, AskHold | AskPrepay)]
+        asked = [e for e in owed(view, now) if isinstance(e, RequestHold | SendPrepay)]
         wait_s = min(CREDENTIAL_WAIT_S, 0.7 * (call.deadline - time.monotonic()))
-        values = await self._payments.executor.settle(asked, timeout_s=wait_s)
+        values = await self._payments.executor.execute(asked, timeout_s=wait_s)
         credential_id = next(filter(None, values), "")
         if not credential_id or any(i.hold_id for i in view.instructions):
             view = await self._payments.load(payment.id)

@@ -8,10 +8,10 @@ from pay_svc.beneficiaries import Beneficiary, BeneficiaryView
 from pay_svc.model import Instruction, Payment, PaymentView, dump_sources, load_sources
 from paymesh.db.schema import runtime_tables
 from paymesh.secretbox import SealedColumn
-from paymesh.store.kinds import Aggregate, Json, Kind
+from paymesh.store.rowtypes import Aggregate, Json, RowType
 from paymesh.tools import dump_tools, load_tools
 
-PAYMENT: Kind[Payment] = Kind(
+PAYMENT: RowType[Payment] = RowType(
     "payment",
     Payment,
     changing=[
@@ -26,7 +26,7 @@ PAYMENT: Kind[Payment] = Kind(
     json_fields={"tools": Json(dump_tools, load_tools)},
     check=lambda p: p.amount.minor > 0,
 )
-INSTRUCTION: Kind[Instruction] = Kind(
+INSTRUCTION: RowType[Instruction] = RowType(
     "instruction",
     Instruction,
     parent="payment_id",
@@ -36,7 +36,9 @@ INSTRUCTION: Kind[Instruction] = Kind(
 )
 PAYMENTS = Aggregate("payment", PaymentView, PAYMENT, {"instructions": INSTRUCTION})
 
-BENEFICIARY: Kind[Beneficiary] = Kind("beneficiary", Beneficiary, changing=["version", "state"])
+BENEFICIARY: RowType[Beneficiary] = RowType(
+    "beneficiary", Beneficiary, changing=["version", "state"]
+)
 BENEFICIARIES = Aggregate("beneficiary", BeneficiaryView, BENEFICIARY)
 SEALED = SealedColumn("beneficiary", "sealed_account_no")
 

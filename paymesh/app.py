@@ -28,8 +28,8 @@ from paymesh.server import Server, Service
 from paymesh.settings import ServiceSettings
 from paymesh.shell import NO_REFUSALS, Refusals, Rule, Shell
 from paymesh.shell import Publisher as PublisherPort
-from paymesh.store.kinds import Aggregate, Family, Kind
 from paymesh.store.port import Store
+from paymesh.store.rowtypes import Aggregate, AggregateSet, RowType
 
 PARKED_EVERY_S = 15.0
 S = TypeVar("S")
@@ -44,14 +44,14 @@ class Core(Generic[S]):
         self,
         *,
         store: Store,
-        aggregate: Aggregate[S] | Family[S],
+        aggregate: Aggregate[S] | AggregateSet[S],
         rules: Mapping[type, Rule],
         encode: Callable[[Event], bytes],
         publisher: PublisherPort,
         clock: Clock,
         owed: Callable[[S, datetime], Sequence[Any]] | None = None,
         does: Mapping[type, Do] | None = None,
-        facts: Sequence[Kind[Any]] = (),
+        records: Sequence[RowType[Any]] = (),
         refusals: Refusals = NO_REFUSALS,
         sweep: SweepLimits | None = None,
         batch: BatchLimits = BatchLimits(),
@@ -70,7 +70,7 @@ class Core(Generic[S]):
             publisher=publisher,
             executor=self.executor if owed is not None else None,
             owed=owed,
-            facts=facts,
+            records=records,
             refusals=refusals,
         )
         self.batcher: Batcher[Item, Outcome] = Batcher(

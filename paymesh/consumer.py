@@ -18,7 +18,7 @@ from paymesh import metrics
 from paymesh.bus.port import HANDLED, Delivery, Leftover, Verdict
 from paymesh.clock import Clock
 from paymesh.errors import TRANSIENT, PaymentError
-from paymesh.items import Item, Mode, Outcome, Place
+from paymesh.items import EventPosition, Item, Mode, Outcome
 from paymesh.outbox import SCHEMA_VERSION
 from paymesh.store.port import CursorKey, MessageKey
 from paymesh.telemetry import batch_span, mark_chains
@@ -84,12 +84,12 @@ class Consumer:
         command = self.commands[event.type](event)
         if command is None:
             return None
-        place = None
+        position = None
         if self.mode is not Mode.FACT:
             cursor = CursorKey(self.queue, event.aggregate_id)
-            place = Place(cursor, event.sequence, self.mode)
+            position = EventPosition(cursor, event.sequence, self.mode)
         return Item(
-            place=place,
+            position=position,
             command=command,
             call=call_of(event.call_context, now=self.clock.monotonic(), limit_s=HANDLER_LIMIT_S),
             claim=MessageKey(self.queue, event.event_id),

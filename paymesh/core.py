@@ -69,14 +69,14 @@ class Guard:
 
 @dataclass(frozen=True, slots=True)
 class Decision(Generic[S]):
-    """What a rule decided: the state after, the facts, and the answer to the caller."""
+    """What a rule decided: the state after, the records, and the answer to the caller."""
 
     state: S
     events: tuple[Event, ...] = ()
     answer: Any = None
     guards: tuple[Guard, ...] = ()
     """Names that the aggregate takes now."""
-    facts: tuple[Any, ...] = ()
+    records: tuple[Any, ...] = ()
     """Rows that are only ever inserted: journals, entries, callbacks."""
 
 
@@ -93,8 +93,8 @@ class View:
     """What a decision sees beside its state: which guarded names are taken, and by whom."""
 
     taken: Mapping[Guard, str] = field(default_factory=dict)
-    fact: Any = None
-    """The family's own: see paymesh.store.kinds.Family."""
+    shared: Any = None
+    """The family's own: see paymesh.store.rowtypes.AggregateSet."""
     peeked: Mapping[str, Any] = field(default_factory=dict)
     """Other aggregates' states as they were a moment ago, of which the command names the keys as
     its `peeks`. Nobody locks them: what they say is advice."""

@@ -23,8 +23,8 @@ from paymesh.errors import Code, PaymentError
 from paymesh.failpoint import failpoint
 from paymesh.items import Item, Outcome
 from paymesh.shell import Shell
-from paymesh.store.kinds import Aggregate
 from paymesh.store.port import Conflict, Unreachable
+from paymesh.store.rowtypes import Aggregate
 
 log = structlog.get_logger()
 
@@ -97,7 +97,7 @@ class EffectExecutor:
         task.add_done_callback(lambda _: self._running.pop(effect, None))
         return task
 
-    async def settle(self, effects: Sequence[Any], *, timeout_s: float) -> list[Any]:
+    async def execute(self, effects: Sequence[Any], *, timeout_s: float) -> list[Any]:
         """Waits for the effects at most so long; they go on without us. Their values, or None."""
         tasks = [self.start(effect) for effect in effects]
         waiting = [task for task in tasks if task is not None]
@@ -191,7 +191,7 @@ async def sweep(
     states = await shell.store.load(aggregate, [row.key for row in due])
     now = clock.now()
     effects = [effect for state in states.values() for effect in shell.owed(state, now)]
-    await executor.settle(effects, timeout_s=limits.ladder_s[0])
+    await executor.execute(effects, timeout_s=limits.ladder_s[0])
     return len(due)
 
 

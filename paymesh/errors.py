@@ -88,11 +88,11 @@ class InvalidFields(PaymentError):
     code, reason, decided = Code.INVALID_ARGUMENT, "INVALID_FIELD", False
 
     def __init__(self, fields: tuple[FieldViolation, ...]) -> None:
-        told = fields[:FIELDS_TOLD_MAX]
-        words = [f"{field.field}: {field.description}" for field in told]
-        if len(fields) > len(told):
-            words.append(f"and {len(fields) - len(told)} more")
-        super().__init__("; ".join(words), fields=told)
+        first = fields[:FIELDS_TOLD_MAX]
+        words = [f"{field.field}: {field.description}" for field in first]
+        if len(fields) > len(first):
+            words.append(f"and {len(fields) - len(first)} more")
+        super().__init__("; ".join(words), fields=first)
 
 
 class RequestIdReused(PaymentError):

@@ -37,8 +37,8 @@ class Mode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """An event's place among its aggregate's, for a consumer that minds it."""
+class EventPosition:
+    """An event's position among its aggregate's, for a consumer that minds it."""
 
     cursor: CursorKey
     sequence: int
@@ -58,7 +58,7 @@ class Item:
     claim: RequestClaim | MessageKey | None = None
     reply: Callable[[Any], Message] | None = None
     response: type[Message] | None = None
-    place: Place | None = None
+    position: EventPosition | None = None
     shows_state: bool = False
     """Its answer shows what it created as it stands now, a replayed one too."""
 

@@ -8,8 +8,8 @@ from typing import Generic, TypeVar
 from paymesh.batcher import Batcher, BatchLimits
 from paymesh.clock import Clock
 from paymesh.errors import PaymentError, Unavailable
-from paymesh.store.kinds import Aggregate, Family
 from paymesh.store.port import Conflict, Store, Unreachable
+from paymesh.store.rowtypes import Aggregate, AggregateSet
 
 S = TypeVar("S")
 LIMITS = BatchLimits(items_max=500, linger_max_s=0.002)
@@ -18,7 +18,9 @@ LIMITS = BatchLimits(items_max=500, linger_max_s=0.002)
 class Loads(Generic[S]):
     """States of one kind of aggregate by key, without locks."""
 
-    def __init__(self, store: Store, aggregate: Aggregate[S] | Family[S], *, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, aggregate: Aggregate[S] | AggregateSet[S], *, clock: Clock
+    ) -> None:
         self._store, self._aggregate = store, aggregate
         self._batcher: Batcher[str, S | PaymentError] = Batcher(
             self._loaded, clock=clock, limits=LIMITS

@@ -23,7 +23,7 @@ from paymesh.bus.port import Bus
 from paymesh.bus.rabbitmq import RabbitBus
 from paymesh.bus.topology import Topology, verify
 from paymesh.clock import Clock, SystemClock
-from paymesh.db.errors import told
+from paymesh.db.errors import error_text
 from paymesh.db.migrate import ROOT, UnknownSchema, migrate
 from paymesh.errors import PaymentError
 from paymesh.secretbox import KeyUnusable
@@ -67,7 +67,7 @@ def main(
     except (SettingsWrong, UnknownSchema, PaymentError) as error:
         sys.exit(str(error))
     except (psycopg.OperationalError, OperationalError) as error:
-        sys.exit(f"the database of {service} does not answer, or not us: {told(error)}")
+        sys.exit(f"the database of {service} does not answer, or not us: {error_text(error)}")
 
 
 async def _run(role: str, settings: ServiceSettings, build: Callable[..., App]) -> None:

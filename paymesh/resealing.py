@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 
 from paymesh.db.engine import SERVICE_OPTIONS
-from paymesh.db.errors import told
+from paymesh.db.errors import error_text
 from paymesh.db.session import arguments, parse
 from paymesh.keyprobe import READ_PROBE, belongs_to
 from paymesh.secretbox import Key, SealedColumn, open_with
@@ -67,7 +67,7 @@ class Vault:
                 yield connection
         except psycopg.Error as error:
             where = f"the database {parse(self.url).database} of {self.service}"
-            raise VaultUnreachable(f"{where}: {told(error)}") from error
+            raise VaultUnreachable(f"{where}: {error_text(error)}") from error
 
     def look(self, keys: Sequence[Key], say: Progress) -> Counter[Key | None]:
         """How many rows each key opens; None: none does."""

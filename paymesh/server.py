@@ -179,8 +179,8 @@ def _business_ids(message: Message) -> Iterator[str]:
 def _defect(method: str, defect: Exception) -> Any:
     """The status of an exception that nobody expected: logged whole, told in short."""
     log.error("rpc.defect", method=method, exc_info=defect)
-    told = Internal(f"a defect of ours ({type(defect).__name__}); operators were alerted")
-    return rpc_status.to_status(to_status(told))
+    internal = Internal(f"a defect of ours ({type(defect).__name__}); operators were alerted")
+    return rpc_status.to_status(to_status(internal))
 
 
 class Server:

@@ -29,9 +29,8 @@ from paymesh.errors import (
     Unavailable,
 )
 from paymesh.ids import new_id, shard_of
-from paymesh.items import Done, Item, Mode, Outcome, Place, RequestClaim, keys_of
+from paymesh.items import Done, EventPosition, Item, Mode, Outcome, RequestClaim, keys_of
 from paymesh.status import from_status, to_status
-from paymesh.store.kinds import Aggregate, Family, Kind
 from paymesh.store.port import (
     CommitUnknown,
     Conflict,
@@ -47,6 +46,7 @@ from paymesh.store.port import (
     Unreachable,
     Writes,
 )
+from paymesh.store.rowtypes import Aggregate, AggregateSet, RowType
 from paymesh.telemetry import batch_span
 
 S = TypeVar("S")
@@ -89,19 +89,19 @@ class Shell(Generic[S]):
         self,
         *,
         store: Store,
-        aggregate: Aggregate[S] | Family[S],
+        aggregate: Aggregate[S] | AggregateSet[S],
         rules: Mapping[type, Rule],
         encode: Callable[[Event], bytes],
         clock: Clock,
         publisher: Publisher,
         executor: Executor | None = None,
         owed: Callable[[S, datetime], Sequence[Any]] | None = None,
-        facts: Sequence[Kind[Any]] = (),
+        records: Sequence[RowType[Any]] = (),
         refusals: Refusals = NO_REFUSALS,
     ) -> None:
         self.aggregate = aggregate
-        self.facts = {kind.entity: kind for kind in facts}
-        self.guarding = {kind.guard[0]: kind for kind in facts if kind.guard is not None}
+        self.records = {kind.entity: kind for kind in records}
+        self.guarding = {kind.guard[0]: kind for kind in records if kind.guard is not None}
         """Facts that are themselves the guards of a kind."""
         self.store = store
         self._rules = dict(rules)
@@ -120,7 +120,7 @@ class Shell(Generic[S]):
             return await _Batch(self, batch).run()
 
         with batch_span(f"{name} batch", [i.call.traceparent for i in items]):
-            return await settled(
+            return await commit_isolated(
                 name, items, attempt, about=_about, clock=self._clock, refusals=self._refusals
             )
 
@@ -148,7 +148,7 @@ def _about(item: Item) -> Mapping[str, str]:
     }
 
 
-async def settled(
+async def commit_isolated(
     name: str,
     items: Sequence[I],
     attempt: Callable[[Sequence[I]], Awaitable[Sequence[O]]],
@@ -185,7 +185,9 @@ async def settled(
         return [refusal] * len(items)
     if len(items) > 1:
         middle = len(items) // 2
-        half = partial(settled, name, attempt=attempt, about=about, clock=clock, refusals=refusals)
+        half = partial(
+            commit_isolated, name, attempt=attempt, about=about, clock=clock, refusals=refusals
+        )
         return [*await half(items[:middle]), *await half(items[middle:])]
     if isinstance(error, Rejected) and error.constraint in refusals:
         return [refusals[error.constraint](error.why)]
@@ -233,18 +235,20 @@ class _Batch:
         claims = [item.claim for item in self.items]
         guarding = self.shell.guarding
         guards = {g for item in self.items for g in getattr(item.command, "guards", ())}
-        facts: dict[Kind[Any], list[Guard]] = {}
+        records: dict[RowType[Any], list[Guard]] = {}
         for guard in guards:
             if guard.kind in guarding:
-                facts.setdefault(guarding[guard.kind], []).append(guard)
+                records.setdefault(guarding[guard.kind], []).append(guard)
         return Reads(
             keys=sorted({key for item in self.items for key in keys_of(item.command)}),
             peeks=sorted({k for item in self.items for k in getattr(item.command, "peeks", ())}),
             requests=sorted({c.key for c in claims if isinstance(c, RequestClaim)}),
             messages=sorted({c for c in claims if isinstance(c, MessageKey)}),
             guards=[guard for guard in guards if guard.kind not in guarding],
-            facts=facts,
-            cursors=sorted({item.place.cursor for item in self.items if item.place is not None}),
+            records=records,
+            cursors=sorted(
+                {item.position.cursor for item in self.items if item.position is not None}
+            ),
         )
 
     def _decide(self, item: Item, loaded: Loaded) -> Outcome:
@@ -257,13 +261,15 @@ class _Batch:
             return Done(None, self._state(keys), replayed=True)
         if item.call.deadline < shell.monotonic():
             return DeadlinePassed("the deadline passed before the work began; nothing was written")
-        if item.place is not None and (early_or_late := self._out_of_place(item, item.place, keys)):
+        if item.position is not None and (
+            early_or_late := self._out_of_order(item, item.position, keys)
+        ):
             return early_or_late
         many = hasattr(item.command, "keys")
         state = {key: self.states[key] for key in keys} if many else self.states[keys[0]]
         try:
             rule = shell.rule(item.command)
-            view = View(self.taken, loaded.fact, loaded.peeked)
+            view = View(self.taken, loaded.shared, loaded.peeked)
             decision = rule(state, item.command, loaded.at, view)
             reply = item.reply(decision.answer) if item.reply else decision.answer
         except PaymentError as refusal:
@@ -283,23 +289,25 @@ class _Batch:
             self._keep(claim, ok=True, body=reply)
         elif isinstance(claim, MessageKey):
             self._see(claim)
-        if item.place is not None:
-            self.cursors[item.place.cursor] = item.place.sequence
+        if item.position is not None:
+            self.cursors[item.position.cursor] = item.position.sequence
         return Done(reply, self._state(keys), answer=decision.answer)
 
     def _state(self, keys: tuple[str, ...]) -> Any:
         """What an outcome shows: the state of the first key; None for a command that has none."""
         return self.states[keys[0]] if keys else None
 
-    def _out_of_place(self, item: Item, place: Place, keys: tuple[str, ...]) -> Outcome | None:
+    def _out_of_order(
+        self, item: Item, position: EventPosition, keys: tuple[str, ...]
+    ) -> Outcome | None:
         """What becomes of an event that is not the one to count now; None: it is."""
-        last = self.cursors.get(place.cursor, 0)
-        if place.sequence <= last:
+        last = self.cursors.get(position.cursor, 0)
+        if position.sequence <= last:
             if isinstance(item.claim, MessageKey):
                 self._see(item.claim)
             return Done(None, self._state(keys), replayed=True)
-        if place.mode is Mode.ORDERED and place.sequence > last + 1:
-            return Unavailable(f"version {place.sequence} came before version {last + 1}")
+        if position.mode is Mode.ORDERED and position.sequence > last + 1:
+            return Unavailable(f"version {position.sequence} came before version {last + 1}")
         return None
 
     def _see(self, claim: MessageKey) -> None:
@@ -337,8 +345,8 @@ class _Batch:
             self.taken[guard] = guard.owner or keys[0]
             if guard.kind not in self.shell.guarding:
                 self.writes.guards[guard] = self.taken[guard]
-        for fact in decision.facts:
-            self.writes.inserts.setdefault(self.shell.facts[type(fact)], []).append(fact)
+        for record in decision.records:
+            self.writes.inserts.setdefault(self.shell.records[type(record)], []).append(record)
 
     def _collect(self, loaded: Loaded) -> None:
         """Step 4's input: what differs from what was loaded, each row once; and the events."""

@@ -57,10 +57,10 @@ async def whole_mesh(plan: MeshPlan, *, bus: Bus | None = None) -> AsyncIterator
 
 
 @contextmanager
-def _environment(told: Mapping[str, str]) -> Iterator[None]:
+def _environment(overrides: Mapping[str, str]) -> Iterator[None]:
     """What the services read as they are built. Others in this process have theirs back then."""
-    before = {name: os.environ.get(name) for name in told}
-    os.environ.update(told)
+    before = {name: os.environ.get(name) for name in overrides}
+    os.environ.update(overrides)
     try:
         yield
     finally:

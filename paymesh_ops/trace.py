@@ -140,17 +140,17 @@ async def story(reader_urls: Mapping[str, str], business_id: str) -> Story:
     Raises UnknownBusinessId, DatabaseUnreadable.
     """
     async with snapshots(reader_urls) as s:
-        told = await _story(s, business_id)
-        if told is None:
+        story = await _story(s, business_id)
+        if story is None:
             for service in SERVICES:
                 for row in await s.rows(service, _ID_OF, id=business_id):
-                    told = told or await _story(s, row["business_id"])
-    if told is None:
+                    story = story or await _story(s, row["business_id"])
+    if story is None:
         raise UnknownBusinessId(
             f"no service knows the business_id {business_id!r}. It is in the answer of "
             "CreateTrade and in every log line; ids of trades and payments are understood, too."
         )
-    return told
+    return story
 
 
 async def _story(s: Snapshots, business_id: str) -> Story | None:
@@ -234,35 +234,37 @@ _COLOURS = {
 }
 
 
-def print_story(console: Console, told: Story) -> None:
+def print_story(console: Console, story: Story) -> None:
     """Header, timeline, notifications, journals: for a terminal of 100 columns."""
-    _print_header(console, told)
-    _print_timeline(console, told)
-    for n in told.notifications:
+    _print_header(console, story)
+    _print_timeline(console, story)
+    for n in story.notifications:
         error = f"[dim]{escape(n.last_error)}[/]"
         console.print(f"\n[bold]Notification[/]  {_coloured(n.state)}  {error}")
         body = plain(_pretty(n.body), lines=True)
         console.print(body, style="dim", markup=False, highlight=False)
-    for journal in told.journals:
+    for journal in story.journals:
         console.print()
         _print_journal(console, journal)
 
 
-def _print_header(console: Console, told: Story) -> None:
+def _print_header(console: Console, story: Story) -> None:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row("business_id", f"[bold cyan]{escape(told.business_id)}[/]")
-    if told.amount is not None:
-        table.add_row("order", f"{escape(told.order_no)} of {escape(told.merchant_id)}")
-        table.add_row("for", escape(told.subject))
-        table.add_row("amount", f"[bold]{told.amount}[/]  {_coloured(told.state)}")
-    if told.parent:
-        table.add_row("refund of" if told.refund else "part of", f"[cyan]{escape(told.parent)}[/]")
-    if told.refund is not None:
-        table.add_row("for", escape(told.refund.reason))
-        table.add_row("amount", _amount_of(told.refund))
-    for refund in told.refunds:
+    table.add_row("business_id", f"[bold cyan]{escape(story.business_id)}[/]")
+    if story.amount is not None:
+        table.add_row("order", f"{escape(story.order_no)} of {escape(story.merchant_id)}")
+        table.add_row("for", escape(story.subject))
+        table.add_row("amount", f"[bold]{story.amount}[/]  {_coloured(story.state)}")
+    if story.parent:
+        table.add_row(
+            "refund of" if story.refund else "part of", f"[cyan]{escape(story.parent)}[/]"
+        )
+    if story.refund is not None:
+        table.add_row("for", escape(story.refund.reason))
+        table.add_row("amount", _amount_of(story.refund))
+    for refund in story.refunds:
         chain = f"[cyan]{escape(refund.business_id)}[/]"
         table.add_row("refund", f"{chain}  {_amount_of(refund)}")
     console.print(table)
@@ -272,10 +274,10 @@ def _amount_of(refund: Refund) -> str:
     return f"[bold]{refund.amount}[/]  {_coloured(refund.state)}"
 
 
-def _print_timeline(console: Console, told: Story) -> None:
-    if not told.moments:
+def _print_timeline(console: Console, story: Story) -> None:
+    if not story.moments:
         return
-    start = told.moments[0].at
+    start = story.moments[0].at
     console.print(f"\n[bold]Timeline[/]  [dim]from {start:%Y-%m-%d %H:%M:%S.%f%z}[/]")
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("ms", justify="right", no_wrap=True)
@@ -283,7 +285,7 @@ def _print_timeline(console: Console, told: Story) -> None:
     table.add_column("event", overflow="fold")
     table.add_column("state", no_wrap=True)
     table.add_column("id", style="dim", no_wrap=True, min_width=WIDTH_OF_ID)
-    for m in told.moments:
+    for m in story.moments:
         ms = (m.at - start).total_seconds() * 1000
         name = m.event.removeprefix(f"{m.service}.")
         table.add_row(f"{ms:,.0f}", m.service, escape(name), _coloured(m.state), escape(m.id))

@@ -26,7 +26,7 @@ Outcome = tuple[TradeView, list[Event]]
 def attempt_moved(
     state: TradeView,
     attempt: Attempt,
-    c: PaymentMoved,
+    command: PaymentMoved,
     at: datetime,
     *,
     at_once: Collection[TradeType],
@@ -35,30 +35,30 @@ def attempt_moved(
 
     `at_once`: the types that are booked before they are said to be paid.
     """
-    match c.outcome:
+    match command.outcome:
         case PaymentOutcome.SUCCEEDED:
             to = TradeState.BOOKING if state.existing("").type in at_once else TradeState.PAID
-            return _succeeded(state, attempt, c, at, to=to)
+            return _succeeded(state, attempt, command, at, to=to)
         case PaymentOutcome.RETURNED:
-            return _returned(state, attempt, c, at)
+            return _returned(state, attempt, command, at)
         case PaymentOutcome.SUSPENDED:
-            return _suspended(state, attempt, c)
-    return _without_money(state, attempt, c, AttemptState(c.outcome.value))
+            return _suspended(state, attempt, command)
+    return _without_money(state, attempt, command, AttemptState(command.outcome.value))
 
 
-def booked(state: TradeView, c: TradeBooked) -> Outcome:
+def booked(state: TradeView, command: TradeBooked) -> Outcome:
     """The trade is paid now; or its money goes back, and the trade waits for other money."""
-    trade = state.existing(c.trade_id)
-    if (trade.state, trade.paid_payment_id) != (TradeState.BOOKING, c.payment_id):
+    trade = state.existing(command.trade_id)
+    if (trade.state, trade.paid_payment_id) != (TradeState.BOOKING, command.payment_id):
         return state, []  # known already
-    if not c.refusal:
+    if not command.refusal:
         trade = moved(trade, TradeState.PAID, trade.kind.moves)
         return replace(state, trade=trade), [paid(trade)]
     attempt = moved(
-        state.attempt(c.payment_id),
+        state.attempt(command.payment_id),
         AttemptState.RETURNING,
         ATTEMPT_MOVES,
-        failure_reason=c.refusal,
+        failure_reason=command.refusal,
     )
     trade = moved(trade, TradeState.PENDING, trade.kind.moves, paid_at=None, paid_payment_id="")
     return replace(state.with_attempt(attempt), trade=trade), [
@@ -84,14 +84,14 @@ def taken_back(state: TradeView) -> Outcome:
 
 
 def _succeeded(
-    state: TradeView, attempt: Attempt, c: PaymentMoved, at: datetime, *, to: TradeState
+    state: TradeView, attempt: Attempt, command: PaymentMoved, at: datetime, *, to: TradeState
 ) -> Outcome:
     """The first success pays the trade; every other one is returned.
 
     That holds for a payout to a trade that was closed, too: it stays RETURNING, and is asked back,
     until the payment core says that its money came back. No such success is ever dropped.
     """
-    trade = state.existing(c.trade_id)
+    trade = state.existing(command.trade_id)
     known = {AttemptState.SUCCEEDED, AttemptState.RETURNING, AttemptState.RETURNED}
     if attempt.state in {*known, AttemptState.SUSPENDED}:
         return state, []
@@ -101,22 +101,22 @@ def _succeeded(
     attempt = moved(attempt, AttemptState.SUCCEEDED, ATTEMPT_MOVES, failure_reason="")
     trade = moved(trade, to, trade.kind.moves, paid_at=at, paid_payment_id=attempt.id)
     state, closing = taken_back(replace(state.with_attempt(attempt), trade=trade))
-    told = paid(trade) if to is TradeState.PAID else history(trade, "trade.trade.booking")
-    return state, [history(attempt, "trade.attempt.succeeded"), told, *closing]
+    trade_event = paid(trade) if to is TradeState.PAID else history(trade, "trade.trade.booking")
+    return state, [history(attempt, "trade.attempt.succeeded"), trade_event, *closing]
 
 
 def _without_money(
-    state: TradeView, attempt: Attempt, c: PaymentMoved, to: AttemptState
+    state: TradeView, attempt: Attempt, command: PaymentMoved, to: AttemptState
 ) -> Outcome:
     """An attempt ended without money: the trade waits for another, unless one is under way."""
     if attempt.state not in UNDER_WAY:
         return state, []
-    attempt = moved(attempt, to, ATTEMPT_MOVES, failure_reason=c.failure_reason)
-    state, events = _payable_again(state.with_attempt(attempt), c)
+    attempt = moved(attempt, to, ATTEMPT_MOVES, failure_reason=command.failure_reason)
+    state, events = _payable_again(state.with_attempt(attempt), command)
     return state, [history(attempt, f"trade.attempt.{to.lower()}"), *events]
 
 
-def _returned(state: TradeView, attempt: Attempt, c: PaymentMoved, at: datetime) -> Outcome:
+def _returned(state: TradeView, attempt: Attempt, command: PaymentMoved, at: datetime) -> Outcome:
     """The payment's money came and went back: because we asked, or of itself.
 
     A withdrawal's comes back after it was paid out; that success may not have been heard of yet.
@@ -125,40 +125,44 @@ def _returned(state: TradeView, attempt: Attempt, c: PaymentMoved, at: datetime)
     if attempt.state in {AttemptState.RETURNED, AttemptState.SUSPENDED}:
         return state, []
     events: list[Event] = []
-    if state.existing(c.trade_id).kind.may_come_back:
-        state, events = _succeeded(state, attempt, c, at, to=TradeState.PAID)
+    if state.existing(command.trade_id).kind.may_come_back:
+        state, events = _succeeded(state, attempt, command, at, to=TradeState.PAID)
         attempt = state.attempt(attempt.id)
     if attempt.state is AttemptState.SUCCEEDED:
-        trade = state.existing(c.trade_id)
+        trade = state.existing(command.trade_id)
         trade = moved(trade, TradeState.RETURNED, trade.kind.moves)
         events.append(event(trade, "trade.trade.returned", TradeReturned(trade)))
         state = replace(state, trade=trade)
     elif attempt.state is not AttemptState.RETURNING:
         attempt = moved(attempt, AttemptState.RETURNING, ATTEMPT_MOVES)
         events.append(history(attempt, "trade.attempt.returning"))
-    attempt = moved(attempt, AttemptState.RETURNED, ATTEMPT_MOVES, failure_reason=c.failure_reason)
+    attempt = moved(
+        attempt, AttemptState.RETURNED, ATTEMPT_MOVES, failure_reason=command.failure_reason
+    )
     events.append(history(attempt, "trade.attempt.returned"))
-    state, pending = _payable_again(state.with_attempt(attempt), c)
+    state, pending = _payable_again(state.with_attempt(attempt), command)
     return state, [*events, *pending]
 
 
-def _suspended(state: TradeView, attempt: Attempt, c: PaymentMoved) -> Outcome:
+def _suspended(state: TradeView, attempt: Attempt, command: PaymentMoved) -> Outcome:
     """Money moved, but not as it should. Other money may come, but what was to go out is not sent
     a second time: that trade waits for the person who decides."""
     if AttemptState.SUSPENDED not in ATTEMPT_MOVES[attempt.state]:
         return state, []
-    attempt = moved(attempt, AttemptState.SUSPENDED, ATTEMPT_MOVES, failure_reason=c.failure_reason)
+    attempt = moved(
+        attempt, AttemptState.SUSPENDED, ATTEMPT_MOVES, failure_reason=command.failure_reason
+    )
     state, events = state.with_attempt(attempt), [history(attempt, "trade.attempt.suspended")]
-    trade = state.existing(c.trade_id)
+    trade = state.existing(command.trade_id)
     if trade.state in trade.kind.closable:
-        state, pending = _payable_again(state, c)
+        state, pending = _payable_again(state, command)
         events += pending
     return state, events
 
 
-def _payable_again(state: TradeView, c: PaymentMoved) -> Outcome:
+def _payable_again(state: TradeView, command: PaymentMoved) -> Outcome:
     """A trade that no attempt pays any more waits for the next one."""
-    trade = state.existing(c.trade_id)
+    trade = state.existing(command.trade_id)
     if trade.state is not TradeState.PAYING or any(a.state in UNDER_WAY for a in state.attempts):
         return state, []
     trade = moved(trade, TradeState.PENDING, trade.kind.moves)

@@ -138,7 +138,7 @@ def _trade_rules(
     settings: TradeSettings, payment_core: PaymentCore, ledger: Ledger
 ) -> dict[str, Any]:
     """What may happen to trades, what they owe, and who does it."""
-    timing = model.Timing(
+    timing = model.TradeTiming(
         effect_lease=timedelta(seconds=5 * settings.time_scale),
         cancel_gives_up=timedelta(minutes=10 * settings.time_scale),
     )

@@ -43,10 +43,14 @@ class RegisterBusinessCode:
 
 
 def register_business_code(
-    state: BusinessCodeView, c: RegisterBusinessCode, at: datetime, view: View
+    state: BusinessCodeView, command: RegisterBusinessCode, at: datetime, view: View
 ) -> Decision[BusinessCodeView]:
     """Registered already: it stays as it is."""
     code = state.code or BusinessCode(
-        id=c.key, context=c.context, version=1, description=c.description, created_at=at
+        id=command.key,
+        context=command.context,
+        version=1,
+        description=command.description,
+        created_at=at,
     )
     return Decision(state=BusinessCodeView(code), answer=code)

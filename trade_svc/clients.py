@@ -100,7 +100,7 @@ class PaymentCore:
             response = await self._create.call(call_for(effect.context, self._clock), request)
         except Refused as refusal:
             return Result(_moved(effect, PaymentOutcome.FAILED, refusal.verdict()))
-        return Result(_told(effect, response.payment), response.credential_id)
+        return Result(_payment_moved(effect, response.payment), response.credential_id)
 
     async def cancel_payment(self, effect: CancelPayment) -> Result:
         """CancelPayment. A payment of which nothing is known is a closed one, in time."""
@@ -118,7 +118,7 @@ class PaymentCore:
             if refusal.reason == "NOT_FOUND" and effect.unknown_means_closed:
                 return Result(_moved(effect, PaymentOutcome.CLOSED))
             raise
-        return Result(_told(effect, response.payment))
+        return Result(_payment_moved(effect, response.payment))
 
     async def close(self) -> None:
         await self._create.close()
@@ -206,7 +206,7 @@ class Ledger:
         await self._book.close()
 
 
-def _told(
+def _payment_moved(
     effect: StartPayment | CancelPayment, payment: payment_pb2.Payment
 ) -> PaymentMoved | None:
     """What a payment's state tells the trade; None: wait."""

@@ -239,7 +239,7 @@ class Notifier:
             before.update({key: n.sequence for key, n in pending.items() if n is not None})
             now = self._core.clock.now()
             owed = [effect for key in sorted(keys) for effect in shell.owed(views[key], now)]
-            await self._core.executor.settle(owed, timeout_s=SEND_LIMIT_S)
+            await self._core.executor.execute(owed, timeout_s=SEND_LIMIT_S)
 
 
 def _merchant(event: Event) -> str:

@@ -40,10 +40,10 @@ from trade_svc.model import (
     RefundTrade,
     Shut,
     StartPayment,
-    Timing,
     Trade,
     TradeBooked,
     TradeClosed,
+    TradeTiming,
     TradeView,
 )
 from trade_svc.refusals import MerchantShut, OrderExists, ToolsNotOffered, TradeExpired
@@ -54,107 +54,113 @@ REFUND_TIME = timedelta(days=30)
 """The payment core wants to know until when a payer can pay; for a refund it means nothing."""
 
 
-def create_trade(state: TradeView, c: CreateTrade, at: datetime, view: View) -> D:
+def create_trade(state: TradeView, command: CreateTrade, at: datetime, view: View) -> D:
     """A new trade for a business order that has none."""
-    taken_by = view.taken.get(c.order_guard)
+    taken_by = view.taken.get(command.order_guard)
     if taken_by is not None:
         raise OrderExists(
-            f"order {c.merchant_order_no!r} already has trade {taken_by}",
+            f"order {command.merchant_order_no!r} already has trade {taken_by}",
             metadata={"trade_id": taken_by},
         )
-    _require_parties(c)
-    if c.beneficiary_refused is not None:
-        raise c.beneficiary_refused
-    kind = TRADE_KINDS[c.type]
-    _require_open(kind, c.context.merchant_id, c.amount.currency, c.shut)
-    expires_at = c.expires_at or at + kind.expires_after
+    _require_parties(command)
+    if command.beneficiary_refused is not None:
+        raise command.beneficiary_refused
+    kind = TRADE_KINDS[command.type]
+    _require_open(kind, command.context.merchant_id, command.amount.currency, command.shut)
+    expires_at = command.expires_at or at + kind.expires_after
     if not at + timedelta(seconds=1) <= expires_at <= at + kind.expires_after_max:
         raise InvalidField(
             "expire_time",
             f"must be 1 second to {kind.expires_after_max.days} days from now ({at:%FT%TZ})",
         )
     trade = Trade(
-        id=c.trade_id,
-        context=c.context,
+        id=command.trade_id,
+        context=command.context,
         version=1,
         state=TradeState.PENDING,
-        type=c.type,
-        merchant_order_no=c.merchant_order_no,
-        amount=c.amount,
-        subject=c.subject,
-        payer_id=c.payer_id,
-        payee_id=c.payee_id,
-        beneficiary_id=c.beneficiary_id,
+        type=command.type,
+        merchant_order_no=command.merchant_order_no,
+        amount=command.amount,
+        subject=command.subject,
+        payer_id=command.payer_id,
+        payee_id=command.payee_id,
+        beneficiary_id=command.beneficiary_id,
         expires_at=expires_at,
         created_at=at,
         next_action_at=expires_at,
-        wallet_scope=c.wallet_scope,
+        wallet_scope=command.wallet_scope,
     )
     new = TradeView(trade)
     return Decision(
         state=new,
         events=(history(trade, "trade.trade.created"),),
         answer=new,
-        guards=(c.order_guard,),
+        guards=(command.order_guard,),
     )
 
 
-def _require_parties(c: CreateTrade) -> None:
+def _require_parties(command: CreateTrade) -> None:
     """Raises InvalidFields, naming who is missing and who has no part in such a trade."""
-    wanted = TRADE_KINDS[c.type].parties
+    wanted = TRADE_KINDS[command.type].parties
     named = {
-        Party.PAYER: c.payer_id,
-        Party.PAYEE: c.payee_id,
-        Party.BENEFICIARY: c.beneficiary_id,
+        Party.PAYER: command.payer_id,
+        Party.PAYEE: command.payee_id,
+        Party.BENEFICIARY: command.beneficiary_id,
     }
     wrong = [
-        FieldViolation(party.value, f"is required for a trade of type {c.type}")
+        FieldViolation(party.value, f"is required for a trade of type {command.type}")
         for party in Party
         if party in wanted and not named[party]
     ]
     wrong += [
-        FieldViolation(party.value, f"must be empty for a trade of type {c.type}")
+        FieldViolation(party.value, f"must be empty for a trade of type {command.type}")
         for party in Party
         if party not in {*wanted, Party.PAYER} and named[party]
     ]
-    if {Party.PAYER, Party.PAYEE} <= wanted and c.payer_id and c.payer_id == c.payee_id:
+    if (
+        {Party.PAYER, Party.PAYEE} <= wanted
+        and command.payer_id
+        and command.payer_id == command.payee_id
+    ):
         wrong.append(FieldViolation(Party.PAYEE.value, "must be somebody else than payer_id"))
     wrong += [
         FieldViolation(party.value, "must not begin as another merchant's wallets do")
         for party in (Party.PAYER, Party.PAYEE)
-        if imitates(c.wallet_scope, named[party])
+        if imitates(command.wallet_scope, named[party])
     ]
     if wrong:
         raise InvalidFields(tuple(wrong))
 
 
-def pay_trade(state: TradeView, c: PayTrade, at: datetime, view: View, *, timing: Timing) -> D:
+def pay_trade(
+    state: TradeView, command: PayTrade, at: datetime, view: View, *, timing: TradeTiming
+) -> D:
     """A new attempt; the former one is taken back (it may still succeed: the first wins)."""
-    trade = state.of_merchant(c.trade_id, c.merchant_id)
+    trade = state.of_merchant(command.trade_id, command.merchant_id)
     if trade.state not in trade.kind.payable:
         raise IllegalMove(
             f"{trade.id} is {trade.state} and cannot be paid", metadata={"state": trade.state}
         )
     if at >= trade.expires_at:
         raise TradeExpired(f"{trade.id} could be paid until {trade.expires_at}")
-    _require_open(trade.kind, trade.context.merchant_id, trade.amount.currency, c.shut)
-    require_sum(c.tools, trade.amount)
-    _require_offered(trade, c.tools)
+    _require_open(trade.kind, trade.context.merchant_id, trade.amount.currency, command.shut)
+    require_sum(command.tools, trade.amount)
+    _require_offered(trade, command.tools)
     state, events = taken_back(state)
     attempt = Attempt(
-        id=c.payment_id,
+        id=command.payment_id,
         context=trade.context,
         version=1,
         state=AttemptState.PROCESSING,
         trade_id=trade.id,
-        tools=c.tools,
+        tools=command.tools,
         created_at=at,
     )
     trade = moved(trade, TradeState.PAYING, trade.kind.moves)
     events += [history(attempt, "trade.attempt.started"), history(trade, "trade.trade.paying")]
     new = replace(state, trade=trade, attempts=(*state.attempts, attempt))
     new = _scheduled(new, at, timing)
-    return Decision(state=new, events=tuple(events), answer=(new, c.payment_id))
+    return Decision(state=new, events=tuple(events), answer=(new, command.payment_id))
 
 
 def _require_open(kind: TradeKind, merchant_id: str, currency: str, shut: Shut) -> None:
@@ -182,66 +188,68 @@ def _require_offered(trade: Trade, tools: tuple[Tool, ...]) -> None:
         raise ToolsNotOffered(wrong, fields=(FieldViolation("tools", wrong),))
 
 
-def close_trade(state: TradeView, c: CloseTrade, at: datetime, view: View, *, timing: Timing) -> D:
+def close_trade(
+    state: TradeView, command: CloseTrade, at: datetime, view: View, *, timing: TradeTiming
+) -> D:
     """An unpaid trade ends; what was started is taken back, late money is returned."""
-    trade = state.of_merchant(c.trade_id, c.merchant_id)
-    if c.reason is CloseReason.EXPIRED and (
+    trade = state.of_merchant(command.trade_id, command.merchant_id)
+    if command.reason is CloseReason.EXPIRED and (
         trade.state not in trade.kind.closable or at < trade.expires_at
     ):
         return Decision(state=_scheduled(state, at, timing), answer=state)  # nothing to do any more
     trade = moved(trade, TradeState.CLOSED, trade.kind.moves, closed_at=at)
-    closed = event(trade, "trade.trade.closed", TradeClosed(trade, c.reason))
+    closed = event(trade, "trade.trade.closed", TradeClosed(trade, command.reason))
     state, events = taken_back(replace(state, trade=trade))
     new = _scheduled(state, at, timing)
     return Decision(state=new, events=(closed, *events), answer=new)
 
 
 def refund_trade(
-    state: TradeView, c: RefundTrade, at: datetime, view: View, *, timing: Timing
+    state: TradeView, command: RefundTrade, at: datetime, view: View, *, timing: TradeTiming
 ) -> D:
     """A part or all of a paid purchase goes back; its amount is reserved in the same move."""
-    state, refund, events = refunds.begun(state, c, at)
+    state, refund, events = refunds.begun(state, command, at)
     new = _scheduled(state, at, timing)
     return Decision(state=new, events=tuple(events), answer=(new, refund))
 
 
 def payment_moved(
     state: TradeView,
-    c: PaymentMoved,
+    command: PaymentMoved,
     at: datetime,
     view: View,
     *,
-    timing: Timing,
+    timing: TradeTiming,
     at_once: Collection[TradeType] = (),
 ) -> D:
     """What the payment core reports, in any order and any number of times.
 
     `at_once`: the types that are booked before they are said to be paid.
     """
-    state.existing(c.trade_id)
-    refund = state.refund_by(c.payment_id)
+    state.existing(command.trade_id)
+    refund = state.refund_by(command.payment_id)
     events: list[Event]
     if refund is not None:
-        new, events = refunds.refund_moved(state, refund, c, at)
+        new, events = refunds.refund_moved(state, refund, command, at)
     else:
-        attempt = state.attempt(c.payment_id)
-        new, events = attempt_moved(state, attempt, c, at, at_once=at_once)
+        attempt = state.attempt(command.payment_id)
+        new, events = attempt_moved(state, attempt, command, at, at_once=at_once)
     if new is not state:  # what was known already must not shorten the ladder
         new = _scheduled(new, at, timing)
     return Decision(state=new, events=tuple(events), answer=new)
 
 
 def trade_booked(
-    state: TradeView, c: TradeBooked, at: datetime, view: View, *, timing: Timing
+    state: TradeView, command: TradeBooked, at: datetime, view: View, *, timing: TradeTiming
 ) -> D:
     """What the ledger answers, any number of times."""
-    new, events = booked(state, c)
+    new, events = booked(state, command)
     if new is not state:
         new = _scheduled(new, at, timing)
     return Decision(state=new, events=tuple(events), answer=new)
 
 
-def owed(state: TradeView, at: datetime, *, timing: Timing) -> list[object]:
+def owed(state: TradeView, at: datetime, *, timing: TradeTiming) -> list[object]:
     """What remains to be asked elsewhere, or to be decided because its time has come."""
     trade = state.trade
     if trade is None:
@@ -309,7 +317,7 @@ def _whose_balance(trade: Trade, tools: tuple[Tool, ...]) -> str:
     return trade.wallet(trade.payer_id) if pays else ""
 
 
-def _scheduled(state: TradeView, at: datetime, timing: Timing) -> TradeView:
+def _scheduled(state: TradeView, at: datetime, timing: TradeTiming) -> TradeView:
     """Sets when somebody has to look at the trade again; never for one that is done."""
     trade = state.existing("")
     times = []

@@ -41,7 +41,7 @@ class AttemptState(StrEnum):
     RETURNING = "RETURNING"
     RETURNED = "RETURNED"
     SUSPENDED = "SUSPENDED"
-    """Money moved, but not as it should: a person settles it."""
+    """Money moved, but not as it should: a person decides."""
 
 
 class RefundState(StrEnum):

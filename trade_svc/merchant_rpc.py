@@ -17,7 +17,7 @@ from paymesh.rpc import claim, current_call, run, started
 from paymesh.secretbox import SecretBox
 from trade_svc.business_codes import BusinessCodeView, RegisterBusinessCode
 from trade_svc.merchants import CreateMerchant, MerchantView, RotateSecret, UpdateMerchant
-from trade_svc.queries import Place, RegisteredCodes, place_of
+from trade_svc.queries import CodeKey, RegisteredCodes, key_of
 from trade_svc.readers import Merchants
 from trade_svc.wire import business_code_to, merchant_to
 
@@ -122,26 +122,26 @@ class MerchantServicer(merchant_service_pb2_grpc.MerchantServiceServicer):
     async def ListBusinessCodes(self, request: Any, context: Any) -> Any:
         await self._known.get(request.merchant_id)
         size = request.page_size or PAGE_DEFAULT
-        after = _place(request.page_token) if request.page_token else None
+        after = _key_of_token(request.page_token) if request.page_token else None
         found = await self._registered.of_merchant(request.merchant_id, after=after, limit=size + 1)
         page = found[:size]
         return merchant_service_pb2.ListBusinessCodesResponse(
             business_codes=[business_code_to(code) for code in page],
-            next_page_token=_page_token(place_of(page[-1])) if len(found) > size else "",
+            next_page_token=_page_token(key_of(page[-1])) if len(found) > size else "",
         )
 
 
-def _page_token(place: Place) -> str:
-    return urlsafe_b64encode(json.dumps(place).encode()).decode()
+def _page_token(key: CodeKey) -> str:
+    return urlsafe_b64encode(json.dumps(key).encode()).decode()
 
 
-def _place(token: str) -> Place:
+def _key_of_token(token: str) -> CodeKey:
     """Where the last page ended. Raises InvalidField for a token that is not ours."""
     try:
         order_type, sub_type, pay_org_no = json.loads(urlsafe_b64decode(token.encode()))
-        place = (order_type, sub_type, pay_org_no)
-        if not all(isinstance(part, str) and "\x00" not in part for part in place):
+        key = (order_type, sub_type, pay_org_no)
+        if not all(isinstance(part, str) and "\x00" not in part for part in key):
             raise ValueError
     except (binascii.Error, ValueError, TypeError) as error:
         raise InvalidField("page_token", "is not from a ListBusinessCodes response") from error
-    return place
+    return key

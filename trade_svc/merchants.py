@@ -108,19 +108,19 @@ class HearAccount:
 
 
 def create_merchant(
-    state: MerchantView, c: CreateMerchant, at: datetime, view: View
+    state: MerchantView, command: CreateMerchant, at: datetime, view: View
 ) -> Decision[MerchantView]:
-    require_endpoint(c.notify_url)
+    require_endpoint(command.notify_url)
     merchant = Merchant(
-        id=c.merchant_id,
-        context=c.context,
+        id=command.merchant_id,
+        context=command.context,
         version=1,
         state=MerchantState.ACTIVE,
-        display_name=c.display_name,
-        notify_url=c.notify_url,
-        sealed_notify_secret=c.sealed_notify_secret,
+        display_name=command.display_name,
+        notify_url=command.notify_url,
+        sealed_notify_secret=command.sealed_notify_secret,
         created_at=at,
-        wallet_scope=c.wallet_scope,
+        wallet_scope=command.wallet_scope,
     )
     return Decision(
         state=MerchantView(merchant),
@@ -130,11 +130,11 @@ def create_merchant(
 
 
 def update_merchant(
-    state: MerchantView, c: UpdateMerchant, at: datetime, view: View
+    state: MerchantView, command: UpdateMerchant, at: datetime, view: View
 ) -> Decision[MerchantView]:
-    merchant = state.existing(c.merchant_id)
-    require_endpoint(c.notify_url or "")
-    asked = {"display_name": c.display_name, "notify_url": c.notify_url}
+    merchant = state.existing(command.merchant_id)
+    require_endpoint(command.notify_url or "")
+    asked = {"display_name": command.display_name, "notify_url": command.notify_url}
     changes = {name: value for name, value in asked.items() if value is not None}
     if not changes:
         return Decision(state=state, answer=merchant)
@@ -147,13 +147,13 @@ def update_merchant(
 
 
 def rotate_secret(
-    state: MerchantView, c: RotateSecret, at: datetime, view: View
+    state: MerchantView, command: RotateSecret, at: datetime, view: View
 ) -> Decision[MerchantView]:
     merchant = moved(
-        state.existing(c.merchant_id),
+        state.existing(command.merchant_id),
         MerchantState.ACTIVE,
         MERCHANT_MOVES,
-        sealed_notify_secret=c.sealed_notify_secret,
+        sealed_notify_secret=command.sealed_notify_secret,
     )
     return Decision(
         state=MerchantView(merchant),
@@ -163,13 +163,17 @@ def rotate_secret(
 
 
 def hear_account(
-    state: MerchantView, c: HearAccount, at: datetime, view: View
+    state: MerchantView, command: HearAccount, at: datetime, view: View
 ) -> Decision[MerchantView]:
     """Of others than merchants, and of other accounts, nothing is kept."""
     merchant = state.merchant
-    if merchant is None or c.subject != SELLS_ON or (c.currency in merchant.shut) != c.takes:
+    if (
+        merchant is None
+        or command.subject != SELLS_ON
+        or (command.currency in merchant.shut) != command.takes
+    ):
         return Decision(state=state, answer=merchant)
-    shut = {*merchant.shut, c.currency} - ({c.currency} if c.takes else set())
+    shut = {*merchant.shut, command.currency} - ({command.currency} if command.takes else set())
     merchant = moved(merchant, MerchantState.ACTIVE, MERCHANT_MOVES, shut=tuple(sorted(shut)))
     return Decision(
         state=MerchantView(merchant),

@@ -163,7 +163,7 @@ class TradeView:
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class TradeTiming:
     """How long the trade core waits before it asks again."""
 
     effect_lease: timedelta = timedelta(seconds=5)

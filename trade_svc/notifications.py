@@ -168,19 +168,21 @@ def notification_body(*, event_id: str, type_: str, sequence: int, trade: dict[s
 
 
 def add_notification(
-    state: StreamView, c: AddNotification, at: datetime, view: View
+    state: StreamView, command: AddNotification, at: datetime, view: View
 ) -> Decision[StreamView]:
-    stream = state.stream or Stream(c.key, c.context, 1, c.trade_id)
-    if any(n.sequence == c.sequence for n in state.notifications):
+    stream = state.stream or Stream(command.key, command.context, 1, command.trade_id)
+    if any(n.sequence == command.sequence for n in state.notifications):
         return Decision(state=state)
     added = Notification(
-        id=derived_id("ntf", bucket=shard_of(c.key), key=f"{c.trade_id}:{c.sequence}"),
-        context=c.context,
+        id=derived_id(
+            "ntf", bucket=shard_of(command.key), key=f"{command.trade_id}:{command.sequence}"
+        ),
+        context=command.context,
         version=1,
         state=NotificationState.PENDING,
         stream_id=stream.id,
-        sequence=c.sequence,
-        body=c.body,
+        sequence=command.sequence,
+        body=command.body,
         created_at=at,
     )
     if state.stream is not None:
@@ -193,27 +195,27 @@ def add_notification(
 
 
 def pass_over(
-    state: dict[str, Any], c: PassOver, at: datetime, view: View
+    state: dict[str, Any], command: PassOver, at: datetime, view: View
 ) -> Decision[dict[str, Any]]:
     return Decision(state={})
 
 
 def notification_sent(
-    state: StreamView, c: NotificationSent, at: datetime, view: View
+    state: StreamView, command: NotificationSent, at: datetime, view: View
 ) -> Decision[StreamView]:
     if state.stream is None:
-        raise NotFound(f"no notifications {c.stream_id}")
+        raise NotFound(f"no notifications {command.stream_id}")
     events: list[Event] = []
     after = []
     for n in state.notifications:
-        if n.id == c.notification_id and n.state is NotificationState.PENDING:
-            if not c.error:
+        if n.id == command.notification_id and n.state is NotificationState.PENDING:
+            if not command.error:
                 to, name = NotificationState.DELIVERED, "trade.notification.delivered"
             elif at - n.created_at > GIVES_UP_AFTER:
                 to, name = NotificationState.DEAD, "trade.notification.dead"
             else:
                 to, name = NotificationState.PENDING, "trade.notification.failed"
-            n = moved(n, to, NOTIFICATION_MOVES, last_error=c.error[:200])
+            n = moved(n, to, NOTIFICATION_MOVES, last_error=command.error[:200])
             events.append(history(n, name))
         after.append(n)
     waiting = any(n.state is NotificationState.PENDING for n in after)
@@ -227,14 +229,14 @@ def notification_sent(
 
 
 def cancel_notifications(
-    state: StreamView, c: CancelNotifications, at: datetime, view: View
+    state: StreamView, command: CancelNotifications, at: datetime, view: View
 ) -> Decision[StreamView]:
     if state.stream is None:
-        raise NotFound(f"no notifications {c.stream_id}")
+        raise NotFound(f"no notifications {command.stream_id}")
     if state.oldest_pending is None:
         return Decision(state=state)
     cancelled = {
-        n.id: moved(n, NotificationState.CANCELLED, NOTIFICATION_MOVES, last_error=c.reason)
+        n.id: moved(n, NotificationState.CANCELLED, NOTIFICATION_MOVES, last_error=command.reason)
         for n in state.notifications
         if n.state is NotificationState.PENDING
     }
@@ -247,23 +249,27 @@ def cancel_notifications(
     )
 
 
-def decide_dead(state: StreamView, c: DecideDead, at: datetime, view: View) -> Decision[StreamView]:
+def decide_dead(
+    state: StreamView, command: DecideDead, at: datetime, view: View
+) -> Decision[StreamView]:
     """Of one that is not DEAD any more, nothing."""
     if state.stream is None:
-        raise NotFound(f"no notifications {c.stream_id}")
+        raise NotFound(f"no notifications {command.stream_id}")
     decided = {
-        n.id: moved(n, c.to, NOTIFICATION_MOVES, last_error=c.why[:200])
+        n.id: moved(n, command.to, NOTIFICATION_MOVES, last_error=command.why[:200])
         for n in state.notifications
-        if n.id == c.notification_id and n.state is NotificationState.DEAD
+        if n.id == command.notification_id and n.state is NotificationState.DEAD
     }
     if not decided:
         return Decision(state=state)
     stream = replace(state.stream, version=state.stream.version + 1)
-    if c.to is NotificationState.PENDING:
+    if command.to is NotificationState.PENDING:
         stream = replace(stream, next_action_at=at, action_attempts=0)
     return Decision(
         state=StreamView(stream, tuple(decided.get(n.id, n) for n in state.notifications)),
-        events=tuple(history(n, f"trade.notification.{_DECIDED[c.to]}") for n in decided.values()),
+        events=tuple(
+            history(n, f"trade.notification.{_DECIDED[command.to]}") for n in decided.values()
+        ),
     )
 
 

@@ -20,11 +20,11 @@ from trade_svc.store import (
     TRADE_TABLE,
 )
 
-Place = tuple[str, str, str]
+CodeKey = tuple[str, str, str]
 """Where a code stands among its merchant's: order_type, sub_type, pay_org_no."""
 
 
-def place_of(code: BusinessCode) -> Place:
+def key_of(code: BusinessCode) -> CodeKey:
     return (code.context.order_type, code.context.sub_type, code.context.pay_org_no)
 
 
@@ -35,16 +35,16 @@ class RegisteredCodes:
         self._engine = engine
 
     async def of_merchant(
-        self, merchant_id: str, *, after: Place | None, limit: int
+        self, merchant_id: str, *, after: CodeKey | None, limit: int
     ) -> Sequence[BusinessCode]:
-        """At most `limit`, by their place, behind `after`."""
+        """At most `limit`, by their key, behind `after`."""
         c = BUSINESS_CODE_TABLE.c
-        place = sa.tuple_(c.order_type, c.sub_type, c.pay_org_no)
+        key = sa.tuple_(c.order_type, c.sub_type, c.pay_org_no)
         query = sa.select(BUSINESS_CODE_TABLE).where(
             c.shard_key == bucket_of(merchant_id), c.merchant_id == merchant_id
         )
         if after is not None:
-            query = query.where(place > sa.tuple_(*after))
+            query = query.where(key > sa.tuple_(*after))
         query = query.order_by(c.order_type, c.sub_type, c.pay_org_no).limit(limit)
         return [BUSINESS_CODE.load(row) for row in await rows(self._engine, query)]
 

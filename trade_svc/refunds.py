@@ -27,45 +27,47 @@ from trade_svc.model import (
 from trade_svc.refusals import NotRefundable, RefundExceeds
 
 
-def begun(state: TradeView, c: RefundTrade, at: datetime) -> tuple[TradeView, Refund, list[Event]]:
+def begun(
+    state: TradeView, command: RefundTrade, at: datetime
+) -> tuple[TradeView, Refund, list[Event]]:
     """A new refund, its amount reserved. Raises NotRefundable, CurrencyMismatch, RefundExceeds."""
-    if c.trade_id.startswith("rfd_"):
-        raise NotRefundable(f"{c.trade_id} is a refund: that is not given back")
-    trade = state.of_merchant(c.trade_id, c.merchant_id)
+    if command.trade_id.startswith("rfd_"):
+        raise NotRefundable(f"{command.trade_id} is a refund: that is not given back")
+    trade = state.of_merchant(command.trade_id, command.merchant_id)
     if trade.state is not TradeState.PAID or not trade.kind.refundable:
         raise NotRefundable(
             f"{trade.id} is {trade.type} and {trade.state}; only a purchase that is PAID is "
             "refunded",
             metadata={"type": trade.type, "state": trade.state},
         )
-    c.amount.require_same_currency(trade.amount)
-    if c.amount.minor > trade.refundable_minor:
+    command.amount.require_same_currency(trade.amount)
+    if command.amount.minor > trade.refundable_minor:
         left = Money(trade.amount.currency, trade.refundable_minor)
         raise RefundExceeds(
-            f"of {trade.id} {left} can still be refunded, not {c.amount}",
+            f"of {trade.id} {left} can still be refunded, not {command.amount}",
             metadata={"refundable_minor_units": str(left.minor)},
         )
     refund = Refund(
-        id=c.refund_id,
+        id=command.refund_id,
         context=replace(
             trade.context,
-            business_id=c.business_id,
+            business_id=command.business_id,
             parent_business_id=trade.context.business_id,
         ),
         version=1,
         state=RefundState.PROCESSING,
         trade_id=trade.id,
-        payment_id=c.payment_id,
-        amount=c.amount,
-        tools=split(state.attempt(trade.paid_payment_id).tools, state.refunds, c.amount),
-        reason=c.reason,
+        payment_id=command.payment_id,
+        amount=command.amount,
+        tools=split(state.attempt(trade.paid_payment_id).tools, state.refunds, command.amount),
+        reason=command.reason,
         created_at=at,
     )
     trade = moved(
         trade,
         TradeState.PAID,
         trade.kind.moves,
-        refunding_minor=trade.refunding_minor + c.amount.minor,
+        refunding_minor=trade.refunding_minor + command.amount.minor,
     )
     new = replace(state, trade=trade, refunds=(*state.refunds, refund))
     return new, refund, [
@@ -104,7 +106,7 @@ OUTCOMES = {
 
 
 def refund_moved(
-    state: TradeView, refund: Refund, c: PaymentMoved, at: datetime
+    state: TradeView, refund: Refund, command: PaymentMoved, at: datetime
 ) -> tuple[TradeView, list[Event]]:
     """What the payment core reports of a refund's payment, in any order.
 
@@ -112,31 +114,31 @@ def refund_moved(
     failure breaks what was promised when its amount was freed: IllegalMove, so that its event is
     parked for a person.
     """
-    if c.outcome is PaymentOutcome.SUSPENDED:
+    if command.outcome is PaymentOutcome.SUSPENDED:
         return state, []  # its amount stays reserved until a person has decided
-    to = OUTCOMES.get(c.outcome, RefundState.FAILED)
+    to = OUTCOMES.get(command.outcome, RefundState.FAILED)
     if refund.state is to or (
         to is not RefundState.RETURNED
         and refund.state in {RefundState.SUCCEEDED, RefundState.RETURNED}
     ):
         return state, []
     if to is not RefundState.RETURNED:
-        return _ended(state, refund, to, c, at)
+        return _ended(state, refund, to, command, at)
     events: list[Event] = []
     if refund.state is not RefundState.SUCCEEDED:
-        state, events = _ended(state, refund, RefundState.SUCCEEDED, c, at)
+        state, events = _ended(state, refund, RefundState.SUCCEEDED, command, at)
     given = next(r for r in state.refunds if r.id == refund.id)
-    state, more = _came_back(state, given, c, at)
+    state, more = _came_back(state, given, command, at)
     return state, [*events, *more]
 
 
 def _ended(
-    state: TradeView, refund: Refund, to: RefundState, c: PaymentMoved, at: datetime
+    state: TradeView, refund: Refund, to: RefundState, command: PaymentMoved, at: datetime
 ) -> tuple[TradeView, list[Event]]:
     """What was reserved is given back, or free again."""
-    reason = c.failure_reason if to is RefundState.FAILED else ""
+    reason = command.failure_reason if to is RefundState.FAILED else ""
     refund = moved(refund, to, REFUND_MOVES, ended_at=at, failure_reason=reason)
-    trade, back = state.existing(c.trade_id), refund.amount.minor
+    trade, back = state.existing(command.trade_id), refund.amount.minor
     trade = moved(
         trade,
         TradeState.PAID,
@@ -144,11 +146,11 @@ def _ended(
         refunding_minor=trade.refunding_minor - back,
         refunded_minor=trade.refunded_minor + (back if to is RefundState.SUCCEEDED else 0),
     )
-    return _told(state, trade, refund)
+    return _with_event(state, trade, refund)
 
 
 def _came_back(
-    state: TradeView, refund: Refund, c: PaymentMoved, at: datetime
+    state: TradeView, refund: Refund, command: PaymentMoved, at: datetime
 ) -> tuple[TradeView, list[Event]]:
     """The channel's part was given, and came back: it can be refunded again."""
     back = sum(tool.amount.minor for tool in refund.tools if tool.kind is ToolKind.CHANNEL)
@@ -159,17 +161,17 @@ def _came_back(
         RefundState.RETURNED,
         REFUND_MOVES,
         ended_at=at,
-        failure_reason=c.failure_reason,
+        failure_reason=command.failure_reason,
         returned_minor=back,
     )
-    trade = state.existing(c.trade_id)
+    trade = state.existing(command.trade_id)
     trade = moved(
         trade, TradeState.PAID, trade.kind.moves, refunded_minor=trade.refunded_minor - back
     )
-    return _told(state, trade, refund)
+    return _with_event(state, trade, refund)
 
 
-def _told(state: TradeView, trade: Trade, refund: Refund) -> tuple[TradeView, list[Event]]:
+def _with_event(state: TradeView, trade: Trade, refund: Refund) -> tuple[TradeView, list[Event]]:
     """With the new rows, and what everybody hears of them."""
     return replace(state.with_refund(refund), trade=trade), [
         history(refund, f"trade.refund.{refund.state.lower()}"),

@@ -191,7 +191,7 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
             return ""
         wait_s = min(START_WAIT_S, 0.8 * (call.deadline - time.monotonic()))
         effect = start_payment(view.trade, attempt)
-        [credential_id] = await self._trades.executor.settle([effect], timeout_s=wait_s)
+        [credential_id] = await self._trades.executor.execute([effect], timeout_s=wait_s)
         return credential_id or ""
 
     async def _booked(self, trade_id: str, call: Call) -> TradeView:
@@ -219,7 +219,7 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
         if not effects:
             return view
         wait_s = min(START_WAIT_S, 0.8 * (call.deadline - time.monotonic()))
-        await self._trades.executor.settle(effects, timeout_s=wait_s)
+        await self._trades.executor.execute(effects, timeout_s=wait_s)
         assert view.trade is not None
         return await self._trades.load(view.trade.id)
 

@@ -6,14 +6,14 @@ import sqlalchemy as sa
 
 from paymesh.db.schema import runtime_tables
 from paymesh.secretbox import SealedColumn
-from paymesh.store.kinds import Aggregate, Json, Kind
+from paymesh.store.rowtypes import Aggregate, Json, RowType
 from paymesh.tools import dump_tools, load_tools
 from trade_svc.business_codes import BusinessCode, BusinessCodeView
 from trade_svc.merchants import Merchant, MerchantView
 from trade_svc.model import Attempt, Refund, Trade, TradeView
 from trade_svc.notifications import Notification, Stream, StreamView
 
-TRADE: Kind[Trade] = Kind(
+TRADE: RowType[Trade] = RowType(
     "trade",
     Trade,
     changing=[
@@ -31,14 +31,14 @@ TRADE: Kind[Trade] = Kind(
         t.amount.minor > 0 and min(t.refunded_minor, t.refunding_minor, t.refundable_minor) >= 0
     ),
 )
-ATTEMPT: Kind[Attempt] = Kind(
+ATTEMPT: RowType[Attempt] = RowType(
     "attempt",
     Attempt,
     parent="trade_id",
     changing=["version", "state", "failure_reason"],
     json_fields={"tools": Json(dump_tools, load_tools)},
 )
-REFUND: Kind[Refund] = Kind(
+REFUND: RowType[Refund] = RowType(
     "refund",
     Refund,
     parent="trade_id",
@@ -54,7 +54,7 @@ TRADES = Aggregate(
 MERCHANTS = Aggregate(
     "merchant",
     MerchantView,
-    Kind(
+    RowType(
         "merchant",
         Merchant,
         changing=[
@@ -70,15 +70,15 @@ MERCHANTS = Aggregate(
 )
 SEALED = SealedColumn("merchant", "sealed_notify_secret")
 
-BUSINESS_CODE: Kind[BusinessCode] = Kind(
+BUSINESS_CODE: RowType[BusinessCode] = RowType(
     "business_code", BusinessCode, changing=["version", "description"]
 )
 BUSINESS_CODES = Aggregate("business_code", BusinessCodeView, BUSINESS_CODE)
 
-STREAM: Kind[Stream] = Kind(
+STREAM: RowType[Stream] = RowType(
     "notification_stream", Stream, changing=["version", "next_action_at", "action_attempts"]
 )
-NOTIFICATION: Kind[Notification] = Kind(
+NOTIFICATION: RowType[Notification] = RowType(
     "notification",
     Notification,
     parent="stream_id",

@@ -77,7 +77,7 @@ class TrialBalance:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class EntryPosition:
     """Where an entry stands in the order of posting."""
 
     posting: int
@@ -90,12 +90,12 @@ class Booked:
     """An entry with what its journal says."""
 
     entry: Entry
-    place: Place
+    position: EntryPosition
     event_type: str
     business_key: str
     day: date
     posted_at: datetime
-    settled: bool
+    is_final: bool
     """Whether no entry can come any more that stands before it."""
 
 
@@ -163,7 +163,7 @@ async def trial_balance(connection: Connection, chart: Chart, day: date) -> Tria
     """Raises BooksDisagree where debits are not credits."""
     totals = await totals_at(connection, day, await front(connection))
     require_balanced(totals, f"at the end of {day}")
-    order = {subject: place for place, subject in enumerate(chart)}
+    order = {subject: position for position, subject in enumerate(chart)}
     totals.sort(key=lambda t: (t.currency, order.get(t.subject, len(order)), t.subject))
     return TrialBalance(day, await is_closed(connection, day), tuple(totals))
 
@@ -196,14 +196,14 @@ async def entries_of(
     *,
     first: date,
     last: date,
-    after: Place | None,
+    after: EntryPosition | None,
     limit: int,
 ) -> list[Booked]:
     """Of an account, in the order of posting, with accounting dates from `first` to `last`."""
-    place = after or Place(-1, "", 0)
+    position = after or EntryPosition(-1, "", 0)
     found = await rows(
         connection, _ENTRIES, **_account(account_id), first=first, last=last, limit=limit,
-        posting=place.posting, journal=place.journal_id, line=place.line,
+        posting=position.posting, journal=position.journal_id, line=position.line,
     )  # fmt: skip
     return [booked(row) for row in found]
 
@@ -211,7 +211,7 @@ async def entries_of(
 def booked(row: Sequence[Any]) -> Booked:
     """A row of BOOKED_COLUMNS."""
     (posting, journal_id, line, account_id, subject, owner, side, minor, currency, reference,
-     event_type, business_key, business_id, day, posted_at, settled) = row  # fmt: skip
+     event_type, business_key, business_id, day, posted_at, is_final) = row  # fmt: skip
     entry = Entry(
         id=entry_id_of(journal_id, line, account_id),
         context=Context(business_id),
@@ -224,8 +224,8 @@ def booked(row: Sequence[Any]) -> Booked:
         amount=Money(currency, minor),
         reference=reference,
     )
-    place = Place(posting, journal_id, line)
-    return Booked(entry, place, event_type, business_key, day, posted_at, settled)
+    position = EntryPosition(posting, journal_id, line)
+    return Booked(entry, position, event_type, business_key, day, posted_at, is_final)
 
 
 def _account(account_id: str) -> Mapping[str, object]:

@@ -1,8 +1,8 @@
 """Entries as they are sealed, for who watches: in the order of the chain, behind a cursor.
 
-What a block has sealed never changes and nothing comes between, so a place in that order is enough
-to go on from, in any process. All watchers of a process share one look at the chain each POLL_S,
-and the pages that they read at the same places.
+What a block has sealed never changes and nothing comes between, so a position in that order is
+enough to go on from, in any process. All watchers of a process share one look at the chain each
+POLL_S, and the pages that they read at the same positions.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ READERS_MAX = 2
 """Connections for pages: who replays years leaves the others to who posts."""
 
 
-class Place(NamedTuple):
+class FeedPosition(NamedTuple):
     """Behind this entry; without a journal: behind all postings below this one."""
 
     posting: int
@@ -50,7 +50,7 @@ class Place(NamedTuple):
 
 class _Page(NamedTuple):
     entries: Sequence[ledger_pb2.BookedEntry]
-    end: Place
+    end: FeedPosition
 
 
 Response = books_service_pb2.WatchEntriesResponse
@@ -68,7 +68,7 @@ class Feed:
         self._watchers = 0
         self._closing = False
         self._poller: asyncio.Task[None] | None = None
-        self._pages: dict[tuple[Place, tuple[str, ...]], asyncio.Task[_Page]] = {}
+        self._pages: dict[tuple[FeedPosition, tuple[str, ...]], asyncio.Task[_Page]] = {}
         self._readers = asyncio.Semaphore(READERS_MAX)
 
     async def watch(
@@ -78,7 +78,7 @@ class Feed:
 
         Raises InvalidField for a cursor that is not of this chain, Overloaded, Unavailable.
         """
-        place = place_of(request.cursor) if request.cursor else Place(0)
+        position = position_of(request.cursor) if request.cursor else FeedPosition(0)
         subjects = tuple(sorted(set(request.subjects)))
         if self._closing:
             raise Unavailable("this server is stopping; watch at another one")
@@ -87,31 +87,33 @@ class Feed:
         self._watchers += 1
         try:
             await self._look()
-            if place > Place(self._sealed):
+            if position > FeedPosition(self._sealed):
                 raise InvalidField("cursor", "is ahead of the chain: it is of another database")
             if self._poller is None or self._poller.done():
                 self._poller = asyncio.create_task(self._poll())
-            async for page in self._pages_from(place, subjects):
+            async for page in self._pages_from(position, subjects):
                 yield Response(entries=page.entries, cursor=cursor_to(page.end))
         finally:
             self._watchers -= 1
 
-    async def _pages_from(self, place: Place, subjects: tuple[str, ...]) -> AsyncIterator[_Page]:
+    async def _pages_from(
+        self, position: FeedPosition, subjects: tuple[str, ...]
+    ) -> AsyncIterator[_Page]:
         """Pages with entries; and one without, when there were none for long but others passed."""
-        told, told_at = place, self._clock.monotonic()
+        reported, reported_at = position, self._clock.monotonic()
         while not self._closing:
             moved = self._moved
-            page = _Page((), place)
-            if place < Place(self._sealed):
-                page = await self._page(place, subjects)
-                place = page.end
-            silent_s = self._clock.monotonic() - told_at
-            if page.entries or (place != told and silent_s >= HEARTBEAT_S):
+            page = _Page((), position)
+            if position < FeedPosition(self._sealed):
+                page = await self._page(position, subjects)
+                position = page.end
+            silent_s = self._clock.monotonic() - reported_at
+            if page.entries or (position != reported and silent_s >= HEARTBEAT_S):
                 yield page
-                told, told_at = place, self._clock.monotonic()
-            elif place >= Place(self._sealed):
+                reported, reported_at = position, self._clock.monotonic()
+            elif position >= FeedPosition(self._sealed):
                 with suppress(TimeoutError):
-                    wait_s = max(0.0, HEARTBEAT_S - silent_s) if place != told else None
+                    wait_s = max(0.0, HEARTBEAT_S - silent_s) if position != reported else None
                     await asyncio.wait_for(moved.wait(), wait_s)
 
     # What all watchers share
@@ -138,14 +140,14 @@ class Feed:
         self._moved.set()
         self._moved = asyncio.Event()
 
-    async def _page(self, place: Place, subjects: tuple[str, ...]) -> _Page:
-        """Read once for all who are at the place. Raises Unavailable."""
-        key = (place, subjects)
+    async def _page(self, position: FeedPosition, subjects: tuple[str, ...]) -> _Page:
+        """Read once for all who are at the position. Raises Unavailable."""
+        key = (position, subjects)
         task = self._pages.get(key)
         if task is None:
             while len(self._pages) >= PAGES_KEPT_MAX:
                 del self._pages[next(iter(self._pages))]
-            task = self._pages[key] = asyncio.create_task(self._read(place, subjects))
+            task = self._pages[key] = asyncio.create_task(self._read(position, subjects))
             task.add_done_callback(lambda done: self._forget_failed(key, done))
         return await asyncio.shield(task)
 
@@ -154,17 +156,17 @@ class Feed:
         if failed and self._pages.get(key) is task:
             del self._pages[key]
 
-    async def _read(self, place: Place, subjects: tuple[str, ...]) -> _Page:
-        low, high = place.posting, self._sealed
+    async def _read(self, position: FeedPosition, subjects: tuple[str, ...]) -> _Page:
+        low, high = position.posting, self._sealed
         journals = CHOSEN_JOURNALS_MAX if subjects else JOURNALS_MAX
         async with self._readers, reading(self._store) as connection:
             for (posting,) in await rows(connection, _BOUND, low=low, high=high, journals=journals):
                 high = max(posting, low + 1)  # whole transactions, and at least the first one
             found = await rows(
-                connection, _PAGE, low=low, high=high, journal=place.journal_id, line=place.line,
-                subjects=list(subjects) or None, entries=ENTRIES_MAX,
+                connection, _PAGE, low=low, high=high, subjects=list(subjects) or None,
+                journal=position.journal_id, line=position.line, entries=ENTRIES_MAX,
             )  # fmt: skip
-        end = Place(*found[-1][:3]) if len(found) == ENTRIES_MAX else Place(high)
+        end = FeedPosition(*found[-1][:3]) if len(found) == ENTRIES_MAX else FeedPosition(high)
         return _Page([booked_to(booked(row)) for row in found], end)
 
     async def close(self) -> None:
@@ -196,23 +198,25 @@ _PAGE = f"""
 # Cursors
 
 
-def cursor_to(place: Place) -> str:
-    return urlsafe_b64encode(f"{place.posting} {place.journal_id} {place.line}".encode()).decode()
+def cursor_to(position: FeedPosition) -> str:
+    return urlsafe_b64encode(
+        f"{position.posting} {position.journal_id} {position.line}".encode()
+    ).decode()
 
 
 _PLACE = re.compile(r"(\d{1,18}) (?:(jrn_[a-z2-7]{28}) ([1-9]\d{0,17})|() (0))", re.ASCII)
 
 
-def place_of(cursor: str) -> Place:
+def position_of(cursor: str) -> FeedPosition:
     """Raises InvalidField for a cursor that no response had."""
     try:
         found = _PLACE.fullmatch(urlsafe_b64decode(cursor.encode("ascii")).decode("ascii"))
     except (binascii.Error, ValueError) as error:
         raise InvalidField("cursor", "is not from a WatchEntries response") from error
-    place = None
+    position = None
     if found is not None:
         posting, *behind = (part for part in found.groups() if part is not None)
-        place = Place(int(posting), behind[0], int(behind[1]))
-    if place is None or cursor_to(place) != cursor:
+        position = FeedPosition(int(posting), behind[0], int(behind[1]))
+    if position is None or cursor_to(position) != cursor:
         raise InvalidField("cursor", "is not from a WatchEntries response")
-    return place
+    return position

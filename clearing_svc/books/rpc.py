@@ -17,7 +17,7 @@ from clearing_svc.books.wire import (
     before_of,
     booked_to,
     day_to,
-    place_of,
+    position_of,
     token_of,
     total_to,
 )
@@ -95,7 +95,7 @@ async def entries_of(store: PostgresStore, account: Account, request: Any) -> An
     it: so who goes on from page to page misses none.
     """
     size = request.page_size or PAGE_DEFAULT
-    after = place_of(request.page_token) if request.page_token else None
+    after = position_of(request.page_token) if request.page_token else None
     first = _date(request, "from_date", unset=date.min)
     last = _date(request, "to_date", unset=date.max)
     async with reading(store) as connection:
@@ -104,10 +104,10 @@ async def entries_of(store: PostgresStore, account: Account, request: Any) -> An
         )
     page, more = found[:size], len(found) > size
     if more:
-        page = [booked for booked in page if booked.settled] or page
+        page = [booked for booked in page if booked.is_final] or page
     return ledger_service_pb2.ListEntriesResponse(
         entries=[booked_to(booked) for booked in page],
-        next_page_token=token_of(page[-1].place) if more else "",
+        next_page_token=token_of(page[-1].position) if more else "",
     )
 
 

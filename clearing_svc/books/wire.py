@@ -9,7 +9,7 @@ from datetime import date
 from google.type.date_pb2 import Date  # type: ignore[import-untyped]
 from payments.clearing.v1 import books_service_pb2, ledger_pb2
 
-from clearing_svc.books.balances import Booked, Place, Total
+from clearing_svc.books.balances import Booked, EntryPosition, Total
 from clearing_svc.books.days import Day
 from clearing_svc.ledger.chart import Chart
 from clearing_svc.ledger.finance import Finance
@@ -60,21 +60,21 @@ def booked_to(booked: Booked) -> ledger_pb2.BookedEntry:
 # Page tokens
 
 
-def token_of(place: Place) -> str:
-    text = f"{place.posting} {place.journal_id} {place.line}"
+def token_of(position: EntryPosition) -> str:
+    text = f"{position.posting} {position.journal_id} {position.line}"
     return urlsafe_b64encode(text.encode()).decode()
 
 
-def place_of(token: str) -> Place:
+def position_of(token: str) -> EntryPosition:
     """Where the last page ended. Raises InvalidField for a token that is not ours."""
     try:
         posting, journal_id, line = urlsafe_b64decode(token.encode()).decode().split(" ")
-        place = Place(int(posting), journal_id, int(line))
+        position = EntryPosition(int(posting), journal_id, int(line))
     except (binascii.Error, ValueError) as error:
         raise InvalidField("page_token", "is not from a ListEntries response") from error
-    if "\x00" in journal_id or max(abs(place.posting), abs(place.line)) >= 2**63:
+    if "\x00" in journal_id or max(abs(position.posting), abs(position.line)) >= 2**63:
         raise InvalidField("page_token", "is not from a ListEntries response")
-    return place
+    return position
 
 
 def before_of(token: str) -> date:

@@ -189,7 +189,7 @@ def _words(done: Done) -> str:
         return f"{euros(step.minor)} are **held** on {names}"
     if isinstance(step, Happens):
         return step.words if done.journals else f"{step.words}; nothing is booked"
-    return "what is left of the hold is **let go** of"
+    return "what is left of the hold is **released**"
 
 
 Column = list[tuple[str, int]]

@@ -121,54 +121,62 @@ class AccountStatusChanged:
 
 
 def create_account(
-    state: States, c: CreateAccount, at: datetime, view: View, *, chart: Chart
+    state: States, command: CreateAccount, at: datetime, view: View, *, chart: Chart
 ) -> Decision[States]:
     """Opens an account without entries. With the same terms again it is answered as it is."""
-    subject = subject_for(chart, c.account.subject, c.account.owner, field="account")
-    known_currency(c.currency, field="currency_code")
-    if c.mode is AccountMode.DRAINING:
+    subject = subject_for(chart, command.account.subject, command.account.owner, field="account")
+    known_currency(command.currency, field="currency_code")
+    if command.mode is AccountMode.DRAINING:
         raise InvalidField("mode", "must be DIRECT or BUFFERED")
-    minimum, maximum = _limits(subject, c)
+    minimum, maximum = _limits(subject, command)
     if subject.name in RETURNS.values():
         raise InvalidField("account", f"{subject.name} opens by itself, when money comes for it")
-    [key] = c.keys
+    [key] = command.keys
     known: Account | None = state[key].account
     if known is not None:
         buffered = known.mode is AccountMode.BUFFERED
-        as_asked = buffered == (c.mode is AccountMode.BUFFERED)
+        as_asked = buffered == (command.mode is AccountMode.BUFFERED)
         if (known.minimum_minor, known.maximum_minor) != (minimum, maximum) or not as_asked:
             raise AccountExists(
-                f"{known.subject} of {known.owner} in {c.currency} is there with other terms: "
-                f"minimum {known.minimum_minor}, maximum {known.maximum_minor}, {known.mode}",
+                f"{known.subject} of {known.owner} in {command.currency} is there with other "
+                f"terms: minimum {known.minimum_minor}, maximum "
+                f"{known.maximum_minor}, {known.mode}",
                 metadata={"account_id": known.id},
             )
         return Decision(state={}, answer=AccountView(known))
-    require_name(c.account.owner, field="account")
+    require_name(command.account.owner, field="account")
     account = replace(
-        opened(chart, subject.name, c.account.owner, c.currency, context=c.context, at=at),
+        opened(
+            chart,
+            subject.name,
+            command.account.owner,
+            command.currency,
+            context=command.context,
+            at=at,
+        ),
         version=1,
-        mode=c.mode,
+        mode=command.mode,
         minimum_minor=minimum,
         maximum_minor=maximum,
     )
     return Decision(state={key: AccountView(account)}, answer=AccountView(account))
 
 
-def _limits(subject: Subject, c: CreateAccount) -> tuple[int | None, int | None]:
+def _limits(subject: Subject, command: CreateAccount) -> tuple[int | None, int | None]:
     """Minimum and maximum. They are the chart's or stricter: the chart is the risk that is taken.
 
     An account begins with nothing, which must lie between them.
     """
-    low, high = subject.minimum_in(c.currency), subject.maximum_in(c.currency)
+    low, high = subject.minimum_in(command.currency), subject.maximum_in(command.currency)
     least = -MINOR_UNITS_MAX if low is None else low
     greatest = MINOR_UNITS_MAX if high is None else high
-    minimum = low if c.minimum_minor is None else c.minimum_minor
-    maximum = high if c.maximum_minor is None else c.maximum_minor
-    if c.minimum_minor is not None and not least <= c.minimum_minor <= 0:
+    minimum = low if command.minimum_minor is None else command.minimum_minor
+    maximum = high if command.maximum_minor is None else command.maximum_minor
+    if command.minimum_minor is not None and not least <= command.minimum_minor <= 0:
         raise InvalidField(
             "minimum_minor_units", f"must lie between the chart's, {least}, and 0, the beginning"
         )
-    if c.maximum_minor is not None and not 0 <= c.maximum_minor <= greatest:
+    if command.maximum_minor is not None and not 0 <= command.maximum_minor <= greatest:
         raise InvalidField(
             "maximum_minor_units", f"must lie between 0, the beginning, and the chart's, {greatest}"
         )
@@ -176,44 +184,48 @@ def _limits(subject: Subject, c: CreateAccount) -> tuple[int | None, int | None]
 
 
 def set_account_status(
-    state: States, c: SetAccountStatus, at: datetime, view: View
+    state: States, command: SetAccountStatus, at: datetime, view: View
 ) -> Decision[States]:
     """An account that has the status already is answered as it is. One that is opened is given what
     came for it meanwhile."""
-    account = _there(state, c.account_id)
-    if account.status is c.status:
+    account = _there(state, command.account_id)
+    if account.status is command.status:
         return Decision(state={}, answer=AccountView(account))
     if account.subject in RETURNS.values():
         raise _illegal(account, "takes what closed and frozen accounts do not: it is always OPEN")
-    if c.status not in STATUS_MOVES[account.status]:
-        raise _illegal(account, f"is {account.status} and cannot become {c.status}")
+    if command.status not in STATUS_MOVES[account.status]:
+        raise _illegal(account, f"is {account.status} and cannot become {command.status}")
     if account.mode is not AccountMode.DIRECT:
         raise _illegal(
             account,
             f"is {account.mode}: others book on it without looking at its status; "
             "set its mode to DIRECT, and ask again once it is",
         )
-    if c.status is AccountStatus.CLOSED and (account.balance.minor or account.held_minor):
+    if command.status is AccountStatus.CLOSED and (account.balance.minor or account.held_minor):
         held = Money(account.balance.currency, account.held_minor)
         raise _illegal(
             account, f"has {account.balance}, and {held} is held: only an empty account is closed"
         )
-    changed = replace(account, version=account.version + 1, status=c.status)
-    told = event(changed, "clearing.account.status_changed", AccountStatusChanged(changed))
-    kept = _kept(changed, str(c.status), c.why, context=c.context, at=at)
-    decision = replace(kept, events=(told,))
-    waiting = state[c.returns_id].returns if c.returns_id else None
+    changed = replace(account, version=account.version + 1, status=command.status)
+    status_changed = event(
+        changed, "clearing.account.status_changed", AccountStatusChanged(changed)
+    )
+    kept = _kept(changed, str(command.status), command.why, context=command.context, at=at)
+    decision = replace(kept, events=(status_changed,))
+    waiting = state[command.returns_id].returns if command.returns_id else None
     if waiting is None or not waiting.parts:
         return decision
-    return replace(decision, state={**decision.state, c.returns_id: ReturnsView(due(waiting, at))})
+    return replace(
+        decision, state={**decision.state, command.returns_id: ReturnsView(due(waiting, at))}
+    )
 
 
 def set_account_mode(
-    state: States, c: SetAccountMode, at: datetime, view: View
+    state: States, command: SetAccountMode, at: datetime, view: View
 ) -> Decision[States]:
     """To BUFFERED at once, back through DRAINING. What is so already is answered as it is."""
-    account = _there(state, c.account_id)
-    to = c.mode
+    account = _there(state, command.account_id)
+    to = command.mode
     if to is AccountMode.DIRECT and account.mode is not AccountMode.DIRECT:
         to = AccountMode.DRAINING
     if account.mode is to:
@@ -223,16 +235,16 @@ def set_account_mode(
     version = account.version + 1
     since = version if to is AccountMode.DRAINING else None
     changed = replace(account, version=version, mode=to, draining_since=since)
-    return _kept(changed, str(to), "", context=c.context, at=at)
+    return _kept(changed, str(to), "", context=command.context, at=at)
 
 
-def end_draining(state: States, c: EndDraining, at: datetime, view: View) -> Decision[States]:
+def end_draining(state: States, command: EndDraining, at: datetime, view: View) -> Decision[States]:
     """To DIRECT: what was buffered has been folded as the account was locked. Again: nothing."""
-    account: Account | None = state[c.account_id].account
+    account: Account | None = state[command.account_id].account
     if (
         account is None
         or account.mode is not AccountMode.DRAINING
-        or account.draining_since != c.draining_since
+        or account.draining_since != command.draining_since
     ):
         return Decision(state={})
     changed = replace(
@@ -267,5 +279,5 @@ def _kept(
     return Decision(
         state={account.id: view},
         answer=view,
-        facts=(act(account.id, account.version, what, why, context=context, at=at),),
+        records=(act(account.id, account.version, what, why, context=context, at=at),),
     )

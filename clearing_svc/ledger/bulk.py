@@ -30,7 +30,7 @@ from paymesh.ids import shard_of
 from paymesh.money import EXPONENTS, MINOR_UNITS_MAX, Money
 
 
-class Known(NamedTuple):
+class AccountKey(NamedTuple):
     """What follows from an account's name. They sort in the order in which rows are locked."""
 
     shard: int
@@ -41,7 +41,7 @@ class Known(NamedTuple):
     credit_normal: bool
 
 
-def known_as(chart: Chart, subject: str, owner: str, currency: str) -> Known | None:
+def account_key(chart: Chart, subject: str, owner: str, currency: str) -> AccountKey | None:
     """None for a name that no account can have."""
     try:
         of_chart = subject_for(chart, subject, owner, field="")
@@ -51,14 +51,14 @@ def known_as(chart: Chart, subject: str, owner: str, currency: str) -> Known | N
         return None
     id_ = account_id_of(subject, owner, currency)
     credit_normal = of_chart.normal_side is Side.CREDIT
-    return Known(shard_of(id_), id_, of_chart, owner, currency, credit_normal)
+    return AccountKey(shard_of(id_), id_, of_chart, owner, currency, credit_normal)
 
 
-Leg = tuple[Known, bool, int, str]
+EntryRequest = tuple[AccountKey, bool, int, str]
 """One entry: account, whether it is a debit, minor units, reference."""
 
 
-class Asked(NamedTuple):
+class JournalRequest(NamedTuple):
     """A journal as asked for, checked by itself: it balances, in each currency."""
 
     id: str
@@ -66,7 +66,7 @@ class Asked(NamedTuple):
     event_type: str
     business_key: str
     digest: str
-    legs: Sequence[Leg]
+    entries: Sequence[EntryRequest]
     context: Sequence[str]
     """The columns of a Context."""
     accounting_date: date | None
@@ -74,13 +74,13 @@ class Asked(NamedTuple):
     """Monotonic seconds."""
 
 
-class Swing:
+class BalanceChange:
     """What a batch does to an account if all of it is posted, in minor units of its balance."""
 
-    __slots__ = ("changes", "delta", "highest", "known", "lowest")
+    __slots__ = ("changes", "delta", "highest", "key", "lowest")
 
-    def __init__(self, known: Known, delta: int) -> None:
-        self.known, self.changes = known, 1
+    def __init__(self, key: AccountKey, delta: int) -> None:
+        self.key, self.changes = key, 1
         self.delta = self.lowest = self.highest = delta
         """In all; and the lowest and the highest that it comes to between two journals."""
 
@@ -94,41 +94,43 @@ class Swing:
             self.highest = after
 
 
-def swings(asked: Sequence[Asked], *, now: float) -> list[Swing] | None:
+def balance_changes(
+    requests: Sequence[JournalRequest], *, now: float
+) -> list[BalanceChange] | None:
     """What a batch does if nothing in it is refused, in the order in which rows are locked.
 
-    An account that bears the lowest and the highest of its swing bears each journal of the batch:
+    An account that bears the lowest and the highest of its change bears each journal of the batch:
     so where all accounts do, the batch is posted as a whole, as `book` would post it. None where
     that can't be told so: for a journal that is there twice, that names its day, or that is late
     (`now`: monotonic seconds).
     """
-    found: dict[str, Swing] = {}
-    for journal in asked:
+    found: dict[str, BalanceChange] = {}
+    for journal in requests:
         if journal.accounting_date is not None or journal.deadline < now:
             return None
-        for known, net in _nets(journal):
-            delta = -net if known.credit_normal else net
-            swing = found.get(known.id)
-            if swing is None:
-                found[known.id] = Swing(known, delta)
+        for key, net in _nets(journal):
+            delta = -net if key.credit_normal else net
+            change = found.get(key.id)
+            if change is None:
+                found[key.id] = BalanceChange(key, delta)
             else:
-                swing.add(delta)
-    if len({journal.id for journal in asked}) < len(asked):
+                change.add(delta)
+    if len({journal.id for journal in requests}) < len(requests):
         return None
-    return sorted(found.values(), key=attrgetter("known"))
+    return sorted(found.values(), key=attrgetter("key"))
 
 
-class Running:
+class WorkingBalance:
     """An account while a batch is decided. All amounts are in minor units."""
 
     __slots__ = (
         "balance", "buffered", "changes", "context", "delta", "greatest", "held", "is_open",
-        "known", "least", "maximum", "minimum", "status",
+        "key", "least", "maximum", "minimum", "status",
     )  # fmt: skip
 
     def __init__(
         self,
-        known: Known,
+        key: AccountKey,
         balance: int,
         held: int,
         minimum: int | None,
@@ -141,11 +143,11 @@ class Running:
         """`buffered`: its row is not locked, what it really has is not known, and others may be
         booking on it: so where it has a limit, a batch may only lead away from it, and nowhere
         far. `context`: of the journal that opens it; empty where it is there."""
-        self.known, self.balance, self.held = known, balance, held
+        self.key, self.balance, self.held = key, balance, held
         self.minimum, self.maximum, self.status = minimum, maximum, status
         self.buffered, self.context = buffered, context
         self.is_open = status == AccountStatus.OPEN
-        below, above = (held, 0) if known.credit_normal else (0, held)
+        below, above = (held, 0) if key.credit_normal else (0, held)
         # What the balance may not fall below or rise above without a closer look.
         if buffered:
             far = UNLOCKED_NET_MAX if abs(balance) + held <= MINOR_UNITS_MAX // 2 else 0
@@ -156,27 +158,27 @@ class Running:
             self.greatest = (MINOR_UNITS_MAX if maximum is None else maximum) - above
         self.delta = self.changes = 0
 
-    def settled(self, net: int) -> int:
-        """The balance after so many net debits. Raises PaymentError, or Unlocked."""
-        after = self.balance - net if self.known.credit_normal else self.balance + net
+    def balance_after(self, net: int) -> int:
+        """The balance after so many net debits. Raises PaymentError, or AccountsUnlocked."""
+        after = self.balance - net if self.key.credit_normal else self.balance + net
         if self.is_open and self.least <= after <= self.greatest:
             return after
         if self.buffered:
-            raise Unlocked({self.known.id})
+            raise AccountsUnlocked({self.key.id})
         return booked(self._account(), net).balance.minor
 
     def _account(self) -> Account:
-        known = self.known
+        key = self.key
         return Account(
-            id=known.id,
+            id=key.id,
             context=Context(business_id=""),
             version=1,
             status=AccountStatus(self.status),
             mode=AccountMode.DIRECT,
-            subject=known.subject.name,
-            owner=known.owner,
-            normal_side=known.subject.normal_side,
-            balance=Money(known.currency, self.balance),
+            subject=key.subject.name,
+            owner=key.owner,
+            normal_side=key.subject.normal_side,
+            balance=Money(key.currency, self.balance),
             held_minor=self.held,
             minimum_minor=self.minimum,
             maximum_minor=self.maximum,
@@ -184,7 +186,7 @@ class Running:
         )
 
 
-class Unlocked(Exception):
+class AccountsUnlocked(Exception):
     """Some accounts have to be locked and folded first: their ids."""
 
     def __init__(self, account_ids: Collection[str]) -> None:
@@ -197,11 +199,11 @@ UNLOCKED_NET_MAX = 2**40
 one is folded long before there are a million such rows, so it cannot leave 64 bits unseen."""
 
 
-def opened(of: Known, context: Sequence[str]) -> Running:
+def opened(of: AccountKey, context: Sequence[str]) -> WorkingBalance:
     """An account that is not there yet."""
     minimum = of.subject.minimum_in(of.currency)
     maximum = of.subject.maximum_in(of.currency)
-    return Running(of, 0, 0, minimum, maximum, AccountStatus.OPEN, context=context)
+    return WorkingBalance(of, 0, 0, minimum, maximum, AccountStatus.OPEN, context=context)
 
 
 @dataclass(slots=True)
@@ -210,13 +212,13 @@ class Booking:
 
     verdicts: list[PaymentError | str] = field(default_factory=list)
     """One a journal asked for: "" if posted now, "again" if it was posted before, or a refusal."""
-    posted: list[tuple[Asked, date]] = field(default_factory=list)
-    changed: list[Running] = field(default_factory=list)
+    posted: list[tuple[JournalRequest, date]] = field(default_factory=list)
+    changed: list[WorkingBalance] = field(default_factory=list)
 
 
 def book(
-    asked: Sequence[Asked],
-    accounts: dict[str, Running],
+    requests: Sequence[JournalRequest],
+    accounts: dict[str, WorkingBalance],
     before: Mapping[str, str],
     at: datetime,
     *,
@@ -224,7 +226,8 @@ def book(
     now: float,
     late: PaymentError,
 ) -> Booking:
-    """Decides journal by journal, each seeing the balances that the last one left. Raises Unlocked.
+    """Decides journal by journal, each seeing the balances that the last one left. Raises
+    AccountsUnlocked.
 
     `accounts`: those that are there; others are opened. `before`: the digests of journals that were
     posted before, by id. `now`: monotonic seconds; what was to be done before it is refused as
@@ -234,7 +237,7 @@ def book(
     unlocked: set[str] = set()
     digests = dict(before)
     today = booking_day(None, at, last_closed=last_closed)
-    for journal in asked:
+    for journal in requests:
         digest = digests.get(journal.id)
         try:
             if digest is not None:
@@ -246,52 +249,52 @@ def book(
             day = today
             if journal.accounting_date is not None:
                 day = booking_day(journal.accounting_date, at, last_closed=last_closed)
-            _settle(journal, accounts)
+            _apply(journal, accounts)
         except PaymentError as refusal:
             result.verdicts.append(refusal)
             continue
-        except Unlocked as found:  # all of them in one go, then all is decided again
+        except AccountsUnlocked as found:  # all of them in one go, then all is decided again
             unlocked.update(found.account_ids)
             continue
         digests[journal.id] = journal.digest
         result.verdicts.append("")
         result.posted.append((journal, day))
     if unlocked:
-        raise Unlocked(unlocked)
+        raise AccountsUnlocked(unlocked)
     result.changed = [account for account in accounts.values() if account.changes]
     return result
 
 
-def _settle(journal: Asked, accounts: dict[str, Running]) -> None:
-    """Changes the accounts, all or none. Raises PaymentError, or Unlocked."""
+def _apply(journal: JournalRequest, accounts: dict[str, WorkingBalance]) -> None:
+    """Changes the accounts, all or none. Raises PaymentError, or AccountsUnlocked."""
     after = []
-    for known, net in _nets(journal):
-        account = accounts.get(known.id)
+    for key, net in _nets(journal):
+        account = accounts.get(key.id)
         if account is None:
-            require_name(known.owner, field=f"entries[{_line_of(journal, known)}]")
-            account = opened(known, journal.context)
-        after.append((account, account.settled(net)))
+            require_name(key.owner, field=f"entries[{_line_of(journal, key)}]")
+            account = opened(key, journal.context)
+        after.append((account, account.balance_after(net)))
     for account, balance in after:
-        accounts[account.known.id] = account
+        accounts[account.key.id] = account
         account.delta += balance - account.balance
         account.balance = balance
         account.changes += 1
 
 
-def _line_of(journal: Asked, known: Known) -> int:
-    return next(n for n, (account, *_) in enumerate(journal.legs) if account.id == known.id)
+def _line_of(journal: JournalRequest, key: AccountKey) -> int:
+    return next(n for n, (account, *_) in enumerate(journal.entries) if account.id == key.id)
 
 
-def _nets(journal: Asked) -> Sequence[tuple[Known, int]]:
+def _nets(journal: JournalRequest) -> Sequence[tuple[AccountKey, int]]:
     """Debits less credits, of each account once."""
-    each = [(known, minor if debit else -minor) for known, debit, minor, _ in journal.legs]
+    each = [(key, minor if debit else -minor) for key, debit, minor, _ in journal.entries]
     if len(each) == 2 and each[0][0].id != each[1][0].id:  # nearly always
         return each
-    nets: dict[Known, int] = {}
-    for known, net in each:
-        nets[known] = nets.get(known, 0) + net
+    nets: dict[AccountKey, int] = {}
+    for key, net in each:
+        nets[key] = nets.get(key, 0) + net
     return list(nets.items())
 
 
-def _draft(journal: Asked) -> JournalDraft:
+def _draft(journal: JournalRequest) -> JournalDraft:
     return JournalDraft(journal.event_type, journal.business_key, (), journal.digest)

@@ -35,7 +35,7 @@ from clearing_svc.ledger.diverting import (
     returns_id_of,
 )
 from clearing_svc.ledger.drafts import Draw, JournalDraft, Line, entry_id_of
-from clearing_svc.ledger.holds import HoldView, States, taken, told
+from clearing_svc.ledger.holds import HoldView, States, hold_event, taken
 from paymesh.context import Context
 from paymesh.core import Decision, Event, Guard, View
 from paymesh.errors import Code, CurrencyMismatch, FieldViolation, InvalidField, PaymentError
@@ -138,40 +138,40 @@ class Posted:
 
 
 def post_journals(
-    state: States, c: PostJournals, at: datetime, view: View, *, chart: Chart
+    state: States, command: PostJournals, at: datetime, view: View, *, chart: Chart
 ) -> Decision[States]:
     """Books the journals as one whole: what counts for an account is what all of them do to it."""
-    guards = c.guards
+    guards = command.guards
     if any(guard in view.taken for guard in guards):
-        return _as_posted(c, guards, view)
+        return _as_posted(command, guards, view)
     now: dict[str, Any] = {}
     events: list[Event] = []
     held: Counter[str] = Counter()
     drafts: list[tuple[JournalDraft, tuple[Line, ...]]] = []
     days: list[date] = []
-    for draft in c.journals:
+    for draft in command.journals:
         debits: tuple[Line, ...] = ()
         if draft.draw is not None:
             hold_id = draft.draw.hold_id
             hold, debits = taken((now.get(hold_id) or state[hold_id]).hold, draft.draw)
             now[hold_id] = HoldView(hold)
-            events.append(told(hold))
+            events.append(hold_event(hold))
             for line in debits:
                 held[line.account_id] += line.amount.minor
         check((*debits, *draft.lines), chart)
-        days.append(booking_day(draft.accounting_date, at, last_closed=view.fact))
+        days.append(booking_day(draft.accounting_date, at, last_closed=view.shared))
         drafts.append((draft, debits))
-    shut = _book(now, state, c, drafts, held, at, chart)
+    shut = _book(now, state, command, drafts, held, at, chart)
     if shut:
         _lay(now, state, [draft for draft, _ in drafts], shut, at, chart)
         drafts = [(diverted(draft, shut), debits) for draft, debits in drafts]
-        _book(now, state, replace(c, ways=()), drafts, held, at, chart)
+        _book(now, state, replace(command, ways=()), drafts, held, at, chart)
     _draw(now, state, [line for _, debits in drafts for line in debits], at)
     posted = []
     for (draft, debits), day in zip(drafts, days, strict=True):
         journal = Journal(
             id=draft.id,
-            context=c.context,
+            context=command.context,
             event_type=draft.event_type,
             business_key=draft.business_key,
             digest=draft.digest,
@@ -186,7 +186,7 @@ def post_journals(
         events=tuple(events),
         answer=Posted(tuple(posted)),
         guards=guards,
-        facts=tuple(fact for journal, entries in posted for fact in (journal, *entries)),
+        records=tuple(record for journal, entries in posted for record in (journal, *entries)),
     )
 
 
@@ -197,7 +197,7 @@ Drafts = Sequence[tuple[JournalDraft, tuple[Line, ...]]]
 def _book(
     now: dict[str, Any],
     state: States,
-    c: PostJournals,
+    command: PostJournals,
     drafts: Drafts,
     held: Counter[str],
     at: datetime,
@@ -207,21 +207,21 @@ def _book(
     ways of those that do not. Refuses by raising where there is none."""
     lines = [line for draft, debits in drafts for line in (*debits, *draft.lines)]
     of_account = {line.account_id: line for line in lines}
-    ways = {way.account_id: way for way in c.ways}
+    ways = {way.account_id: way for way in command.ways}
     after: dict[str, AccountView] = {}
     shut: dict[str, Way] = {}
     for key, net in _net_debits(lines).items():
         account = state[key].account
         if account is None:
-            if not c.happened:
+            if not command.happened:
                 index = lines.index(of_account[key])
                 require_name(of_account[key].owner, field=f"entries[{index}]")
-            account = _opened(of_account[key], c, at, chart)
+            account = _opened(of_account[key], command, at, chart)
         way = ways.get(key) if net <= 0 else None
         if way is not None and way.always:
             shut[key] = way
             continue
-        happened = c.happened and way is None
+        happened = command.happened and way is None
         try:
             booking = booked(account, net, drawn=held[key], whatever_status=happened)
         except (AccountNotOpen, InsufficientFunds, BalanceTooLarge):
@@ -266,14 +266,14 @@ def _returns_accounts(draw: Draw) -> list[str]:
     return [account_id for source, account_id in pairs if source.subject in RETURNS.values()]
 
 
-def _as_posted(c: PostJournals, guards: Sequence[Guard], view: View) -> Decision[States]:
+def _as_posted(command: PostJournals, guards: Sequence[Guard], view: View) -> Decision[States]:
     """The answer to what was posted before.
 
     Journals of one command commit together: if one is there, all are that there were to be then.
     What a changed fee would add or leave out today does not count any more.
     """
     found = []
-    for draft, guard in zip(c.journals, guards, strict=True):
+    for draft, guard in zip(command.journals, guards, strict=True):
         digest = view.taken.get(guard)
         if digest is not None:
             found.append(same_journal(draft, digest))
@@ -355,9 +355,9 @@ def _net_debits(lines: Sequence[Line]) -> dict[str, int]:
     return result
 
 
-def _opened(line: Line, c: PostJournals, at: datetime, chart: Chart) -> Account:
+def _opened(line: Line, command: PostJournals, at: datetime, chart: Chart) -> Account:
     currency = line.amount.currency
-    return opened(chart, line.subject, line.owner, currency, context=c.context, at=at)
+    return opened(chart, line.subject, line.owner, currency, context=command.context, at=at)
 
 
 def _entries(journal: Journal, lines: Sequence[Line]) -> tuple[Entry, ...]:

@@ -1,7 +1,7 @@
 """Holds: money that stays where it is and can be spent only by the journals of who holds it.
 
 A hold lies on one or several accounts, in parts. It is placed all or nothing, taken by journals
-part by part in order, and what they leave is let go of. It never ends by time alone: one that is
+part by part in order, and what they leave is released. It never ends by time alone: one that is
 past its expiry is asked for, and ends only when its owner will never take from it again. That has
 to be an answer which stays true: between it and the release anything may happen, and a release is
 not to be called back (docs/adr/0018).
@@ -43,7 +43,7 @@ class HoldState(StrEnum):
     POSTED = "POSTED"
     """Journals have taken all of it."""
     RELEASED = "RELEASED"
-    """What journals had not taken was let go of."""
+    """What journals had not taken was released."""
 
 
 HOLD_MOVES: Moves = {
@@ -194,7 +194,7 @@ class ExpireHold:
 
 
 @dataclass(frozen=True, slots=True)
-class AskOwner:
+class QueryHoldOwner:
     """An effect: ask the payment of a hold that is past its expiry."""
 
     context: Context
@@ -213,24 +213,29 @@ def _account_ids(sources: Sequence[AccountRef], currency: str) -> tuple[str, ...
 
 
 def place_hold(
-    state: States, c: PlaceHold, at: datetime, view: View, *, chart: Chart
+    state: States, command: PlaceHold, at: datetime, view: View, *, chart: Chart
 ) -> Decision[States]:
     """All of the amount or nothing. The same hold again is answered as it stands."""
-    _check(c, chart)
-    known: Hold | None = state[c.hold_id].hold
+    _check(command, chart)
+    known: Hold | None = state[command.hold_id].hold
     if known is not None:
-        if known.digest != c.digest:
-            raise HoldIdReused(f"{c.hold_id} was placed otherwise; choose a new hold_id")
+        if known.digest != command.digest:
+            raise HoldIdReused(f"{command.hold_id} was placed otherwise; choose a new hold_id")
         return Decision(state={}, answer=HoldView(known))
-    if c.after is not None and c.after not in view.taken:
+    if command.after is not None and command.after not in view.taken:
         raise NotBookedYet("the journal that this has to come after is not posted; ask again")
-    _require_takers(c, view)
+    _require_takers(command, view)
     changed: dict[str, Any] = {}
     parts, shut = [], []
-    missing = c.amount.minor
-    for source, key in zip(c.sources, c.account_ids, strict=True):
+    missing = command.amount.minor
+    for source, key in zip(command.sources, command.account_ids, strict=True):
         account: Account = state[key].account or opened(
-            chart, source.subject, source.owner, c.amount.currency, context=c.context, at=at
+            chart,
+            source.subject,
+            source.owner,
+            command.amount.currency,
+            context=command.context,
+            at=at,
         )
         room = account.available_minor
         part = missing if room is None else min(missing, room)
@@ -243,28 +248,28 @@ def place_hold(
     if missing and shut:
         reserved(shut[0], missing)  # says why not
     if missing:
-        raise InsufficientFunds(f"{c.amount} is more than the sources have together")
+        raise InsufficientFunds(f"{command.amount} is more than the sources have together")
     hold = Hold(
-        id=c.hold_id,
-        context=c.context,
+        id=command.hold_id,
+        context=command.context,
         version=1,
         state=HoldState.HELD,
-        amount=c.amount,
-        reference=c.reference,
-        digest=c.digest,
+        amount=command.amount,
+        reference=command.reference,
+        digest=command.digest,
         parts=tuple(parts),
         created_at=at,
-        expires_at=c.expires_at,
-        next_action_at=c.expires_at,
+        expires_at=command.expires_at,
+        next_action_at=command.expires_at,
     )
     changed[hold.id] = HoldView(hold)
-    return Decision(state=changed, events=(told(hold),), answer=changed[hold.id])
+    return Decision(state=changed, events=(hold_event(hold),), answer=changed[hold.id])
 
 
-def _require_takers(c: PlaceHold, view: View) -> None:
+def _require_takers(command: PlaceHold, view: View) -> None:
     """Raises AccountNotOpen while somebody takes nothing whom the money is for. He may change that
     before it comes, either way: so this only spares what would come to nothing now."""
-    for index, (payee, key) in enumerate(zip(c.payees, c.peeks, strict=True)):
+    for index, (payee, key) in enumerate(zip(command.payees, command.peeks, strict=True)):
         account: Account | None = view.peeked[key].account
         if account is not None and not account.takes_credits:
             why = f"is {account.status}: nothing comes in"
@@ -276,23 +281,23 @@ def _require_takers(c: PlaceHold, view: View) -> None:
 
 
 def release_hold(
-    state: States, c: ReleaseHold | ExpireHold, at: datetime, view: View
+    state: States, command: ReleaseHold | ExpireHold, at: datetime, view: View
 ) -> Decision[States]:
     """Lets go of the rest. A hold that has ended is answered as it stands."""
-    hold: Hold | None = state[c.hold_id].hold
+    hold: Hold | None = state[command.hold_id].hold
     if hold is None:
-        raise NotFound(f"no hold {c.hold_id}")
+        raise NotFound(f"no hold {command.hold_id}")
     if hold.state is not HoldState.HELD:
         return Decision(state={}, answer=HoldView(hold))
     changed: dict[str, Any] = {}
     for part in hold.parts:
         if part.left:
-            _require_loaded(part, c.keys)
+            _require_loaded(part, command.keys)
             changed[part.account_id] = AccountView(freed(state[part.account_id].account, part.left))
     parts = tuple(replace(part, released=part.held - part.posted) for part in hold.parts)
     hold = moved(hold, HoldState.RELEASED, HOLD_MOVES, parts=parts, next_action_at=None)
     changed[hold.id] = HoldView(hold)
-    return Decision(state=changed, events=(told(hold),), answer=changed[hold.id])
+    return Decision(state=changed, events=(hold_event(hold),), answer=changed[hold.id])
 
 
 def taken(hold: Hold | None, draw: Draw) -> tuple[Hold, tuple[Line, ...]]:
@@ -325,7 +330,7 @@ def taken(hold: Hold | None, draw: Draw) -> tuple[Hold, tuple[Line, ...]]:
     return moved(hold, to, HOLD_MOVES, parts=tuple(parts), next_action_at=due), tuple(lines)
 
 
-def owed(state: HoldView, at: datetime, *, unknown_ends_after: timedelta) -> list[AskOwner]:
+def owed(state: HoldView, at: datetime, *, unknown_ends_after: timedelta) -> list[QueryHoldOwner]:
     """What is to be asked about a hold that is due."""
     hold = state.hold
     if hold is None or hold.state is not HoldState.HELD or hold.expires_at is None:
@@ -333,10 +338,10 @@ def owed(state: HoldView, at: datetime, *, unknown_ends_after: timedelta) -> lis
     sources = tuple(AccountRef(part.subject, part.owner) for part in hold.parts)
     expire = ExpireHold(hold.context, hold.id, sources, hold.amount.currency)
     late = at - hold.expires_at >= unknown_ends_after
-    return [AskOwner(hold.context, hold.reference, late, expire)]
+    return [QueryHoldOwner(hold.context, hold.reference, late, expire)]
 
 
-def told(hold: Hold) -> Event:
+def hold_event(hold: Hold) -> Event:
     """The event of the hold's present version: history, for nobody waits for it."""
     return history(hold, f"clearing.hold.{hold.state.lower()}")
 
@@ -349,22 +354,22 @@ def _require_loaded(part: HoldPart, account_ids: Sequence[str]) -> None:
         )
 
 
-def _check(c: PlaceHold, chart: Chart) -> None:
+def _check(command: PlaceHold, chart: Chart) -> None:
     """What can be said of a hold without looking at any account."""
-    known_currency(c.amount.currency, field="amount.currency_code")
-    if not 0 < c.amount.minor <= MINOR_UNITS_MAX:
+    known_currency(command.amount.currency, field="amount.currency_code")
+    if not 0 < command.amount.minor <= MINOR_UNITS_MAX:
         raise InvalidField("amount.minor_units", "must be greater than zero")
-    if c.expires_at is not None and not _PAYMENT_ID(c.reference):
+    if command.expires_at is not None and not _PAYMENT_ID(command.reference):
         raise InvalidField("reference", "must name the payment that is asked once it has expired")
-    if not 1 <= len(c.sources) <= SOURCES_MAX:
+    if not 1 <= len(command.sources) <= SOURCES_MAX:
         raise InvalidField("sources", f"a hold has 1 to {SOURCES_MAX} of them")
-    for index, source in enumerate(c.sources):
+    for index, source in enumerate(command.sources):
         field = f"sources[{index}]"
         subject = subject_for(chart, source.subject, source.owner, field=field)
         if subject.needs_reference:
             # What lies there belongs to its references; a hold would take it from all of them.
             raise InvalidField(f"{field}.subject", f"nothing is held on {subject.name}")
-        if source in c.sources[:index]:
+        if source in command.sources[:index]:
             raise InvalidField(field, "comes twice")
-    for index, payee in enumerate(c.payees):
+    for index, payee in enumerate(command.payees):
         subject_for(chart, payee.subject, payee.owner, field=f"payees[{index}]")

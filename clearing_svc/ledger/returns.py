@@ -67,53 +67,53 @@ def owed(state: ReturnsView, at: datetime) -> list[MoveReturns]:
 
 
 def move_returns(
-    state: States, c: MoveReturns, at: datetime, view: View, *, chart: Chart
+    state: States, command: MoveReturns, at: datetime, view: View, *, chart: Chart
 ) -> Decision[States]:
     """One journal for all that can go; nothing where no account takes anything yet."""
-    returns: Returns | None = state[c.returns_id].returns
+    returns: Returns | None = state[command.returns_id].returns
     if returns is None:
         return Decision(state={})
-    lines, moved = _movable(state, c, returns, at, chart)
+    lines, moved = _movable(state, command, returns, at, chart)
     if not lines:
         return Decision(state={})
-    total = Money(c.currency, sum(line.amount.minor for line in lines))
+    total = Money(command.currency, sum(line.amount.minor for line in lines))
     draft = JournalDraft(
         MOVED_ON,
         f"{returns.id}/{returns.version}",
-        (Line(c.subject, c.owner, Side.DEBIT, total, returns.id), *lines),
+        (Line(command.subject, command.owner, Side.DEBIT, total, returns.id), *lines),
         digest_of([[line.subject, line.reference, line.amount.minor] for line in lines]),
         template_version=1,  # nobody takes it back by hand
     )
-    posted = post_journals(state, PostJournals(c.context, (draft,)), at, view, chart=chart)
+    posted = post_journals(state, PostJournals(command.context, (draft,)), at, view, chart=chart)
     left = ReturnsView(moved_on(returns, moved, at))
     return Decision(
-        state={**posted.state, c.returns_id: left},
+        state={**posted.state, command.returns_id: left},
         answer=posted.answer,
         guards=posted.guards,
-        facts=posted.facts,
+        records=posted.records,
     )
 
 
 def _movable(
-    state: Mapping[str, Any], c: MoveReturns, returns: Returns, at: datetime, chart: Chart
+    state: Mapping[str, Any], command: MoveReturns, returns: Returns, at: datetime, chart: Chart
 ) -> tuple[list[Line], Counter[tuple[str, str]]]:
     """The credits of what is not held and of what accounts take, and how much of each part."""
-    free = state[c.account_id].account.available_minor or 0
+    free = state[command.account_id].account.available_minor or 0
     lines: list[Line] = []
     moved: Counter[tuple[str, str]] = Counter()
     credited: Counter[str] = Counter()
     for part in returns.parts[:PARTS_MAX]:
-        key = account_id_of(part.subject, c.owner, c.currency)
+        key = account_id_of(part.subject, command.owner, command.currency)
         minor = min(part.minor, free)
-        if key not in c.keys or not minor:
+        if key not in command.keys or not minor:
             continue
-        if _takes(state, key, credited[key] + minor, part, c, at, chart):
+        if _takes(state, key, credited[key] + minor, part, command, at, chart):
             free -= minor
             credited[key] += minor
             moved[part.subject, part.reference] += minor
             reference = part.reference or returns.id
-            amount = Money(c.currency, minor)
-            lines.append(Line(part.subject, c.owner, Side.CREDIT, amount, reference))
+            amount = Money(command.currency, minor)
+            lines.append(Line(part.subject, command.owner, Side.CREDIT, amount, reference))
     return lines, moved
 
 
@@ -122,13 +122,13 @@ def _takes(
     key: str,
     minor: int,
     part: Part,
-    c: MoveReturns,
+    command: MoveReturns,
     at: datetime,
     chart: Chart,
 ) -> bool:
     view: AccountView = state[key]
     account = view.account or opened(
-        chart, part.subject, c.owner, c.currency, context=c.context, at=at
+        chart, part.subject, command.owner, command.currency, context=command.context, at=at
     )
     try:
         booked(account, -minor)

@@ -72,10 +72,10 @@ class ReverseJournal:
 
 
 def reverse_journal(
-    state: States, c: ReverseJournal, at: datetime, view: View, *, chart: Chart
+    state: States, command: ReverseJournal, at: datetime, view: View, *, chart: Chart
 ) -> Decision[States]:
     """Once, and only what a caller posted."""
-    original, draft = c.journal, c.draft
+    original, draft = command.journal, command.draft
     if original.template_version:
         raise JournalNotReversible(
             f"{original.id} books {original.event_type}: only an event of its own undoes that",
@@ -86,7 +86,7 @@ def reverse_journal(
             f"{original.id} takes {original.reverses} back: post what should have been anew",
             metadata={"journal_id": original.id},
         )
-    if legs := [e.reference for e in c.entries if e.subject == TRANSIT]:
+    if legs := [e.reference for e in command.entries if e.subject == TRANSIT]:
         raise IllegalMove(
             f"{original.id} is a leg of {legs[0]}: post another split journal the other way",
             metadata={"journal_id": original.id, "split_journal_id": legs[0]},
@@ -95,21 +95,23 @@ def reverse_journal(
         raise AlreadyReversed(
             f"{original.id} was taken back by {draft.id}", metadata={"journal_id": draft.id}
         )
-    day = booking_day(c.accounting_date, at, last_closed=view.fact)
+    day = booking_day(command.accounting_date, at, last_closed=view.shared)
     if day < original.accounting_date:
         raise InvalidField(
             "accounting_date", f"lies before the journal's own, {original.accounting_date}"
         )
     try:
-        posted = post_journals(state, PostJournals(c.context, (draft,)), at, view, chart=chart)
+        posted = post_journals(
+            state, PostJournals(command.context, (draft,)), at, view, chart=chart
+        )
     except (InsufficientFunds, AccountNotOpen) as refusal:
         refused = f"{original.id} cannot be taken back: {refusal.message}"
         raise type(refusal)(refused, metadata=refusal.metadata) from refusal
-    kept = act(original.id, 1, "REVERSED", c.why, context=c.context, at=at)
+    kept = act(original.id, 1, "REVERSED", command.why, context=command.context, at=at)
     return Decision(
         state=posted.state,
         events=posted.events,
         answer=posted.answer,
         guards=posted.guards,
-        facts=(*posted.facts, kept),
+        records=(*posted.records, kept),
     )

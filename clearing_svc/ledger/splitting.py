@@ -133,7 +133,7 @@ class SplitView:
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class SplitTiming:
     lease: timedelta = timedelta(seconds=2)
     """After a commit its own process goes on; after this the sweeper does."""
 
@@ -159,7 +159,7 @@ class PostSplit:
 
 
 @dataclass(frozen=True, slots=True)
-class LegSettled:
+class LegBooked:
     """What a leg's own transaction found or made of it."""
 
     split_id: str
@@ -190,7 +190,7 @@ class LegRefused:
 
 
 @dataclass(frozen=True, slots=True)
-class SettleLeg:
+class BookLeg:
     """A command of the ledger: give what `name` names this fate, and book it, unless it has one."""
 
     context: Context
@@ -213,87 +213,94 @@ class SettleLeg:
 
 
 @dataclass(frozen=True, slots=True)
-class AskLeg:
-    """An effect: settle a leg, and tell the split journal."""
+class SubmitLeg:
+    """An effect: book a leg, and tell the split journal."""
 
     split_id: str
     context: Context
     number: int
     back: bool
-    command: SettleLeg
+    command: BookLeg
 
 
 # Rules of the split journal
 
 
 def post_split(
-    state: SplitView, c: PostSplit, at: datetime, view: View, *, chart: Chart, timing: Timing
+    state: SplitView,
+    command: PostSplit,
+    at: datetime,
+    view: View,
+    *,
+    chart: Chart,
+    timing: SplitTiming,
 ) -> Decision[SplitView]:
     """Begins it. The same again is answered as it stands."""
-    check(c.lines, chart)
-    require_callers_own(c.event_type, c.business_key, c.lines, chart)
-    for line in c.lines:
-        if line.amount.currency != c.lines[0].amount.currency:
+    check(command.lines, chart)
+    require_callers_own(command.event_type, command.business_key, command.lines, chart)
+    for line in command.lines:
+        if line.amount.currency != command.lines[0].amount.currency:
             raise CurrencyMismatch("a split journal has one currency: exchange in one of its own")
-    digest = drafted(c.event_type, c.business_key, c.lines).digest
+    digest = drafted(command.event_type, command.business_key, command.lines).digest
     if state.split is not None:
         if state.split.digest != digest:
             raise JournalKeyReused(
-                f"{c.event_type} of {c.business_key} was posted otherwise, as {c.key}",
-                metadata={"split_journal_id": c.key},
+                f"{command.event_type} of {command.business_key} was posted otherwise, "
+                f"as {command.key}",
+                metadata={"split_journal_id": command.key},
             )
         return Decision(state=state, answer=state)
     split = SplitJournal(
-        id=c.key,
-        context=c.context,
+        id=command.key,
+        context=command.context,
         version=1,
         state=SplitState.DEBITING,
-        event_type=c.event_type,
-        business_key=c.business_key,
+        event_type=command.event_type,
+        business_key=command.business_key,
         digest=digest,
-        currency=c.lines[0].amount.currency,
+        currency=command.lines[0].amount.currency,
         legs=tuple(
             Leg(number, line.subject, line.owner, line.side, line.amount.minor, line.reference)
-            for number, line in enumerate(c.lines, start=1)
+            for number, line in enumerate(command.lines, start=1)
         ),
         refusal="",
         created_at=at,
         next_action_at=at + timing.lease,
     )
-    return _told(split)
+    return _decided(split)
 
 
-def leg_settled(
-    state: SplitView, c: LegSettled, at: datetime, view: View, *, timing: Timing
+def leg_booked(
+    state: SplitView, command: LegBooked, at: datetime, view: View, *, timing: SplitTiming
 ) -> Decision[SplitView]:
-    split, leg = _leg(state, c)
-    if _fate(leg, back=c.back) is not None:
+    split, leg = _leg(state, command)
+    if _fate(leg, back=command.back) is not None:
         return Decision(state=state, answer=state)
     # What was refused once and is booked after all was not refused.
-    refusal = "" if c.fate is Fate.BOOKED else leg.refusal
-    fate, back = (leg.fate, c.fate) if c.back else (c.fate, leg.back)
+    refusal = "" if command.fate is Fate.BOOKED else leg.refusal
+    fate, back = (leg.fate, command.fate) if command.back else (command.fate, leg.back)
     legs = _with(split, replace(leg, fate=fate, back=back, refusal=refusal))
     return _moved(split, _next(split.state, legs), at, timing, legs=legs)
 
 
 def leg_refused(
-    state: SplitView, c: LegRefused, at: datetime, view: View, *, timing: Timing
+    state: SplitView, command: LegRefused, at: datetime, view: View, *, timing: SplitTiming
 ) -> Decision[SplitView]:
     """A refused debit turns all back. A credit, or what is taken back, is set aside instead."""
-    split, leg = _leg(state, c)
-    if _fate(leg, back=c.back) is not None or leg.refusal or split.state in OVER:
+    split, leg = _leg(state, command)
+    if _fate(leg, back=command.back) is not None or leg.refusal or split.state in OVER:
         return Decision(state=state, answer=state)
-    legs = _with(split, replace(leg, refusal=c.reason))
+    legs = _with(split, replace(leg, refusal=command.reason))
     if split.state is SplitState.DEBITING:
-        to, why = SplitState.REVERSING, c.reason
+        to, why = SplitState.REVERSING, command.reason
         return _moved(split, to, at, timing, legs=legs, refusal=why)
     return _moved(split, split.state, at, timing, legs=legs)
 
 
-def _leg(state: SplitView, c: LegSettled | LegRefused) -> tuple[SplitJournal, Leg]:
+def _leg(state: SplitView, command: LegBooked | LegRefused) -> tuple[SplitJournal, Leg]:
     if state.split is None:
-        raise NotFound(f"no split journal {c.split_id}")
-    return state.split, state.split.legs[c.number - 1]
+        raise NotFound(f"no split journal {command.split_id}")
+    return state.split, state.split.legs[command.number - 1]
 
 
 def _fate(leg: Leg, *, back: bool) -> Fate | None:
@@ -320,14 +327,14 @@ def _undone(leg: Leg) -> bool:
 
 
 def _moved(
-    split: SplitJournal, to: SplitState, at: datetime, timing: Timing, **changes: object
+    split: SplitJournal, to: SplitState, at: datetime, timing: SplitTiming, **changes: object
 ) -> Decision[SplitView]:
     due = None if to in OVER else at + timing.lease
     changes |= {"next_action_at": due, "action_attempts": 0}
-    return _told(moved(split, to, SPLIT_MOVES, **changes))
+    return _decided(moved(split, to, SPLIT_MOVES, **changes))
 
 
-def _told(split: SplitJournal) -> Decision[SplitView]:
+def _decided(split: SplitJournal) -> Decision[SplitView]:
     """With the event of its present version: history, for nobody waits for it."""
     new = SplitView(split)
     event = history(split, f"clearing.split.{split.state.lower()}")
@@ -337,8 +344,8 @@ def _told(split: SplitJournal) -> Decision[SplitView]:
 # What it owes
 
 
-def owed(state: SplitView, at: datetime, *, chart: Chart) -> list[AskLeg]:
-    """What is to be settled now, each by itself."""
+def owed(state: SplitView, at: datetime, *, chart: Chart) -> list[SubmitLeg]:
+    """The legs that are to be booked now, each by itself."""
     split = state.split
     if split is None or split.state in OVER:
         return []
@@ -346,12 +353,12 @@ def owed(state: SplitView, at: datetime, *, chart: Chart) -> list[AskLeg]:
     return [ask for ask in asked if ask is not None]
 
 
-def _ask_debit(split: SplitJournal, leg: Leg, chart: Chart) -> AskLeg | None:
+def _ask_debit(split: SplitJournal, leg: Leg, chart: Chart) -> SubmitLeg | None:
     wanted = leg.side is Side.DEBIT and leg.fate is None
     return _ask(split, leg, Fate.BOOKED, _booking(split, leg)) if wanted else None
 
 
-def _ask_credit(split: SplitJournal, leg: Leg, chart: Chart) -> AskLeg | None:
+def _ask_credit(split: SplitJournal, leg: Leg, chart: Chart) -> SubmitLeg | None:
     if leg.side is Side.DEBIT or leg.fate is not None:
         return None
     if leg.refusal:
@@ -359,10 +366,10 @@ def _ask_credit(split: SplitJournal, leg: Leg, chart: Chart) -> AskLeg | None:
     return _ask(split, leg, Fate.BOOKED, _booking(split, leg))
 
 
-def _ask_back(split: SplitJournal, leg: Leg, chart: Chart) -> AskLeg | None:
+def _ask_back(split: SplitJournal, leg: Leg, chart: Chart) -> SubmitLeg | None:
     if leg.side is Side.CREDIT or leg.back is not None:
         return None
-    if leg.fate is None:  # booked or not: now it is settled
+    if leg.fate is None:  # booked or not: now that is known
         return _ask(split, leg, Fate.BARRED, None)
     if leg.fate is Fate.BARRED:
         return None
@@ -371,7 +378,7 @@ def _ask_back(split: SplitJournal, leg: Leg, chart: Chart) -> AskLeg | None:
     return _ask(split, leg, Fate.BOOKED, _taking_back(split, leg), back=True)
 
 
-_ASK: dict[SplitState, Callable[[SplitJournal, Leg, Chart], AskLeg | None]] = {
+_ASK: dict[SplitState, Callable[[SplitJournal, Leg, Chart], SubmitLeg | None]] = {
     SplitState.DEBITING: _ask_debit,
     SplitState.CREDITING: _ask_credit,
     SplitState.REVERSING: _ask_back,
@@ -386,10 +393,10 @@ def _ask(
     ways: tuple[Way, ...] = (),
     *,
     back: bool = False,
-) -> AskLeg:
+) -> SubmitLeg:
     name = split.journal_id(leg, _BACK[Fate.BOOKED] if back else _FORWARD[Fate.BOOKED])
-    command = SettleLeg(split.context, name, fate, draft, ways)
-    return AskLeg(split.id, split.context, leg.number, back, command)
+    command = BookLeg(split.context, name, fate, draft, ways)
+    return SubmitLeg(split.id, split.context, leg.number, back, command)
 
 
 # Journals of legs
@@ -447,16 +454,16 @@ def _between(
 # The rule of the ledger
 
 
-def settle_leg(
-    state: States, c: SettleLeg, at: datetime, view: View, *, chart: Chart
+def book_leg(
+    state: States, command: BookLeg, at: datetime, view: View, *, chart: Chart
 ) -> Decision[States]:
     """The answer is the fate that it has now. Refuses by raising, and then it has none."""
-    fate = c.guards[0]
+    fate = command.guards[0]
     known = view.taken.get(fate)
     if known is not None:
         return Decision(state={}, answer=Fate(known))
     booked: Decision[States] = Decision(state={})
-    if c.draft is not None:
-        posting = PostJournals(c.context, (c.draft,), ways=c.ways)
+    if command.draft is not None:
+        posting = PostJournals(command.context, (command.draft,), ways=command.ways)
         booked = post_journals(state, posting, at, view, chart=chart)
-    return replace(booked, answer=c.fate, guards=(fate, *booked.guards))
+    return replace(booked, answer=command.fate, guards=(fate, *booked.guards))

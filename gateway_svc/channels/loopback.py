@@ -81,7 +81,7 @@ class LoopbackChannel:
         callback = self._pay(order)
         task = asyncio.create_task(self._tell(self._keep, callback, body_of(callback)))
         self._telling.add(task)
-        task.add_done_callback(self._told)
+        task.add_done_callback(self._callback_ended)
         return PrepayResult(
             state=NativeOutcome.AWAITING_PAYER,
             channel_credential={"prepay_id": f"lpb_{order.request_no}"},
@@ -145,7 +145,7 @@ class LoopbackChannel:
                     return
             await self._clock.sleep(pause_s)
 
-    def _told(self, task: asyncio.Task[None]) -> None:
+    def _callback_ended(self, task: asyncio.Task[None]) -> None:
         self._telling.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("loopback.defect", exc_info=error)

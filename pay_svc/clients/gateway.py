@@ -9,8 +9,8 @@ import grpc
 from google.protobuf.message import Message
 from payments.gateway.v1 import channel_pb2, channel_service_pb2, channel_service_pb2_grpc
 
-from pay_svc.asking import AskClose, AskPayout, AskPrepay, AskRefund
 from pay_svc.beneficiaries import BeneficiaryView
+from pay_svc.effects import SendClose, SendPayout, SendPrepay, SendRefund
 from pay_svc.model import ChannelMoved, ChannelOutcome
 from paymesh.clock import Clock
 from paymesh.coalescer import Coalescer, call_for
@@ -29,7 +29,7 @@ _OUTCOMES = {
 }
 """Channel order states that are ends; the others mean: wait."""
 
-Asked = AskPrepay | AskRefund | AskPayout
+Asked = SendPrepay | SendRefund | SendPayout
 LoadBeneficiary = Callable[[str], Awaitable[BeneficiaryView]]
 
 
@@ -53,7 +53,7 @@ def channel_moved(
 
 
 class Gateway:
-    """Carries out the effects AskPrepay, AskClose, AskRefund and AskPayout."""
+    """Carries out the effects SendPrepay, SendClose, SendRefund and SendPayout."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Gateway:
             stub.BatchPayouts, m.BatchPayoutsRequest, caller="pay", clock=clock
         )
 
-    async def prepay(self, effect: AskPrepay) -> Result:
+    async def prepay(self, effect: SendPrepay) -> Result:
         """Prepay; its value is the credential_id. A final refusal is a failed collection."""
         request = channel_service_pb2.PrepayRequest(
             request_id=request_id_for(effect.request_no, act="prepay"),
@@ -98,7 +98,7 @@ class Gateway:
             effect, self._prepay, request, value=lambda r: r.credential.credential_id
         )
 
-    async def close(self, effect: AskClose) -> Result:
+    async def close(self, effect: SendClose) -> Result:
         """CloseChannelOrder. An order that the gateway never got is announced first.
 
         Only then is its end for sure: a Prepay that is still on its way finds it closed.
@@ -111,7 +111,7 @@ class Gateway:
         announced = await self.prepay(effect.prepay)
         return announced if announced.command else await self._close_known(effect)
 
-    async def _close_known(self, effect: AskClose) -> Result:
+    async def _close_known(self, effect: SendClose) -> Result:
         request = channel_service_pb2.CloseChannelOrderRequest(
             request_id=request_id_for(effect.request_no, act="close"),
             request_no=effect.request_no,
@@ -119,7 +119,7 @@ class Gateway:
         response = await self._close.call(call_for(effect.context, self._clock), request)
         return Result(_command(effect, response.channel_order))
 
-    async def refund(self, effect: AskRefund) -> Result:
+    async def refund(self, effect: SendRefund) -> Result:
         """RefundChannelOrder. A final refusal is a failed refund."""
         request = channel_service_pb2.RefundChannelOrderRequest(
             request_id=request_id_for(effect.request_no, act="refund"),
@@ -130,7 +130,7 @@ class Gateway:
         )
         return await self._asked(effect, self._refund, request)
 
-    async def payout(self, effect: AskPayout) -> Result:
+    async def payout(self, effect: SendPayout) -> Result:
         """Payout; the account number is opened for this call only. A final refusal: failed."""
         to = (await self._beneficiary(effect.beneficiary_id)).beneficiary
         assert to is not None, "a beneficiary is never removed, only marked as deleted"
@@ -165,7 +165,7 @@ class Gateway:
             await coalescer.close()
 
 
-def _command(effect: Asked | AskClose, order: channel_pb2.ChannelOrder) -> ChannelMoved | None:
+def _command(effect: Asked | SendClose, order: channel_pb2.ChannelOrder) -> ChannelMoved | None:
     return channel_moved(order, payment_id=effect.payment_id, context=effect.context)
 
 

@@ -8,7 +8,7 @@ import grpc
 from payments.clearing.v1 import ledger_pb2, ledger_service_pb2, ledger_service_pb2_grpc
 from payments.type.v1 import account_pb2
 
-from pay_svc.asking import AskHold, AskRelease
+from pay_svc.effects import RequestHold, RequestRelease
 from pay_svc.model import AccountRef, HoldMoved, HoldOutcome
 from paymesh.clock import Clock
 from paymesh.coalescer import Coalescer, call_for
@@ -19,7 +19,7 @@ from paymesh.wire import money_to, time_to
 
 
 class Ledger:
-    """Carries out the effects AskHold and AskRelease."""
+    """Carries out the effects RequestHold and RequestRelease."""
 
     def __init__(self, channel: grpc.aio.Channel, *, clock: Clock) -> None:
         stub = ledger_service_pb2_grpc.LedgerServiceStub(channel)
@@ -32,9 +32,9 @@ class Ledger:
             stub.BatchReleaseHolds, m.BatchReleaseHoldsRequest, caller="pay", clock=clock
         )
 
-    async def place(self, effect: AskHold) -> Result:
+    async def place(self, effect: RequestHold) -> Result:
         """PlaceHold: all of it or nothing. A final refusal is a failed hold, and so is one that the
-        ledger has let go of, because it had asked us and we did not know the payment."""
+        ledger has released, because it had asked us and we did not know the payment."""
         request = ledger_service_pb2.PlaceHoldRequest(
             request_id=request_id_for(effect.request_no, act="hold"),
             hold_id=effect.hold_id,
@@ -55,8 +55,8 @@ class Ledger:
             return _moved(effect, HoldOutcome.FAILED, "HOLD_ENDED")
         return _moved(effect, HoldOutcome.SUCCEEDED)
 
-    async def release(self, effect: AskRelease) -> Result:
-        """ReleaseHold. What journals have taken already cannot be let go of: that has failed."""
+    async def release(self, effect: RequestRelease) -> Result:
+        """ReleaseHold. What journals have taken already cannot be released: that has failed."""
         request = ledger_service_pb2.ReleaseHoldRequest(
             request_id=request_id_for(effect.request_no, act="release"),
             hold_id=effect.hold_id,
@@ -80,5 +80,5 @@ def _accounts(sources: Sequence[AccountRef]) -> list[account_pb2.AccountRef]:
     return [account_pb2.AccountRef(subject=s.subject, owner=s.owner) for s in sources]
 
 
-def _moved(effect: AskHold | AskRelease, outcome: HoldOutcome, reason: str = "") -> Result:
+def _moved(effect: RequestHold | RequestRelease, outcome: HoldOutcome, reason: str = "") -> Result:
     return Result(HoldMoved(effect.payment_id, effect.context, effect.request_no, outcome, reason))

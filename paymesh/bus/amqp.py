@@ -22,6 +22,6 @@ def parameters(amqp_url: str, connection_name: str) -> pika.URLParameters:
     return found
 
 
-def place(found: pika.URLParameters) -> str:
+def address(found: pika.URLParameters) -> str:
     """Where that is, in words that may be logged (no password)."""
     return f"{found.host}:{found.port} vhost {found.virtual_host}"

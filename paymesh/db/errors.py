@@ -16,10 +16,10 @@ from sqlalchemy.exc import DBAPIError, StatementError
 _NAMES = ("constraint_name", "table_name", "column_name")
 
 
-def told(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """An exception's text; of a database's error the state, the message, and what it is about."""
     if isinstance(error, StatementError) and error.orig is not None:
-        return told(error.orig)
+        return error_text(error.orig)
     if not isinstance(error, psycopg.Error) or error.sqlstate is None:
         return " ".join(str(error).split()) or type(error).__name__
     message = error.diag.message_primary or type(error).__name__
@@ -35,11 +35,11 @@ def silence(error: BaseException | None) -> None:
     others print it, with its traceback."""
     for one in _chain(error, set()):
         if isinstance(one, psycopg.Error) and one.sqlstate is not None:
-            one.args = (told(one),)
+            one.args = (error_text(one),)
         elif isinstance(one, StatementError):
             one.hide_parameters = True
             if isinstance(one, DBAPIError):
-                one.args = (f"({type(one.orig).__name__}) {told(one)}",)
+                one.args = (f"({type(one.orig).__name__}) {error_text(one)}",)
 
 
 def _chain(error: BaseException | None, seen: set[int]) -> Iterator[BaseException]:

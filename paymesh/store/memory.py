@@ -16,7 +16,6 @@ from typing import Any
 from paymesh.clock import Clock
 from paymesh.core import Guard
 from paymesh.failpoint import failpoint
-from paymesh.store.kinds import Aggregate, Family, Kind
 from paymesh.store.port import (
     Conflict,
     CursorKey,
@@ -30,6 +29,7 @@ from paymesh.store.port import (
     StoredEvent,
     Writes,
 )
+from paymesh.store.rowtypes import Aggregate, AggregateSet, RowType
 
 
 class MemoryStore:
@@ -38,7 +38,7 @@ class MemoryStore:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = asyncio.Lock()
-        self.tables: dict[Kind[Any], dict[str, Any]] = {}
+        self.tables: dict[RowType[Any], dict[str, Any]] = {}
         self.answers: dict[RequestKey, StoredAnswer] = {}
         self.seen: set[MessageKey] = set()
         self.guards: dict[Guard, str] = {}
@@ -52,12 +52,12 @@ class MemoryStore:
             yield MemoryTransaction(self, self._clock.now())
 
     async def load(
-        self, aggregate: Aggregate[Any] | Family[Any], keys: Sequence[str]
+        self, aggregate: Aggregate[Any] | AggregateSet[Any], keys: Sequence[str]
     ) -> Mapping[str, Any]:
         return self.states(aggregate, keys)
 
     def states(
-        self, aggregate: Aggregate[Any] | Family[Any], keys: Sequence[str]
+        self, aggregate: Aggregate[Any] | AggregateSet[Any], keys: Sequence[str]
     ) -> dict[str, Any]:
         return {
             key: self.state(member, key) for member, own in aggregate.split(keys) for key in own
@@ -126,7 +126,7 @@ class MemoryTransaction:
     def __init__(self, store: MemoryStore, at: datetime) -> None:
         self._store, self._at = store, at
 
-    async def read(self, aggregate: Aggregate[Any] | Family[Any], reads: Reads) -> Loaded:
+    async def read(self, aggregate: Aggregate[Any] | AggregateSet[Any], reads: Reads) -> Loaded:
         store = self._store
         return Loaded(
             at=self._at,
@@ -137,7 +137,7 @@ class MemoryTransaction:
             taken={g: store.guards[g] for g in reads.guards if g in store.guards}
             | {
                 guard: getattr(row, kind.guard[1])
-                for kind, guards in reads.facts.items()
+                for kind, guards in reads.records.items()
                 for guard in guards
                 if kind.guard and (row := store.tables.get(kind, {}).get(guard.key)) is not None
             },
@@ -180,7 +180,7 @@ class MemoryTransaction:
         failpoint("shell.after_commit")
 
 
-def _check(kind: Kind[Any], rows: list[Any]) -> None:
+def _check(kind: RowType[Any], rows: list[Any]) -> None:
     """CHECK constraints and unique keys, as the database would."""
     if kind.check is not None and not all(map(kind.check, rows)):
         raise Rejected(f"a row of {kind.table} breaks its CHECK")

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from paymesh.context import Context
 from paymesh.core import Guard
-from paymesh.store.kinds import Aggregate, Family, Kind
+from paymesh.store.rowtypes import Aggregate, AggregateSet, RowType
 
 
 class Conflict(Exception):
@@ -27,8 +27,8 @@ class Rejected(Exception):
     `constraint`: the name of the one that refused it, where there is one, and `why` in its words.
     """
 
-    def __init__(self, told: str, *, constraint: str = "", why: str = "") -> None:
-        super().__init__(told)
+    def __init__(self, text: str, *, constraint: str = "", why: str = "") -> None:
+        super().__init__(text)
         self.constraint, self.why = constraint, why
 
 
@@ -96,8 +96,8 @@ class Reads:
     messages: Sequence[MessageKey] = ()
     guards: Sequence[Guard] = ()
     cursors: Sequence[CursorKey] = ()
-    facts: Mapping[Kind[Any], Sequence[Guard]] = field(default_factory=dict)
-    """Names that are taken by facts, which are there or are not: see Kind."""
+    records: Mapping[RowType[Any], Sequence[Guard]] = field(default_factory=dict)
+    """Names that are taken by records, which are there or are not: see RowType."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Loaded:
     taken: Mapping[Guard, str]
     cursors: Mapping[CursorKey, int]
     """The last sequence that counted; absent: none yet."""
-    fact: Any = None
+    shared: Any = None
     """What the family's SQL gave."""
     peeked: Mapping[str, Any] = field(default_factory=dict)
     """A state for every key that was to be looked at."""
@@ -118,8 +118,8 @@ class Loaded:
 
 @dataclass(slots=True)
 class Writes:
-    inserts: dict[Kind[Any], list[Any]] = field(default_factory=dict)
-    updates: dict[Kind[Any], list[tuple[Any, int]]] = field(default_factory=dict)
+    inserts: dict[RowType[Any], list[Any]] = field(default_factory=dict)
+    updates: dict[RowType[Any], list[tuple[Any, int]]] = field(default_factory=dict)
     """Each row with the version that it must still have."""
     events: list[StoredEvent] = field(default_factory=list)
     answers: dict[RequestKey, StoredAnswer] = field(default_factory=dict)
@@ -141,7 +141,7 @@ class Writes:
 
 
 class Transaction(Protocol):
-    async def read(self, aggregate: Aggregate[Any] | Family[Any], reads: Reads) -> Loaded: ...
+    async def read(self, aggregate: Aggregate[Any] | AggregateSet[Any], reads: Reads) -> Loaded: ...
 
     async def commit(self, writes: Writes) -> None:
         """Write and commit. Raises Conflict, Rejected, Unreachable or CommitUnknown."""
@@ -160,7 +160,7 @@ class Store(Protocol):
         """Leaving it without commit() rolls back."""
 
     async def load(
-        self, aggregate: Aggregate[Any] | Family[Any], keys: Sequence[str]
+        self, aggregate: Aggregate[Any] | AggregateSet[Any], keys: Sequence[str]
     ) -> Mapping[str, Any]:
         """States without locks, for reading; a state without a root where there is none."""
 

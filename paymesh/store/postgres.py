@@ -22,12 +22,11 @@ from sqlalchemy.util import greenlet_spawn
 from paymesh.context import Context, Traffic
 from paymesh.core import Guard
 from paymesh.db.engine import ANY_PLAN
-from paymesh.db.errors import told
+from paymesh.db.errors import error_text
 from paymesh.db.flight import flight
 from paymesh.failpoint import failpoint
 from paymesh.ids import bucket_of, shard_of
 from paymesh.store import sql
-from paymesh.store.kinds import Aggregate, Family
 from paymesh.store.port import (
     CommitUnknown,
     Conflict,
@@ -43,6 +42,7 @@ from paymesh.store.port import (
     Unreachable,
     Writes,
 )
+from paymesh.store.rowtypes import Aggregate, AggregateSet
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 FAILED_COUNT = "22012"
@@ -52,14 +52,14 @@ def _translated(error: psycopg.Error) -> Exception:
     """A database error as what it means for the batch."""
     state = error.sqlstate or ""
     if state.startswith("40") or state in {"55P03", "23505", FAILED_COUNT}:
-        return Conflict(told(error))
+        return Conflict(error_text(error))
     if state.startswith(("22", "23")):
         constraint, why = error.diag.constraint_name or "", error.diag.message_primary or ""
-        return Rejected(told(error), constraint=constraint, why=why)
+        return Rejected(error_text(error), constraint=constraint, why=why)
     if isinstance(error, psycopg.DataError):  # the driver's own, such as NUL in a text
-        return Rejected(told(error))
+        return Rejected(error_text(error))
     if isinstance(error, psycopg.OperationalError) or state[:2] in {"08", "53", "57", "25"}:
-        return Unreachable(told(error))
+        return Unreachable(error_text(error))
     return error
 
 
@@ -69,12 +69,12 @@ class PostgresTransaction:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def read(self, aggregate: Aggregate[Any] | Family[Any], reads: Reads) -> Loaded:
+    async def read(self, aggregate: Aggregate[Any] | AggregateSet[Any], reads: Reads) -> Loaded:
         run = self._connection.execute
         try:
             async with flight(self._connection):
                 await run("BEGIN")
-                fact = await run(aggregate.fact) if aggregate.fact else None
+                shared = await run(aggregate.shared) if aggregate.shared else None
                 of = aggregate.split(reads.keys)
                 members = [await _sent(run, member, keys, lock=True) for member, keys in of]
                 # What was not there could not be locked. Somebody may have made it while the locks
@@ -91,9 +91,9 @@ class PostgresTransaction:
                     seen = await run(sql.READ_SEEN, _message_keys(reads.messages))
                 if reads.guards:
                     guards = await run(sql.READ_GUARDS, _guard_keys(reads.guards))
-                facts = [
-                    (kind, await run(sql.read_fact_guards(kind), _sharded([g.key for g in of])))
-                    for kind, of in reads.facts.items()
+                records = [
+                    (kind, await run(sql.read_record_guards(kind), _sharded([g.key for g in of])))
+                    for kind, of in reads.records.items()
                 ]
                 cursors = None
                 if reads.cursors:
@@ -108,16 +108,18 @@ class PostgresTransaction:
                     taken={Guard(kind, key): owner for kind, key, owner in await _rows(guards)}
                     | {
                         Guard(cast(tuple[str, str], kind.guard)[0], id_): owner
-                        for kind, cursor in facts
+                        for kind, cursor in records
                         for id_, owner in await cursor.fetchall()
                     },
                     cursors={CursorKey(c, a): at for c, a, at in await _rows(cursors)},
-                    fact=None if fact is None else cast(tuple[Any, ...], await fact.fetchone())[0],
+                    shared=None
+                    if shared is None
+                    else cast(tuple[Any, ...], await shared.fetchone())[0],
                 )
         except psycopg.Error as error:
             raise _translated(error) from error
 
-    async def ask(
+    async def query(
         self, queries: Sequence[tuple[str, Sequence[Any]]]
     ) -> list[list[tuple[Any, ...]]]:
         """Begins, with queries that leave together; their rows. For who writes his SQL himself."""
@@ -170,7 +172,7 @@ class PostgresTransaction:
         except psycopg.Error as error:
             translated = _translated(error)
             if isinstance(translated, Unreachable):  # COMMIT may have arrived
-                raise CommitUnknown(told(error)) from error
+                raise CommitUnknown(error_text(error)) from error
             raise translated from error
         if done.statusmessage != "COMMIT":
             raise Conflict(f"the commit answered {done.statusmessage}")
@@ -191,7 +193,7 @@ class PostgresStore:
         try:
             pooled = await self._engine.raw_connection()
         except (psycopg.OperationalError, DBAPIError, PoolTimeout) as error:
-            raise Unreachable(told(error)) from error
+            raise Unreachable(error_text(error)) from error
         try:
             raw = cast(Connection, pooled.driver_connection)
             if raw.info.transaction_status != TransactionStatus.IDLE:
@@ -201,7 +203,7 @@ class PostgresStore:
                 yield raw
                 failed = False
             finally:
-                await _settle(raw, failed=failed)
+                await _make_idle(raw, failed=failed)
         finally:
             await greenlet_spawn(pooled.close)
 
@@ -234,7 +236,7 @@ class PostgresStore:
                 try:
                     done = await connection.execute("COMMIT")
                 except psycopg.OperationalError as error:
-                    raise CommitUnknown(told(error)) from error
+                    raise CommitUnknown(error_text(error)) from error
                 if done.statusmessage != "COMMIT":
                     raise Conflict(f"the commit answered {done.statusmessage}")
                 failpoint("shell.after_commit")
@@ -251,7 +253,7 @@ class PostgresStore:
             raise _translated(error) from error
 
     async def load(
-        self, aggregate: Aggregate[Any] | Family[Any], keys: Sequence[str]
+        self, aggregate: Aggregate[Any] | AggregateSet[Any], keys: Sequence[str]
     ) -> Mapping[str, Any]:
         try:
             async with self._connection() as connection, flight(connection):
@@ -293,7 +295,7 @@ class PostgresStore:
         await self._run(sql.CONFIRM, ([shard_of(i) for i in ids], ids))
 
 
-async def _settle(raw: Connection, *, failed: bool) -> None:
+async def _make_idle(raw: Connection, *, failed: bool) -> None:
     """Leaves the connection idle for the next user, or closed.
 
     After a pipeline that failed psycopg counts statements as prepared that the server, skipping

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from paymesh.store.kinds import Aggregate, Kind
+from paymesh.store.rowtypes import Aggregate, RowType
 
 
 def _unnest(names: list[str], types: list[str]) -> str:
@@ -19,7 +19,7 @@ def _unnest(names: list[str], types: list[str]) -> str:
 
 
 @cache
-def insert(kind: Kind[Any]) -> str:
+def insert(kind: RowType[Any]) -> str:
     names = kind.names
     values = ", ".join(f"v.{c.name}::jsonb" if c.type == "jsonb" else f"v.{c.name}"
                        for c in kind.columns)  # fmt: skip
@@ -28,7 +28,7 @@ def insert(kind: Kind[Any]) -> str:
 
 
 @cache
-def update(kind: Kind[Any]) -> str:
+def update(kind: RowType[Any]) -> str:
     """Parameters: arrays of shard keys, ids, what may change, expected versions; the count."""
     assignments = ", ".join(
         f"{c.name} = v.{c.name}::jsonb" if c.type == "jsonb" else f"{c.name} = v.{c.name}"
@@ -46,7 +46,7 @@ def update(kind: Kind[Any]) -> str:
 
 
 @cache
-def load(kind: Kind[Any], *, lock: bool) -> str:
+def load(kind: RowType[Any], *, lock: bool) -> str:
     """Rows by (shard_key, id), in key order. Parameters: shard keys, ids."""
     columns = ", ".join(f"t.{name}" for name in kind.names)
     return (
@@ -58,7 +58,7 @@ def load(kind: Kind[Any], *, lock: bool) -> str:
 
 
 @cache
-def load_children(kind: Kind[Any]) -> str:
+def load_children(kind: RowType[Any]) -> str:
     """Rows by (shard_key, parent), in id order. Parameters: shard keys, parents' ids."""
     columns = ", ".join(f"t.{name}" for name in kind.names)
     return (
@@ -106,8 +106,8 @@ READ_GUARDS = (
 
 
 @cache
-def read_fact_guards(kind: Kind[Any]) -> str:
-    """Who holds the names that facts have taken. Parameters: shard keys, ids."""
+def read_record_guards(kind: RowType[Any]) -> str:
+    """Who holds the names that records have taken. Parameters: shard keys, ids."""
     assert kind.guard is not None, f"a {kind.table} guards no name"
     return (
         f"SELECT t.id, t.{kind.guard[1]} FROM {kind.table} t "

@@ -19,15 +19,15 @@ DOCUMENT, PICTURE = "BENCHMARKS.md", "benchmarks.svg"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Section:
     """What is between these lines of the document is replaced; the rest is written by people."""
 
     begin: str
     end: str
 
 
-FIGURES = Place("<!-- figures: written by paymesh bench -->\n", "<!-- end of figures -->\n")
-ENDURANCE = Place("<!-- endurance: written by paymesh bench -->\n", "<!-- end of endurance -->\n")
+FIGURES = Section("<!-- figures: written by paymesh bench -->\n", "<!-- end of figures -->\n")
+ENDURANCE = Section("<!-- endurance: written by paymesh bench -->\n", "<!-- end of endurance -->\n")
 
 
 def write(folder: Path, outcome: Outcome, plan: BenchPlan, *, today: date) -> None:
@@ -41,18 +41,18 @@ def write_endurance(folder: Path, endured: Endured, plan: BenchPlan, *, today: d
     _write(folder, endurance_figures(endured, plan, today=today, commit=commit()), ENDURANCE)
 
 
-def _write(folder: Path, figures: str, place: Place) -> None:
+def _write(folder: Path, figures: str, section: Section) -> None:
     document = folder / DOCUMENT
-    document.write_text(replaced(document.read_text(), figures, place))
+    document.write_text(replaced(document.read_text(), figures, section))
 
 
-def replaced(document: str, figures: str, place: Place) -> str:
-    """The document with new figures. Raises ValueError if it has no place for them."""
-    before, begin, rest = document.partition(place.begin)
-    _, end, after = rest.partition(place.end)
+def replaced(document: str, figures: str, section: Section) -> str:
+    """The document with new figures. Raises ValueError if it has no section for them."""
+    before, begin, rest = document.partition(section.begin)
+    _, end, after = rest.partition(section.end)
     if not (begin and end):
         raise ValueError(
-            f"{DOCUMENT} lacks the lines {place.begin.strip()} and {place.end.strip()}"
+            f"{DOCUMENT} lacks the lines {section.begin.strip()} and {section.end.strip()}"
         )
     return f"{before}{begin}\n{figures}\n{end}{after}"
 

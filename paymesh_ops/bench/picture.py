@@ -43,12 +43,12 @@ STYLE = """
 def picture(found: Sequence[Reached], *, style: str = STYLE) -> str:
     """An SVG, readable on light and on dark. Without `style` in a page that has STYLE itself."""
     height = _TOP + _ROW * len(found) + 6
-    told = "; ".join(f"{r.ratio.name}: {r}" for r in found)
+    description = "; ".join(f"{r.ratio.name}: {r}" for r in found)
     rows = "".join(_row(reached, _TOP + _ROW * n) for n, reached in enumerate(found))
     return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" \
 role="img">
   <title>What was measured, as a part of what is the goal</title>
-  <desc>{escape(told)}</desc>
+  <desc>{escape(description)}</desc>
   <style>{style}  </style>
   <rect class="page" x="0.5" y="0.5" width="{WIDTH - 1}" height="{height - 1}" rx="10"/>
   <text class="s" x="{_LEFT}" y="26">{_LEGEND}</text>

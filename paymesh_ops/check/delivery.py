@@ -63,7 +63,7 @@ _TYPES = "SELECT DISTINCT type FROM outbox WHERE published"
 _HEARD = """
     SELECT message_id COLLATE "C" AS key, message_id, consumer, created_at,
         created_at < now() - make_interval(secs => %(grace)s)
-            AND created_at > now() - make_interval(days => %(days)s) AS settled
+            AND created_at > now() - make_interval(days => %(days)s) AS is_old
     FROM inbox WHERE consumer = %(queue)s ORDER BY 1
 """
 
@@ -154,7 +154,7 @@ async def arrivals(
         events = [event for group in published for event in group]
         if events and events[0]["arrived"] and not inbox and event_id not in parked:
             yield Missing(events, [])
-        if inbox and inbox[0]["settled"] and not events:
+        if inbox and inbox[0]["is_old"] and not events:
             yield Missing([], inbox)
 
 

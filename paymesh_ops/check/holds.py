@@ -85,7 +85,7 @@ async def holds_are_exact(s: Snapshots, o: Options) -> Findings:
 
 
 def _problem(hold: Row | None, steps: list[Row]) -> str:
-    """Between a hold and the instructions that place it, use it, and let go of it."""
+    """Between a hold and the instructions that place it, use it, and release it."""
     placing = [step for step in steps if step["kind"] == "HOLD"]
     if not placing:
         return _without_placing(hold, steps)
@@ -103,7 +103,7 @@ def _problem(hold: Row | None, steps: list[Row]) -> str:
     if int(hold["posted"]) != taken:
         return "what was taken of a hold is not what its instructions have moved"
     released = any(step["kind"] == "RELEASE" and _done(step) for step in steps)
-    # One that has expired the ledger lets go of by itself, if its payment is over without it.
+    # One that has expired the ledger releases by itself, if its payment is over without it.
     let_go = hold["expired"] and hold["state"] == "RELEASED" and asked["payment_state"] in _OVER
     if released != (hold["state"] == "RELEASED") and not let_go:
         return "a hold and its release differ"

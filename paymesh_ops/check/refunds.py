@@ -47,7 +47,7 @@ _BY_TOOL = """
 """Before there were balances a tool had no kind: it was a channel."""
 
 _ENDS = {
-    # suspended: it came back when that was for a person to settle
+    # suspended: it came back when that was for a person to decide
     "SUCCEEDED": frozenset({"SUCCEEDED", "SUSPENDED"}),
     "RETURNED": frozenset({"RETURNED"}),
     # suspended: the channel gave the money back after it had said that it would not

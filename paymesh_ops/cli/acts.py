@@ -146,7 +146,7 @@ async def withdrawals(steps: Steps, ada: Wallet) -> trade_pb2.Trade:
     with steps.step("EUR 10.00: held, paid out, booked"):
         await shop.reaches(await ada.withdraws(1000, to_account="DE0012345678"), PAID)
         await ada.has(2500)
-    with steps.step("EUR 5.00, and the bank declines: the hold is let go of"):
+    with steps.step("EUR 5.00, and the bank declines: the hold is released"):
         trade = await ada.withdraws(500, to_account="DE0012340001")
         await shop.attempt_reaches(trade, trade_pb2.ATTEMPT_STATE_FAILED)
         await ada.has(2500)

@@ -56,10 +56,10 @@ class Places:
 
     def __init__(self) -> None:
         names = {service: f"PAYMESH_{service.upper()}_DATABASE_URL" for service in SERVICES}
-        told = {**os.environ}
-        if not all(name in told for name in names.values()):
-            told = {**plan_of_running().environment}
-        self.urls = {service: told[name] for service, name in names.items()}
+        environment = {**os.environ}
+        if not all(name in environment for name in names.values()):
+            environment = {**plan_of_running().environment}
+        self.urls = {service: environment[name] for service, name in names.items()}
         self.bus = RabbitDeadLetters(amqp_url(), TOPOLOGY)
 
     def depths(self) -> dict[str, int]:

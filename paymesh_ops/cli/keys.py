@@ -97,7 +97,7 @@ def rotate(
             keys = read_keys(path)
         found = _sealed_anew(vaults, keys, line.update)
         if drop_old:
-            _settle(path, keys, max(wait_s, 0.0), line.update)
+            _wait_out(path, keys, max(wait_s, 0.0), line.update)
             found = _sealed_anew(vaults, keys, line.update)  # nothing: that is the proof
             _require_probes(path, keys[-1:], vaults)
     _tell(found, keys)
@@ -131,14 +131,14 @@ def reseal() -> None:
 def _where() -> tuple[Path | None, list[Vault]]:
     """The keys and the databases: those that the environment names, or of the mesh that is up."""
     names = {service: f"PAYMESH_{service.upper()}_DATABASE_URL" for service in SEALED}
-    told = {**os.environ}
-    if not any(name in told for name in names.values()):
-        told = {**plan_of_running().environment}
-    path = told.get("PAYMESH_SECRET_KEY_FILE")
+    environment = {**os.environ}
+    if not any(name in environment for name in names.values()):
+        environment = {**plan_of_running().environment}
+    path = environment.get("PAYMESH_SECRET_KEY_FILE")
     vaults = [
-        Vault(service, told[name], SEALED[service])
+        Vault(service, environment[name], SEALED[service])
         for service, name in names.items()
-        if name in told
+        if name in environment
     ]
     return Path(path) if path else None, vaults
 
@@ -195,7 +195,7 @@ def _sealed_anew(vaults: Sequence[Vault], keys: Sequence[Key], say: Progress) ->
     )
 
 
-def _settle(path: Path, keys: Sequence[Key], wait_s: float, say: Progress) -> None:
+def _wait_out(path: Path, keys: Sequence[Key], wait_s: float, say: Progress) -> None:
     """Waits until nobody can still write what he sealed before he knew the newest key."""
     came = (path / keys[-1].name).stat().st_ctime
     left = max(came + wait_s - time.time(), min(wait_s, REMEMBERED_S))

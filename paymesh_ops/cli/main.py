@@ -107,7 +107,7 @@ def explain(
     chart = load_chart((ClearingSettings().ledger_config or HERE) / "chart.yaml")
     with console.status(escape(account)) as status:
         try:
-            told = asyncio.run(
+            explanation = asyncio.run(
                 explain_account(
                     plan.reader_urls,
                     account,
@@ -118,8 +118,8 @@ def explain(
             )
         except UnknownAccount as error:
             raise fail(escape(str(error))) from error
-    print_explanation(console, told, limit=limit)
-    raise typer.Exit(1 if told.unexplained.minor else 0)
+    print_explanation(console, explanation, limit=limit)
+    raise typer.Exit(1 if explanation.unexplained.minor else 0)
 
 
 ledger.app.command("explain")(explain)

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from paymesh.db.errors import told
+from paymesh.db.errors import error_text
 from paymesh.settings import SettingsWrong
 from paymesh.text import escape
 from paymesh_ops.check.snapshots import DatabaseUnreadable
@@ -42,7 +42,7 @@ class Commands(TyperGroup):
         except REFUSALS as error:
             raise fail(escape(str(error))) from error
         except psycopg.OperationalError as error:
-            raise fail(f"PostgreSQL does not answer: {escape(told(error))}") from error
+            raise fail(f"PostgreSQL does not answer: {escape(error_text(error))}") from error
 
 
 def fail(message: str) -> typer.Exit:

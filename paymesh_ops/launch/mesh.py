@@ -22,7 +22,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from paymesh.bus.topology import Topology, TopologyError, apply
-from paymesh.db.errors import told
+from paymesh.db.errors import error_text
 from paymesh.db.migrate import ROOT, UnknownSchema
 from paymesh.db.session import arguments, parse
 from paymesh.process import DEFINITIONS
@@ -149,7 +149,9 @@ def prepare(
         remember_sandbox(admin_url, databases["gateway"], book_id(home / "sandbox"))
     except (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege, DBAPIError) as error:
         where = parse(admin_url).set(password=None)
-        raise PostgresUnavailable(f"{where} does not do what we need: {told(error)}") from error
+        raise PostgresUnavailable(
+            f"{where} does not do what we need: {error_text(error)}"
+        ) from error
     if amqp:
         progress("RabbitMQ")
         amqp_url = amqp_url or ensure_rabbitmq(home).amqp_url

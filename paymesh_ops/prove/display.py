@@ -76,7 +76,7 @@ class _Lines(_Rest):
         self._say(f"  {step.name} {minutes(far.elapsed_s)}: {says}; {left}")
 
     def ended(self, ended: Ended) -> None:
-        self._say(f"{_MARKS[ended.verdict]} {_told(ended)}")
+        self._say(f"{_MARKS[ended.verdict]} {_line(ended)}")
 
     def _say(self, text: str) -> None:
         self._console.print(text, soft_wrap=True)
@@ -125,7 +125,7 @@ class _Screen(_Rest):
         return ("", f"[dim]{step.name}[/]", "", f"[dim]usually {minutes(step.usual_s)}[/]")
 
 
-def _told(ended: Ended) -> str:
+def _line(ended: Ended) -> str:
     said = "; ".join(ended.shown.facts)
     why = f" ({escape(ended.why)})" if ended.why else ""
     took = f" in {minutes(ended.seconds)} of {minutes(ended.limit_s)}"
@@ -138,7 +138,7 @@ def print_summary(console: Console, proof: Proof) -> None:
     """Every step with its numbers, what failed with the end of its log, how to repeat it."""
     console.rule("The long proof", align="left")
     for ended in proof.ended:
-        console.print(f"{_MARKS[ended.verdict]} {_told(ended)}", soft_wrap=True)
+        console.print(f"{_MARKS[ended.verdict]} {_line(ended)}", soft_wrap=True)
     for ended in proof.ended:
         if ended.verdict in {Verdict.RED, Verdict.LATE}:
             _print_failure(console, proof, ended)

@@ -36,7 +36,9 @@ def matrix(
             count = counts.get((row, column), 0)
             x = left + width * m
             drawn.append(_cell(x, y, width, height, count, most))
-    return _svg(title, top + height * len(rows) + 12, drawn, told=_matrix_told(counts))
+    return _svg(
+        title, top + height * len(rows) + 12, drawn, description=_matrix_description(counts)
+    )
 
 
 def _cell(x: float, y: float, width: float, height: float, count: int, most: int) -> str:
@@ -50,7 +52,7 @@ def _cell(x: float, y: float, width: float, height: float, count: int, most: int
     )
 
 
-def _matrix_told(counts: Mapping[tuple[str, str], int]) -> str:
+def _matrix_description(counts: Mapping[tuple[str, str], int]) -> str:
     return "; ".join(f"{row} at {column}: {count}" for (row, column), count in counts.items())
 
 
@@ -68,8 +70,8 @@ def columns(title: str, values: Sequence[tuple[str, float, str]]) -> str:
         )
         drawn.append(_text(x + width / 2, base - high - 6, said, "s m"))
         drawn.append(_text(x + width / 2, base + 18, name, "s m"))
-    told = "; ".join(f"{name}: {said}" for name, _, said in values)
-    return _svg(title, base + 32, drawn, told=told)
+    description = "; ".join(f"{name}: {said}" for name, _, said in values)
+    return _svg(title, base + 32, drawn, description=description)
 
 
 def share(part: float) -> str:
@@ -87,10 +89,10 @@ def _text(x: float, y: float, text: str, class_: str) -> str:
     return f'<text class="{class_}" x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>'
 
 
-def _svg(title: str, height: float, drawn: Sequence[str], *, told: str) -> str:
+def _svg(title: str, height: float, drawn: Sequence[str], *, description: str) -> str:
     body = "\n".join(drawn)
     return f"""<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img">
-<title>{escape(title)}</title><desc>{escape(told)}</desc>
+<title>{escape(title)}</title><desc>{escape(description)}</desc>
 <rect class="page" x="0.5" y="0.5" width="{WIDTH - 1}" height="{height - 1:.0f}" rx="10"/>
 {_text(20, 27, title, "")}
 {body}

@@ -41,11 +41,15 @@ def main(command: list[str]) -> int:
             return 1  # who started us died before we could hear of it
     signal.signal(signal.SIGTERM, _tell)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # else a command started in the background is deaf
+    # Kept: what is forgotten is reaped by itself, before we hear how it ended.
+    running: subprocess.Popen[bytes] | None = None
     group, status = 0, None
     try:
-        group = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0).pid
+        running = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)
+        group = running.pid
         status = _reaped(group, None)
     except _Told:
+        group = running.pid if running is not None else 0
         status = _asked(group) if group else None
     left = _end_all(group)
     if left:

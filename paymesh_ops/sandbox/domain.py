@@ -217,7 +217,7 @@ def create_refund(
     return Refund(params=new, refund_id=refund_id, currency=order.params.currency, created_at=now)
 
 
-def settle_refund(refund: Refund, *, now: datetime) -> Refund:
+def finish_refund(refund: Refund, *, now: datetime) -> Refund:
     """One step of the refund's fate; the same row if there is none left."""
     state = REFUND_NEXT.get((refund.state, refund.fate))
     if state is None:
@@ -239,7 +239,7 @@ def create_payout(known: Payout | None, new: NewPayout, *, payout_id: str, now: 
     return Payout(params=new, payout_id=payout_id, fate=fate, created_at=now)
 
 
-def settle_payout(payout: Payout, *, now: datetime) -> Payout:
+def finish_payout(payout: Payout, *, now: datetime) -> Payout:
     """One step of the payout's fate; the same row if there is none left."""
     state = PAYOUT_NEXT.get((payout.state, payout.fate))
     if state is None:

@@ -46,7 +46,7 @@ KNOBS: dict[str, dict[str, float]] = {
     },
     "refund": {
         **_API,
-        "settle_ms": 50,  # PROCESSING lasts that long
+        "processing_ms": 50,  # PROCESSING lasts that long
         "bounce_ms": 200,  # from SUCCESS to FAILED, where the fate is BOUNCE
         "sync_rate": 0,  # already final in the answer
         "decline_rate": 0,
@@ -56,7 +56,7 @@ KNOBS: dict[str, dict[str, float]] = {
     },
     "payout": {
         **_API,
-        "settle_ms": 50,
+        "processing_ms": 50,
         "bounce_ms": 200,
         "sync_rate": 0,
         "decline_rate": 0,

@@ -87,9 +87,9 @@ class Sandbox:
         for notice in list(self.state.owed.values()):
             self._courier.send(notice)
         for refund in self.state.refunds.values():
-            self._settle_later(refund)
+            self._finish_later(refund)
         for payout in self.state.payouts.values():
-            self._settle_later(payout)
+            self._finish_later(payout)
 
     async def stop(self) -> None:
         """Write what is pending and close the book."""
@@ -148,7 +148,7 @@ class Sandbox:
         if known is None:
             refund = replace(refund, fate=self._fate("refund", refund.fate))
             if self.faults.fires("refund", "sync"):
-                refund = domain.settle_refund(refund, now=self._now())
+                refund = domain.finish_refund(refund, now=self._now())
         return self._keep(known, refund)
 
     def get_refund(self, out_refund_no: str) -> Refund:
@@ -165,7 +165,7 @@ class Sandbox:
         if known is None:
             payout = replace(payout, fate=self._fate("payout", payout.fate))
             if self.faults.fires("payout", "sync"):
-                payout = domain.settle_payout(payout, now=self._now())
+                payout = domain.finish_payout(payout, now=self._now())
         return self._keep(known, payout)
 
     def get_payout(self, out_payout_no: str) -> Payout:
@@ -211,7 +211,7 @@ class Sandbox:
         self.state.put(after, notice)
         if notice is not None:
             self._courier.send(notice)
-        self._settle_later(after)
+        self._finish_later(after)
         return after
 
     def _notice(self, entity: Entity) -> Notice | None:
@@ -235,7 +235,7 @@ class Sandbox:
         self._book.append(callback_record(notice, outcome))
         self.state.finish(notice, outcome)
 
-    def _settle_later(self, entity: Entity) -> None:
+    def _finish_later(self, entity: Entity) -> None:
         match entity:
             case Refund() if (entity.state, entity.fate) in domain.REFUND_NEXT:
                 first = entity.state is domain.RefundState.PROCESSING
@@ -245,18 +245,18 @@ class Sandbox:
                 verb, number = "payout", entity.params.out_payout_no
             case _:
                 return
-        delay_s = self.faults.seconds(verb, "settle_ms" if first else "bounce_ms")
-        asyncio.get_running_loop().call_later(delay_s, self._settle, verb, number)
+        delay_s = self.faults.seconds(verb, "processing_ms" if first else "bounce_ms")
+        asyncio.get_running_loop().call_later(delay_s, self._finish, verb, number)
 
-    def _settle(self, verb: str, number: str) -> None:
+    def _finish(self, verb: str, number: str) -> None:
         if self._stopping:
             return
         if verb == "refund":
             refund = self.state.refunds[number]
-            self._keep(refund, domain.settle_refund(refund, now=self._now()))
+            self._keep(refund, domain.finish_refund(refund, now=self._now()))
         else:
             payout = self.state.payouts[number]
-            self._keep(payout, domain.settle_payout(payout, now=self._now()))
+            self._keep(payout, domain.finish_payout(payout, now=self._now()))
 
     def _fate(self, verb: str, given: Fate) -> Fate:
         if given is not Fate.SUCCEED:

@@ -92,71 +92,73 @@ class Customers:
             await asyncio.sleep(0.5)
 
 
-async def purchase(c: Customers) -> None:
-    trade = await c.order(c.amount())
-    await c.pays_at_the_channel(trade)
-    await c.shop.reaches(trade, trade_pb2.TRADE_STATE_PAID)
+async def purchase(customers: Customers) -> None:
+    trade = await customers.order(customers.amount())
+    await customers.pays_at_the_channel(trade)
+    await customers.shop.reaches(trade, trade_pb2.TRADE_STATE_PAID)
 
 
-async def refunded_purchase(c: Customers) -> None:
+async def refunded_purchase(customers: Customers) -> None:
     """Two refunds at once, the second asked for twice."""
-    amount = c.amount() + 10
-    trade = await c.order(amount)
-    await c.pays_at_the_channel(trade)
-    await c.shop.reaches(trade, trade_pb2.TRADE_STATE_PAID)
-    part = c.dice.randint(1, amount // 2)
-    await asyncio.gather(c.shop.refund(trade, part), _refund_twice(c, trade, amount - part))
+    amount = customers.amount() + 10
+    trade = await customers.order(amount)
+    await customers.pays_at_the_channel(trade)
+    await customers.shop.reaches(trade, trade_pb2.TRADE_STATE_PAID)
+    part = customers.dice.randint(1, amount // 2)
+    await asyncio.gather(
+        customers.shop.refund(trade, part), _refund_twice(customers, trade, amount - part)
+    )
 
 
-async def _refund_twice(c: Customers, trade: trade_pb2.Trade, minor_units: int) -> None:
-    request = c.shop.refund_request(trade.trade_id, money(minor_units))
-    calls = [c.shop.trades.RefundTrade(request, timeout=RPC_TIMEOUT_S) for _ in range(2)]
+async def _refund_twice(customers: Customers, trade: trade_pb2.Trade, minor_units: int) -> None:
+    request = customers.shop.refund_request(trade.trade_id, money(minor_units))
+    calls = [customers.shop.trades.RefundTrade(request, timeout=RPC_TIMEOUT_S) for _ in range(2)]
     await asyncio.gather(*map(answered, calls))
 
 
-async def top_up(c: Customers) -> None:
-    user = c.dice.choice(c.all_wallets).user
-    trade = await c.order(
-        c.amount(), type=trade_pb2.TRADE_TYPE_TOP_UP, payer_id=user, payee_id=user
+async def top_up(customers: Customers) -> None:
+    user = customers.dice.choice(customers.all_wallets).user
+    trade = await customers.order(
+        customers.amount(), type=trade_pb2.TRADE_TYPE_TOP_UP, payer_id=user, payee_id=user
     )
-    await c.pays_at_the_channel(trade)
+    await customers.pays_at_the_channel(trade)
 
 
-async def balance_purchase(c: Customers) -> None:
-    trade = await c.order(c.amount(), payer_id=c.wallet().user)
-    await c.shop.pays(trade, tools=[by_balance(trade.amount)])
+async def balance_purchase(customers: Customers) -> None:
+    trade = await customers.order(customers.amount(), payer_id=customers.wallet().user)
+    await customers.shop.pays(trade, tools=[by_balance(trade.amount)])
 
 
-async def combined_purchase(c: Customers) -> None:
-    amount = c.amount() + 2
-    channel = c.dice.randint(1, amount - 1)
-    trade = await c.order(amount, payer_id=c.wallet().user)
+async def combined_purchase(customers: Customers) -> None:
+    amount = customers.amount() + 2
+    channel = customers.dice.randint(1, amount - 1)
+    trade = await customers.order(amount, payer_id=customers.wallet().user)
     tools = [by_channel(money(channel)), by_balance(money(amount - channel))]
-    await c.pays_at_the_channel(trade, tools=tools)
+    await customers.pays_at_the_channel(trade, tools=tools)
 
 
-async def transfer(c: Customers) -> None:
-    ada = c.wallet()
-    bob = c.dice.choice([wallet for wallet in c.all_wallets if wallet is not ada])
-    await ada.sends(bob, c.amount())
+async def transfer(customers: Customers) -> None:
+    ada = customers.wallet()
+    bob = customers.dice.choice([wallet for wallet in customers.all_wallets if wallet is not ada])
+    await ada.sends(bob, customers.amount())
 
 
-async def withdrawal(c: Customers) -> None:
-    await c.wallet().withdraws(c.amount(), to_account=c.dice.choice(BANKS))
+async def withdrawal(customers: Customers) -> None:
+    await customers.wallet().withdraws(customers.amount(), to_account=customers.dice.choice(BANKS))
 
 
-async def impatient_purchase(c: Customers) -> None:
+async def impatient_purchase(customers: Customers) -> None:
     """Started twice, and both paid: one of them goes back."""
-    trade = await c.order(c.amount())
-    first = await c.shop.credential(await c.shop.start_payment(trade))
-    await c.pays_at_the_channel(trade)
+    trade = await customers.order(customers.amount())
+    first = await customers.shop.credential(await customers.shop.start_payment(trade))
+    await customers.pays_at_the_channel(trade)
     if "pay_url" in first.channel_fields:
-        await c.shop.customer_pays(first)
+        await customers.shop.customer_pays(first)
 
 
-async def abandoned_purchase(c: Customers) -> None:
+async def abandoned_purchase(customers: Customers) -> None:
     """The customer never pays: the order expires."""
-    await c.shop.start_payment(await c.order(c.amount()))
+    await customers.shop.start_payment(await customers.order(customers.amount()))
 
 
 FORMS: dict[Form, int] = {

@@ -109,12 +109,12 @@ async def _rage(
         await customers.fill_wallets()
         await shop.faults(SANDBOX_FAULTS)
         started = time.monotonic()
-        async with _told(customers, chaos, plan, progress):
+        async with _reporting(customers, chaos, plan, progress):
             await asyncio.gather(customers.come(), chaos.rage(schedule(plan)))
         load_s = time.monotonic() - started
         fired = await shop.faults_fired()
         await shop.faults({})
-        await _told_again(shop)
+        await _callbacks_again(shop)
         drain_s, left = await drained(
             mesh_plan.reader_urls,
             limit_s=plan.drain_limit_s,
@@ -141,7 +141,7 @@ async def _rage(
 
 
 @asynccontextmanager
-async def _told(
+async def _reporting(
     customers: Customers, chaos: Chaos, plan: StormPlan, progress: Progress
 ) -> AsyncIterator[None]:
     """Says every second how far it is."""
@@ -164,7 +164,7 @@ async def _told(
             await task
 
 
-async def _told_again(shop: Shop) -> None:
+async def _callbacks_again(shop: Shop) -> None:
     """What changes after its end and is told by a lost callback, only a statement would tell: late
     money, payouts and refunds that came back. There are no statements yet: the channel says it
     again."""

@@ -276,7 +276,7 @@ async def test_after_three_failures_deliveries_come_alone(harness: Harness) -> N
 
 
 async def test_stop_ends_the_batch_and_leaves_the_rest(harness: Harness) -> None:
-    """The batch under way is settled before stop() returns; the next consumer gets what is left."""
+    """The batch under way ends before stop() returns; the next consumer gets what is left."""
     seen = Seen()
     seen.gate.clear()
     subscription = await harness.bus.consume(QUEUE, seen, ConsumerOptions(batch_deliveries_max=2))

@@ -20,7 +20,7 @@ from clearing_svc.draining import Draining, DrainLimits
 from clearing_svc.ledger.accounts import Account, AccountMode
 from clearing_svc.ledger.administering import SetAccountMode
 from clearing_svc.ledger.drafts import JournalDraft, account_id_of
-from clearing_svc.posting import Posting
+from clearing_svc.posting.batches import Posting
 from clearing_svc.queries import Books
 from clearing_svc.store import ACT, ENTRY, JOURNAL, LEDGER
 from clearing_svc.wire import encode
@@ -237,7 +237,7 @@ async def process(
         store=store,
         aggregate=LEDGER,
         rules=RULES,
-        facts=[JOURNAL, ENTRY, ACT],
+        records=[JOURNAL, ENTRY, ACT],
         encode=encode,
         publisher=Publisher(store, bus),
         clock=clock,

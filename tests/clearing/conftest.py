@@ -27,8 +27,8 @@ from paymesh.clock import SystemClock
 from paymesh.consumer import Consumer
 from paymesh.db.migrate import ROOT
 from paymesh.outbox import Publisher
-from paymesh.store.kinds import Kind
 from paymesh.store.memory import MemoryStore
+from paymesh.store.rowtypes import RowType
 from tests import databases
 from tests.clearing.books_world import Books, books_of
 from tests.clearing.ledger_messages import delivery
@@ -125,7 +125,7 @@ class World:
             store=self.store,
             aggregate=LEDGER,
             rules=RULES,
-            facts=[JOURNAL, ENTRY, ACT],
+            records=[JOURNAL, ENTRY, ACT],
             encode=encode,
             publisher=Publisher(self.store, bus),
             clock=clock,
@@ -168,7 +168,7 @@ class World:
         assert isinstance(hold, Hold)
         return hold
 
-    def rows(self, kind: Kind[Any]) -> dict[str, Any]:
+    def rows(self, kind: RowType[Any]) -> dict[str, Any]:
         return self.store.tables.get(kind, {})
 
 

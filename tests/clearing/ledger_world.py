@@ -137,7 +137,7 @@ class Book:
     def __init__(self) -> None:
         self.states: dict[str, Any] = {}
         self.taken: dict[Guard, str] = {}
-        self.facts: list[Any] = []
+        self.records: list[Any] = []
         self.events: list[Event] = []
 
     def do(self, command: Any) -> Decision[States]:
@@ -146,7 +146,7 @@ class Book:
         decision = RULES[type(command)](state, command, AT, View(dict(self.taken)))
         self.states.update(decision.state)
         self.taken.update({guard: guard.owner for guard in decision.guards})
-        self.facts += decision.facts
+        self.records += decision.records
         self.events += decision.events
         return decision
 
@@ -178,10 +178,10 @@ class Book:
 
 def refused(error: type[PaymentError], act: Callable[[], Any], book: Book) -> PaymentError:
     """The refusal; and that nothing changed."""
-    before = dict(book.states), list(book.facts), list(book.events)
+    before = dict(book.states), list(book.records), list(book.events)
     with pytest.raises(error) as refusal:
         act()
-    assert (dict(book.states), list(book.facts), list(book.events)) == before
+    assert (dict(book.states), list(book.records), list(book.events)) == before
     return refusal.value
 
 

@@ -166,7 +166,7 @@ async def test_an_account_that_was_debited_is_locked_only_for_a_moment(
     p: Process, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One debit must not make every later credit wait for the row."""
-    monkeypatch.setattr("clearing_svc.posting.FOLD_AHEAD_S", 0.05)
+    monkeypatch.setattr("clearing_svc.posting.batches.FOLD_AHEAD_S", 0.05)
     assert await p.post(transfer("ann", "bob", 1, key="d")) == ["OK"]
     await asyncio.sleep(0.1)
     await p.post(top_up("ann", 10, key="c"))

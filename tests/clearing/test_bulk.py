@@ -15,12 +15,12 @@ from payments.clearing.v1 import ledger_pb2, ledger_service_pb2
 
 from clearing_svc.ledger import bulk
 from clearing_svc.ledger.accounts import AccountView
-from clearing_svc.ledger.bulk import Asked, Running, Unlocked
+from clearing_svc.ledger.bulk import AccountsUnlocked, JournalRequest, WorkingBalance
 from clearing_svc.ledger.domain import post_journals
 from clearing_svc.ledger.drafts import JournalDraft
-from clearing_svc.posting import LATE, Posting
+from clearing_svc.posting.batches import LATE
+from clearing_svc.posting.parsing import Parser
 from clearing_svc.rpc import posting_item
-from paymesh.clock import SystemClock
 from paymesh.context import Call, Context
 from paymesh.core import Guard, View
 from paymesh.errors import DeadlinePassed, PaymentError
@@ -67,41 +67,35 @@ class InBulk:
     """The same by the bulk path, in batches."""
 
     def __init__(self) -> None:
-        self.posting = Posting(
-            None,  # type: ignore[arg-type]
-            None,  # type: ignore[arg-type]
-            CONFIG.chart,
-            clock=SystemClock(),
-            journals_max=1000,
-        )
+        self.parser = Parser(CONFIG.chart)
         self.balances: dict[str, tuple[int, int]] = {}
         self.digests: dict[str, str] = {}
 
     def post(self, items: Sequence[Item]) -> list[str]:
         found: list[str | None] = []
-        batch: list[Asked] = []
+        batch: list[JournalRequest] = []
         for item in items:
             try:
-                batch.append(self.posting.asked(item, OUTER, 0.0))
+                batch.append(self.parser.parse(item, OUTER, 0.0))
             except PaymentError as refusal:
                 found.append(refusal.reason)
             else:
                 found.append(None)
         accounts = {}
-        for known in {leg[0].id: leg[0] for one in batch for leg in one.legs}.values():
-            if known.id in self.balances:
-                subject = known.subject
-                accounts[known.id] = Running(
-                    known, self.balances[known.id][0], 0, subject.minimum_in(known.currency),
-                    subject.maximum_in(known.currency), "OPEN",
+        for key in {entry[0].id: entry[0] for one in batch for entry in one.entries}.values():
+            if key.id in self.balances:
+                subject = key.subject
+                accounts[key.id] = WorkingBalance(
+                    key, self.balances[key.id][0], 0, subject.minimum_in(key.currency),
+                    subject.maximum_in(key.currency), "OPEN",
                 )  # fmt: skip
         booking = bulk.book(
             batch, accounts, self.digests, AT, last_closed=LAST_CLOSED, now=0.0, late=LATE
         )
         self.digests |= {journal.id: journal.digest for journal, _ in booking.posted}
         for account in booking.changed:
-            _, version = self.balances.get(account.known.id, (0, 0))
-            self.balances[account.known.id] = (account.balance, version + account.changes)
+            _, version = self.balances.get(account.key.id, (0, 0))
+            self.balances[account.key.id] = (account.balance, version + account.changes)
         verdicts = iter(booking.verdicts)
         return [reason or _verdict(next(verdicts)) for reason in found]
 
@@ -218,7 +212,7 @@ def test_bulk_and_rules_agree(sent: list[Item], cuts: list[int]) -> None:
 def test_what_is_taken_as_plain_is_valid_by_the_contract(item: Item) -> None:
     """The short look must never pass what protovalidate refuses."""
     try:
-        InBulk().posting.asked(item, OUTER, 0.0)
+        Parser(CONFIG.chart).parse(item, OUTER, 0.0)
     except PaymentError:
         return
     validate(item.call_context)
@@ -231,7 +225,7 @@ def test_the_name_and_the_digest_are_those_of_the_rules() -> None:
     item.request.accounting_date.CopyFrom(Date(year=2026, month=11, day=22))
     call = item_call(item, OUTER, edge=False)
     [draft] = posting_item(call, item.request, chart=CONFIG.chart).command.journals
-    one = InBulk().posting.asked(item, OUTER, 0.0)
+    one = Parser(CONFIG.chart).parse(item, OUTER, 0.0)
     assert (one.id, one.digest) == (draft.id, draft.digest)
     assert one.accounting_date == date(2026, 11, 22)
 
@@ -240,7 +234,7 @@ def test_what_comes_too_late_is_not_booked() -> None:
     item = asked(top_up("ann", 500, key="1"))
     item.call_context.remaining_ms = 50
     now = time.monotonic()
-    one = InBulk().posting.asked(item, OUTER, now)
+    one = Parser(CONFIG.chart).parse(item, OUTER, now)
     booking = bulk.book([one], {}, {}, AT, last_closed=LAST_CLOSED, now=now + 0.06, late=LATE)
     assert [type(verdict) for verdict in booking.verdicts] == [DeadlinePassed]
     assert (booking.posted, booking.changed) == ([], [])
@@ -249,16 +243,16 @@ def test_what_comes_too_late_is_not_booked() -> None:
 # Buffered accounts, whose rows are not locked
 
 
-def _buffered(draft: JournalDraft, subject: str, balance: int) -> Running:
+def _buffered(draft: JournalDraft, subject: str, balance: int) -> WorkingBalance:
     """The account of the subject in the draft after it was booked on unlocked."""
-    one = InBulk().posting.asked(asked(draft), OUTER, 0.0)
-    [known] = [leg[0] for leg in one.legs if leg[0].subject.name == subject]
-    found = Running(
-        known, balance, 0, known.subject.minimum_in(known.currency),
-        known.subject.maximum_in(known.currency), "OPEN",
+    one = Parser(CONFIG.chart).parse(asked(draft), OUTER, 0.0)
+    [key] = [entry[0] for entry in one.entries if entry[0].subject.name == subject]
+    found = WorkingBalance(
+        key, balance, 0, key.subject.minimum_in(key.currency),
+        key.subject.maximum_in(key.currency), "OPEN",
         buffered=True,
     )  # fmt: skip
-    bulk.book([one], {known.id: found}, {}, AT, last_closed=LAST_CLOSED, now=0.0, late=LATE)
+    bulk.book([one], {key.id: found}, {}, AT, last_closed=LAST_CLOSED, now=0.0, late=LATE)
     return found
 
 
@@ -271,7 +265,7 @@ def test_what_takes_from_a_buffered_account_with_a_limit_needs_its_lock() -> Non
     out = drafted(
         "t", "1", [line("DEBIT", "USER_BALANCE", "ann", 5), line("CREDIT", "BANK", "platform", 5)]
     )
-    with pytest.raises(Unlocked):
+    with pytest.raises(AccountsUnlocked):
         _buffered(out, "USER_BALANCE", 100)
 
 
@@ -280,12 +274,11 @@ def test_without_a_limit_both_directions_are_buffered() -> None:
     out = drafted(
         "t", "1", [line("DEBIT", "USER_BALANCE", "ann", 5), line("CREDIT", "BANK", "platform", 5)]
     )
-    in_bulk = InBulk()
-    one = in_bulk.posting.asked(asked(out), OUTER, 0.0)
-    user, bank = (leg[0] for leg in one.legs)
+    one = Parser(CONFIG.chart).parse(asked(out), OUTER, 0.0)
+    user, bank = (entry[0] for entry in one.entries)
     accounts = {
-        user.id: Running(user, 9, 0, 0, None, "OPEN"),
-        bank.id: Running(bank, 0, 0, None, None, "OPEN", buffered=True),
+        user.id: WorkingBalance(user, 9, 0, 0, None, "OPEN"),
+        bank.id: WorkingBalance(bank, 0, 0, None, None, "OPEN", buffered=True),
     }
     bulk.book([one], accounts, {}, AT, last_closed=LAST_CLOSED, now=0.0, late=LATE)
     assert (accounts[bank.id].delta, accounts[user.id].delta) == (-5, -5)

@@ -15,7 +15,7 @@ from grpc_status import rpc_status
 from payments.clearing.v1 import books_service_pb2, books_service_pb2_grpc, ledger_service_pb2
 
 from clearing_svc.books import feed
-from clearing_svc.books.feed import Feed, Place, cursor_to, place_of
+from clearing_svc.books.feed import Feed, FeedPosition, cursor_to, position_of
 from paymesh.app import App
 from paymesh.channel import DIRECT
 from paymesh.clock import SystemClock
@@ -189,7 +189,7 @@ async def test_only_the_subjects_asked_for_come_and_the_others_move_the_cursor(
     await post(stub, "a", 20)
     [heartbeat] = await watched(books, 0, "", "MERCHANT_PENDING")
     assert list(heartbeat.entries) == []
-    assert place_of(heartbeat.cursor) > Place(0)
+    assert position_of(heartbeat.cursor) > FeedPosition(0)
     item = asked(earned(5, 7))
     await stub.PostJournals(ledger_service_pb2.PostJournalsRequest(items=[item]), timeout=60)
     chosen = ("MERCHANT_AVAILABLE", "MERCHANT_PENDING")
@@ -225,12 +225,14 @@ async def test_a_cursor_that_is_not_ours_is_refused(books: Any, cursor: str) -> 
 async def test_a_cursor_ahead_of_the_chain_is_refused(
     books: Any, stub: Stub, database: Database
 ) -> None:
-    """It is of another database, or of this one before an older backup took its place."""
+    """It is of another database, or of this one before an older backup took its position."""
     await post(stub, "a", 1)
     [response] = await watched(books, 2)
-    place = place_of(response.cursor)
-    assert place_of(cursor_to(Place(place.posting, JOURNAL, 3))) == Place(place.posting, JOURNAL, 3)
-    error = await refusal(books, cursor_to(Place(place.posting + 10_000)))
+    position = position_of(response.cursor)
+    assert position_of(cursor_to(FeedPosition(position.posting, JOURNAL, 3))) == FeedPosition(
+        position.posting, JOURNAL, 3
+    )
+    error = await refusal(books, cursor_to(FeedPosition(position.posting + 10_000)))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 

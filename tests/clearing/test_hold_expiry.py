@@ -142,7 +142,7 @@ def test_once_a_payment_does_not_need_its_hold_it_never_takes_from_it(
     form: Any, truth: Any, data: st.DataObject
 ) -> None:
     """The real payment core, in any order of what its world reports: so the answer may be as old as
-    it likes when the hold is let go of."""
+    it likes when the hold is released."""
     pay = Drive(*form)
     taken_when_asked: list[int] = []
 
@@ -219,7 +219,7 @@ def test_a_hold_of_which_a_part_was_taken_is_still_asked_about(book: Book) -> No
 
 
 def test_what_was_taken_between_answer_and_release_stays_taken(book: Book) -> None:
-    """The journal came first: there is nothing to let go of."""
+    """The journal came first: there is nothing to release."""
     book.do(place("h", 10, reference=PAYMENT, expires_at=AT))
     [ask] = asks(book.hold("h"))
     book.post(spend("h", 10))

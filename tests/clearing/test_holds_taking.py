@@ -1,4 +1,4 @@
-"""What becomes of holds: journals take them part by part, and the rest is let go of."""
+"""What becomes of holds: journals take them part by part, and the rest is released."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def test_any_mix_of_journals_and_holds_keeps_the_books_true(acts: list[Any]) -> 
         except PaymentError:
             continue
     by_account: dict[str, int] = defaultdict(int)
-    for entry in (fact for fact in book.facts if isinstance(fact, Entry)):
+    for entry in (fact for fact in book.records if isinstance(fact, Entry)):
         by_account[entry.account_id] += entry.amount.minor * (1 if entry.side is Side.DEBIT else -1)
     held: dict[str, int] = defaultdict(int)
     for hold in book.holds:

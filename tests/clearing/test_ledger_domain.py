@@ -65,7 +65,7 @@ def test_the_same_journal_again_is_answered_and_not_booked() -> None:
     [(journal, _)] = book.post(top_up("ann", 500, key="1")).answer.journals
     again = book.post(top_up("ann", 500, key="1"))
     assert again.answer.replayed == (journal.id,)
-    assert (again.state, again.facts, again.guards) == ({}, (), ())
+    assert (again.state, again.records, again.guards) == ({}, (), ())
     assert book.balance("USER_BALANCE", "ann") == 500
 
 
@@ -231,7 +231,7 @@ def test_journals_of_one_command_are_posted_together_or_not_at_all() -> None:
     book = Book()
     with pytest.raises(InsufficientFunds):
         book.post(top_up("ann", 5, key="1"), transfer("ann", "bob", 6, key="1"))
-    assert (book.accounts, book.facts) == ([], [])
+    assert (book.accounts, book.records) == ([], [])
     book.post(top_up("ann", 5, key="1"), transfer("ann", "bob", 5, key="1"))
     assert book.balance("USER_BALANCE", "bob") == 5
 
@@ -265,8 +265,8 @@ def test_any_mix_of_journals_keeps_the_books_true(commands: list[list[JournalDra
             changes.update(key for key in book.post(*drafts).state if key.startswith("acc"))
         except PaymentError:
             continue
-    entries = [fact for fact in book.facts if isinstance(fact, Entry)]
-    journals = [fact for fact in book.facts if isinstance(fact, Journal)]
+    entries = [fact for fact in book.records if isinstance(fact, Entry)]
+    journals = [fact for fact in book.records if isinstance(fact, Journal)]
     by_account: dict[str, int] = defaultdict(int)
     for entry in entries:
         by_account[entry.account_id] += entry.amount.minor * (1 if entry.side is Side.DEBIT else -1)

@@ -419,15 +419,15 @@ async def test_a_row_that_a_check_refuses_fails_alone(
 ) -> None:
     """A defective rule writes an entry of zero: its item alone fails, its neighbours commit."""
 
-    def defective(state: Any, c: PostJournals, at: datetime, view: View) -> Decision[Any]:
-        decision = post_journals(state, c, at, view, chart=CONFIG.chart)
-        if c.journals[0].business_key != "poison":
+    def defective(state: Any, command: PostJournals, at: datetime, view: View) -> Decision[Any]:
+        decision = post_journals(state, command, at, view, chart=CONFIG.chart)
+        if command.journals[0].business_key != "poison":
             return decision
-        facts = tuple(
+        records = tuple(
             replace(fact, amount=Money("CNY", 0)) if isinstance(fact, Entry) else fact
-            for fact in decision.facts
+            for fact in decision.records
         )
-        return replace(decision, facts=facts)
+        return replace(decision, records=records)
 
     core.shell._rules[PostJournals] = partial(defective)
     drafts = [top_up("ann", 1, key=str(n)) for n in range(8)]

@@ -47,7 +47,7 @@ class Ledger:
             store=self.store,
             aggregate=LEDGER,
             rules=RULES,
-            facts=[JOURNAL, ENTRY],
+            records=[JOURNAL, ENTRY],
             encode=encode,
             clock=clock,
             publisher=_Nobody(),
@@ -103,7 +103,7 @@ async def test_an_account_is_saved_once_a_batch_in_its_last_version(ledger: Ledg
 
 
 async def test_each_hold_of_a_batch_sees_what_the_one_before_it_left(ledger: Ledger) -> None:
-    """Ten holds of 30 on 100: three are placed; one is let go of, and the next finds room."""
+    """Ten holds of 30 on 100: three are placed; one is released, and the next finds room."""
     await ledger.post(top_up("ann", 100, key="1"))
     commands: list[Any] = [place(f"h{n}", 30) for n in range(10)]
     commands[5] = release("h1")

@@ -22,8 +22,8 @@ from hypothesis.stateful import (
 )
 from payments.clearing.v1 import ledger_pb2
 
-from clearing_svc import posting
 from clearing_svc.ledger.drafts import account_id_of
+from clearing_svc.posting import batches as posting
 from paymesh import failpoint
 from paymesh.ids import derived_id
 from tests.clearing.conftest import Database

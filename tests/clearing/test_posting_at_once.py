@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clearing_svc import posting
 from clearing_svc.ledger import bulk
 from clearing_svc.ledger.accounts import AccountStatus
 from clearing_svc.ledger.administering import SetAccountStatus
-from clearing_svc.ledger.bulk import Asked, Known, Running
+from clearing_svc.ledger.bulk import AccountKey, JournalRequest, WorkingBalance
 from clearing_svc.ledger.drafts import JournalDraft
+from clearing_svc.posting import batches as posting
 from paymesh.errors import PaymentError
 from paymesh.failpoint import InjectedFault, arm
 from paymesh.ids import id_of
@@ -195,7 +195,7 @@ async def test_dying_beside_the_commit_leaves_all_or_nothing(
 
 SUBJECT = CONFIG.chart["USER_BALANCE"]
 ACCOUNTS = [
-    Known(n, id_of("acc", bucket=n, payload=bytes([n] * 16)), SUBJECT, f"u{n}", "CNY", n < 2)
+    AccountKey(n, id_of("acc", bucket=n, payload=bytes([n] * 16)), SUBJECT, f"u{n}", "CNY", n < 2)
     for n in range(3)
 ]
 """Two whose credits add to their balance, and one whose debits do."""
@@ -208,26 +208,27 @@ LIMIT = st.none() | st.integers(-30, 60)
 STATES = st.tuples(st.integers(-20, 50), st.integers(0, 20), LIMIT, LIMIT)
 
 
-def _asked(n: int, legs: Sequence[bulk.Leg]) -> Asked:
-    return Asked(f"jrn_{n}", 0, "t", f"{n}", "", legs, ("biz",), None, 1.0)
+def _request(n: int, entries: Sequence[bulk.EntryRequest]) -> JournalRequest:
+    return JournalRequest(f"jrn_{n}", 0, "t", f"{n}", "", entries, ("biz",), None, 1.0)
 
 
 @settings(deadline=None, max_examples=500)
 @given(journals=st.lists(LEGS, min_size=1, max_size=6), states=st.tuples(STATES, STATES, STATES))
 def test_who_bears_the_swing_bears_each_journal(
-    journals: list[list[bulk.Leg]], states: Sequence[tuple[int, int, int | None, int | None]]
+    journals: list[list[bulk.EntryRequest]],
+    states: Sequence[tuple[int, int, int | None, int | None]],
 ) -> None:
-    batch = [_asked(n, legs) for n, legs in enumerate(journals)]
-    swings = bulk.swings(batch, now=0.0)
-    assert swings is not None
+    batch = [_request(n, entries) for n, entries in enumerate(journals)]
+    balance_changes = bulk.balance_changes(batch, now=0.0)
+    assert balance_changes is not None
     accounts = {
-        known.id: Running(known, *state, "OPEN")
-        for known, state in zip(ACCOUNTS, states, strict=True)
+        key.id: WorkingBalance(key, *state, "OPEN")
+        for key, state in zip(ACCOUNTS, states, strict=True)
     }
     borne = all(
-        accounts[swing.known.id].least <= accounts[swing.known.id].balance + swing.lowest
-        and accounts[swing.known.id].balance + swing.highest <= accounts[swing.known.id].greatest
-        for swing in swings
+        accounts[change.key.id].least <= accounts[change.key.id].balance + change.lowest
+        and accounts[change.key.id].balance + change.highest <= accounts[change.key.id].greatest
+        for change in balance_changes
     )
     booking = bulk.book(
         batch,
@@ -240,16 +241,16 @@ def test_who_bears_the_swing_bears_each_journal(
     )
     if borne:
         assert booking.verdicts == [""] * len(batch)
-        assert {(a.known.id, a.delta, a.changes) for a in booking.changed} == {
-            (s.known.id, s.delta, s.changes) for s in swings
+        assert {(a.key.id, a.delta, a.changes) for a in booking.changed} == {
+            (s.key.id, s.delta, s.changes) for s in balance_changes
         }
-    assert [s.known for s in swings] == sorted(s.known for s in swings)
+    assert [s.key for s in balance_changes] == sorted(s.key for s in balance_changes)
 
 
 def test_days_of_their_own_and_what_is_late_are_looked_at() -> None:
     leg = (ACCOUNTS[0], True, 1, "")
-    one = _asked(1, [leg])
-    assert bulk.swings([one], now=0.5) is not None
-    assert bulk.swings([one], now=1.5) is None
-    assert bulk.swings([one._replace(accounting_date=AT.date())], now=0.5) is None
-    assert bulk.swings([one, _asked(1, [leg])], now=0.5) is None
+    one = _request(1, [leg])
+    assert bulk.balance_changes([one], now=0.5) is not None
+    assert bulk.balance_changes([one], now=1.5) is None
+    assert bulk.balance_changes([one._replace(accounting_date=AT.date())], now=0.5) is None
+    assert bulk.balance_changes([one, _request(1, [leg])], now=0.5) is None

@@ -255,7 +255,7 @@ async def test_a_name_that_somebody_has_taken_is_a_refusal(
 async def test_a_locked_leg_holds_nobody_and_the_answer_does_not_wait_for_it(
     stub: Stub, database: Database
 ) -> None:
-    """Somebody sits on bob's account until he lets go of it himself."""
+    """Somebody sits on bob's account until he releases it himself."""
     blocker = psycopg.connect(database.admin_url)
     blocker.execute("SELECT FROM account WHERE owner = 'bob' FOR UPDATE")
     split = await post_split(stub)

@@ -19,17 +19,17 @@ from clearing_svc.ledger.drafts import Line, account_id_of
 from clearing_svc.ledger.splitting import (
     OVER,
     SPLIT_MOVES,
-    AskLeg,
     Fate,
+    LegBooked,
     LegRefused,
-    LegSettled,
     PostSplit,
     SplitJournal,
     SplitState,
+    SplitTiming,
     SplitView,
-    Timing,
+    SubmitLeg,
+    leg_booked,
     leg_refused,
-    leg_settled,
     post_split,
 )
 from paymesh.core import View
@@ -38,11 +38,11 @@ from paymesh.money import Money
 from tests.clearing.ledger_world import AT, CONFIG, CONTEXT, Book, exchange, line, top_up
 from tests.clearing.split_world import NAME, PAYROLL, credit, debit
 
-TIMING = Timing()
+TIMING = SplitTiming()
 USERS = ["ann", "bob", "cyd"]
 RULES: dict[type, Any] = {
     PostSplit: partial(post_split, chart=CONFIG.chart, timing=TIMING),
-    LegSettled: partial(leg_settled, timing=TIMING),
+    LegBooked: partial(leg_booked, timing=TIMING),
     LegRefused: partial(leg_refused, timing=TIMING),
 }
 
@@ -58,9 +58,9 @@ class SplitWorld:
 
     book: Book = field(default_factory=Book)
     view: SplitView = field(default_factory=lambda: SplitView(None))
-    asked: list[AskLeg] = field(default_factory=list)
+    asked: list[SubmitLeg] = field(default_factory=list)
     """All that was ever asked: any of it may arrive again, at any time."""
-    reports: list[LegSettled | LegRefused] = field(default_factory=list)
+    reports: list[LegBooked | LegRefused] = field(default_factory=list)
     events: list[Any] = field(default_factory=list)
     top_ups: int = 0
 
@@ -86,10 +86,10 @@ class SplitWorld:
     def ask(self) -> None:
         self.asked += [ask for ask in owed(self.view, AT) if ask not in self.asked]
 
-    def carry_out(self, ask: AskLeg) -> LegSettled | LegRefused:
+    def carry_out(self, ask: SubmitLeg) -> LegBooked | LegRefused:
         of = (ask.split_id, ask.context, ask.number, ask.back)
         try:
-            return LegSettled(*of, self.book.do(ask.command).answer)
+            return LegBooked(*of, self.book.do(ask.command).answer)
         except PaymentError as refusal:
             return LegRefused(*of, refusal.reason)
 
@@ -119,12 +119,12 @@ class SplitWorld:
     @property
     def journals(self) -> dict[str, str]:
         """Ids of the legs' journals with the ends of their types, as they were booked."""
-        journals = [fact for fact in self.book.facts if isinstance(fact, Journal)]
+        journals = [fact for fact in self.book.records if isinstance(fact, Journal)]
         return {j.id: j.event_type.removeprefix(NAME) for j in journals if NAME in j.event_type}
 
     def net(self, subject: str, owner: str = "") -> int:
         """What the split journal has credited to a subject, less its debits."""
-        entries = [fact for fact in self.book.facts if isinstance(fact, Entry)]
+        entries = [fact for fact in self.book.records if isinstance(fact, Entry)]
         return sum(
             e.amount.minor if e.side is Side.CREDIT else -e.amount.minor
             for e in entries
@@ -203,7 +203,7 @@ def test_whatever_is_lost_late_or_doubled_transit_comes_out_even(
     assert set(split.journal_ids) == set(world.journals)
     _debits_came_first(world)
 
-    # What is still on its way arrives after the end, and finds everything settled.
+    # What is still on its way arrives after the end, and finds all of it over.
     for user in USERS:
         world.set_status(user, AccountStatus.OPEN)
         world.top_up(user, 1_000)
@@ -235,7 +235,7 @@ def test_a_late_process_finds_the_leg_barred() -> None:
     assert (world.split.state, world.split.refusal) == (SplitState.REFUSED, "INSUFFICIENT_FUNDS")
     world.top_up("ann", 100)
     report = world.carry_out(late)
-    assert isinstance(report, LegSettled)
+    assert isinstance(report, LegBooked)
     assert report.fate is Fate.BARRED
     assert world.journals == {}
 
@@ -279,7 +279,7 @@ def test_a_credit_is_booked_or_suspended_never_both() -> None:
 def test_a_report_for_one_that_nobody_posted_is_not_found() -> None:
     world = SplitWorld()
     with pytest.raises(NotFound):
-        world.tell(LegSettled("spl_1", CONTEXT, 1, False, Fate.BOOKED))
+        world.tell(LegBooked("spl_1", CONTEXT, 1, False, Fate.BOOKED))
 
 
 def test_another_currency_or_reference_is_another_body() -> None:

@@ -186,7 +186,7 @@ class Neighbour(Writer):
 
 async def write(writer: Writer, number: int, log: Log) -> None:
     """Turn by turn: money comes in, goes to and fro, is tried to be overdrawn, is held, taken in
-    parts and let go of."""
+    parts and release."""
     chance = random.Random(number)
     for turn in range(TURNS):
         key, minor = f"{number}-{turn}", chance.randint(1, 150)
@@ -209,7 +209,7 @@ async def write(writer: Writer, number: int, log: Log) -> None:
 
 
 async def use(writer: Writer, name: str, minor: int, chance: random.Random, log: Log) -> None:
-    """Takes a part of a hold, tries to take more than is left, and lets go of the rest."""
+    """Takes a part of a hold, tries to take more than is left, and releases the rest."""
     part = chance.randint(0, minor)
     if part:
         assert await log.of({"bob": part}, writer.take(name, part, f"{name}a"))

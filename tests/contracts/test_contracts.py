@@ -205,7 +205,7 @@ PUBLISHED = {
 }
 """Every type of event that leaves its service."""
 
-COMPUTED = {"pay_svc/course.py", "gateway_svc/domain.py", "trade_svc/refunds.py"}
+COMPUTED = {"pay_svc/transition.py", "gateway_svc/domain.py", "trade_svc/refunds.py"}
 """Where an event's type is not a literal; `_computed` says which they are."""
 
 

@@ -219,3 +219,18 @@ def test_decisions_are_short_and_listed() -> None:
         assert [part for part in parts if part not in text] == [], path.name
         assert path.name in listed
     assert len(decisions) >= 8
+
+
+def test_the_glossary_says_where_each_word_stands_and_has_it_once() -> None:
+    rows = re.findall(
+        r"^\| ([^|]+) \| [^|]+ \| ([^|]+) \|$",
+        (ROOT / "docs" / "GLOSSARY.md").read_text(),
+        re.MULTILINE,
+    )
+    words = [word for word, _ in rows if word not in {"word", "---"}]
+    assert len(words) > 40
+    assert sorted(set(words)) == sorted(words)
+    missing = [
+        p for _, where in rows for p in re.findall(r"`([^`]+)`", where) if not (ROOT / p).exists()
+    ]
+    assert missing == []

@@ -133,7 +133,7 @@ class Gateways:
         for task in self.effects():
             task.cancel()
 
-    async def settle(self) -> None:
+    async def rest(self) -> None:
         """Waits until all that was asked of channels has been answered, and has gone in."""
 
         async def is_idle() -> Any:

@@ -213,7 +213,7 @@ async def test_a_callback_before_the_answer_to_the_prepay_is_matched_by_the_numb
         assert (await poster.post(callback_of(no)))[0] == 200
         if (await caller.reaches(no, "SUCCEEDED")).version == 2:
             break
-    await gateways.settle()  # the late answer changes nothing
+    await gateways.rest()  # the late answer changes nothing
     assert (await caller.order(no)).version == 2
 
 

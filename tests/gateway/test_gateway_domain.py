@@ -10,22 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway_svc.domain import owed, place, report, request_close
+from gateway_svc.domain import owed, place_order, report, request_close
 from gateway_svc.model import (
     COLLECT_MOVES,
     ENDS,
-    AskChannel,
     Callback,
+    CallChannel,
     ChannelOrder,
     OrderKind,
     OrderState,
+    OrderTiming,
     OrderView,
-    Place,
+    PlaceOrder,
     ReferenceReused,
     Report,
     Reported,
     RequestClose,
-    Timing,
 )
 from paymesh.context import Context
 from paymesh.core import Event, View
@@ -39,11 +39,11 @@ NO, ORIGINAL_NO = new_request_no(), new_request_no()
 CONTEXT = Context(business_id="biz_1", merchant_id="mer_1", pay_org_no="2088")
 AMOUNT = Money("CNY", 1234)
 S = OrderState
-TIMING = Timing()
+TIMING = OrderTiming()
 FAR = EXPIRES + timedelta(days=1)
 
 
-def placing(kind: OrderKind = OrderKind.COLLECT, **changes: Any) -> Place:
+def placing(kind: OrderKind = OrderKind.COLLECT, **changes: Any) -> PlaceOrder:
     values: dict[str, Any] = {
         "context": CONTEXT,
         "kind": kind,
@@ -57,7 +57,7 @@ def placing(kind: OrderKind = OrderKind.COLLECT, **changes: Any) -> Place:
         "sealed_payee": b"sealed" if kind is OrderKind.PAYOUT else b"",
         "payee_digest": "ab12" if kind is OrderKind.PAYOUT else "",
     }
-    return Place(**{**values, **changes})
+    return PlaceOrder(**{**values, **changes})
 
 
 def word(reported: Reported, **changes: Any) -> Report:
@@ -93,7 +93,7 @@ class Book:
     kind: OrderKind = OrderKind.COLLECT
     view: OrderView = field(default_factory=lambda: OrderView(None))
     events: list[Event] = field(default_factory=list)
-    facts: list[Any] = field(default_factory=list)
+    records: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.tell(placing(self.kind))
@@ -102,12 +102,16 @@ class Book:
         """An answer that does not say when it was asked for was asked for just now."""
         if isinstance(command, Report) and command.callback is None and command.asked_in is None:
             command = replace(command, asked_in=self.order.state)
-        rules: dict[type, Any] = {Place: place, RequestClose: request_close, Report: report}
+        rules: dict[type, Any] = {
+            PlaceOrder: place_order,
+            RequestClose: request_close,
+            Report: report,
+        }
         decision = rules[type(command)](self.view, command, at, View(), timing=TIMING)
         before = self.view.order
         self.view = decision.state
         self.events += decision.events
-        self.facts += decision.facts
+        self.records += decision.records
         version = self.view.order.version if self.view.order else 0
         assert len(decision.events) == version - (before.version if before else 0)
         assert [event.sequence for event in self.events] == list(range(1, self.order.version + 1))
@@ -246,7 +250,7 @@ def test_the_same_number_is_the_same_order_and_another_order_is_refused() -> Non
 )
 def test_a_collection_expires_in_the_future_that_people_live_in(expires_at: datetime) -> None:
     with pytest.raises(InvalidField):
-        place(OrderView(None), placing(expires_at=expires_at), AT, View(), timing=TIMING)
+        place_order(OrderView(None), placing(expires_at=expires_at), AT, View(), timing=TIMING)
 
 
 def test_a_callback_without_an_order_is_kept_and_nothing_else() -> None:
@@ -258,7 +262,7 @@ def test_a_callback_without_an_order_is_kept_and_nothing_else() -> None:
         timing=TIMING,
     )
     assert (decision.state, decision.events) == (OrderView(None), ())
-    [fact] = decision.facts
+    [fact] = decision.records
     assert fact.matched is False
 
 
@@ -266,7 +270,7 @@ def test_a_callback_of_another_channel_is_kept_and_not_believed() -> None:
     book = standing(S.AWAITING_PAYER)
     book.tell(word(Reported.SUCCEEDED, callback=callback("wechat")))
     assert book.order.state is S.AWAITING_PAYER
-    assert [fact.matched for fact in book.facts] == [False]
+    assert [fact.matched for fact in book.records] == [False]
 
 
 @pytest.mark.parametrize("kind", ["REFUND", "PAYOUT"])
@@ -275,14 +279,14 @@ def test_a_callback_that_speaks_of_something_else_is_kept_and_not_believed(kind:
     book = standing(S.AWAITING_PAYER)
     book.tell(word(Reported.SUCCEEDED, callback=callback(), callback_kind=kind))
     assert book.order.state is S.AWAITING_PAYER
-    assert [fact.matched for fact in book.facts] == [False]
+    assert [fact.matched for fact in book.records] == [False]
 
 
 def test_a_matched_callback_carries_its_orders_context() -> None:
     book = standing(S.AWAITING_PAYER)
     later = AT + timedelta(seconds=1)
     book.tell(word(Reported.SUCCEEDED, callback=callback()), later)
-    [fact] = book.facts
+    [fact] = book.records
     assert (fact.matched, fact.context, fact.received_at) == (True, CONTEXT, later)
 
 
@@ -290,12 +294,12 @@ def test_what_is_owed_follows_from_the_state() -> None:
     """New and closing orders are told at once; those that wait only when their rung has come."""
     for state in (S.PENDING, S.CLOSING):
         assert owed(standing(state).view, AT) == [
-            AskChannel(CONTEXT, f"chn_{NO}", state, asked=False)
+            CallChannel(CONTEXT, f"chn_{NO}", state, asked=False)
         ]
     for state in (S.AWAITING_PAYER, S.PROCESSING):
         assert owed(standing(state).view, AT) == []
         assert owed(standing(state).swept().view, AT) == [
-            AskChannel(CONTEXT, f"chn_{NO}", state, asked=True)
+            CallChannel(CONTEXT, f"chn_{NO}", state, asked=True)
         ]
     for state in ENDS & COLLECT_MOVES.keys():
         assert owed(standing(state).swept().view, FAR) == []

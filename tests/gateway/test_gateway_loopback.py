@@ -158,7 +158,7 @@ async def test_an_order_whose_process_died_is_announced_and_paid_by_another(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LoopbackChannel, "prepay", dies)
         await caller.prepay(no, channel="loopback")
-        await gateways.settle()
+        await gateways.rest()
     assert database.query("SELECT state FROM channel_order") == [("PENDING",)]
     await gateways.start("work", loopback_channel=True)
     await caller.reaches(no, "SUCCEEDED")

@@ -294,7 +294,7 @@ async def test_a_watched_credential_comes_when_the_channel_has_answered(
     app = await gateways.start("serve")
     caller, no = gateways.caller(app), new_request_no()
     await caller.prepay(no)
-    await gateways.settle()
+    await gateways.rest()
     request = m.WatchCredentialRequest(credential_id=f"crd_{no}")
     seen = []
     async for answer in caller.stub.WatchCredential(request, timeout=RPC_TIMEOUT_S):

@@ -13,7 +13,7 @@ from gateway_svc.domain import owed
 from gateway_svc.model import (
     ENDS,
     OUTGOING_MOVES,
-    AskChannel,
+    CallChannel,
     OrderKind,
     OrderState,
     ReferenceReused,
@@ -88,7 +88,7 @@ def test_what_decides_nothing_changes_nothing_for_ever(
     before = book.order
     book.tell(word(reported, reason="WHY"), FAR)
     assert book.order == before
-    assert owed(book.swept().view, FAR) == [AskChannel(CONTEXT, f"chn_{NO}", state, asked=True)]
+    assert owed(book.swept().view, FAR) == [CallChannel(CONTEXT, f"chn_{NO}", state, asked=True)]
 
 
 @outgoing
@@ -116,7 +116,7 @@ def test_a_callback_after_the_success_is_doubted_until_the_channel_is_asked(
     book = standing(S.SUCCEEDED, kind)
     book.tell(called(reported, kind, reason=BACK))
     assert (book.order.state, book.order.version) == (S.SUCCEEDED, 2)
-    assert owed(book.view, AT) == [AskChannel(CONTEXT, f"chn_{NO}", S.SUCCEEDED, asked=False)]
+    assert owed(book.view, AT) == [CallChannel(CONTEXT, f"chn_{NO}", S.SUCCEEDED, asked=False)]
     book.tell(word(reported, reason=BACK))
     assert book.order.state is S.BOUNCED
     assert owed(book.view, FAR) == []
@@ -177,7 +177,7 @@ def test_a_callback_of_a_collection_says_nothing_of_a_payout(reported: R) -> Non
     book = standing(S.PROCESSING, OrderKind.PAYOUT)
     book.tell(called(reported, OrderKind.COLLECT))
     assert book.order.state is S.PROCESSING
-    assert [fact.matched for fact in book.facts] == [False]
+    assert [fact.matched for fact in book.records] == [False]
 
 
 def test_the_same_payout_again_is_the_same_and_another_payee_is_another() -> None:

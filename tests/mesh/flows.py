@@ -143,7 +143,7 @@ async def withdrawal(shop: Shop) -> None:
 
 
 async def declined_withdrawal(shop: Shop) -> None:
-    """The bank says no: the hold is let go of, nothing is booked."""
+    """The bank says no: the hold is released, nothing is booked."""
     wallet = await filled(shop, 5000)
     trade = await wallet.withdraws(3000, to_account="DE0012340001")
     await shop.attempt_reaches(trade, trade_pb2.ATTEMPT_STATE_FAILED)

@@ -105,7 +105,7 @@ async def test_a_refund_waits_for_a_channel_that_does_not_answer(shop: Shop) -> 
 
 
 async def test_a_refund_that_the_channel_declines_frees_what_it_reserved(shop: Shop) -> None:
-    """The merchant's money is let go of, and another refund may follow."""
+    """The merchant's money is released, and another refund may follow."""
     trade = await shop.purchase(1000)
     await shop.reaches(trade, PAID)
     await shop.faults({"next": {"refund": {"decline": 1}}})

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pay_svc import domain
-from pay_svc.asking import owed
 from pay_svc.beneficiaries import Beneficiary, BeneficiaryState
+from pay_svc.effects import owed
 from pay_svc.model import (
     UNDER_WAY,
     CancelPayment,
@@ -23,9 +23,9 @@ from pay_svc.model import (
     InstructionMoved,
     InstructionState,
     Payment,
+    PaymentTiming,
     PaymentView,
     Purpose,
-    Timing,
 )
 from pay_svc.plan import instruction_id
 from paymesh.context import Context
@@ -41,7 +41,7 @@ PAYMENT_ID = derived_id("pay", bucket=BUCKET, key="payment")
 ORIGINAL_ID = derived_id("pay", bucket=BUCKET, key="original")
 TRADE_ID = derived_id("trd", bucket=BUCKET, key="trade")
 BENEFICIARY_ID = derived_id("ben", bucket=BUCKET, key="beneficiary")
-TIMING = Timing()
+TIMING = PaymentTiming()
 
 RULES: dict[type, Any] = {
     CreatePayment: domain.create_payment,

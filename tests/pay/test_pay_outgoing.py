@@ -34,10 +34,10 @@ def paid_out() -> Drive:
 
 def test_a_withdrawal_is_held_and_then_paid_out_by_the_beneficiarys_channel() -> None:
     pay = Drive(WITHDRAWAL, balance(3000))
-    assert list(pay.asked) == ["AskHold"]
+    assert list(pay.asked) == ["RequestHold"]
     pay.held()
-    assert (pay.state, list(pay.asked)) == ("PROCESSING", ["AskPayout"])
-    ask = pay.asked["AskPayout"]
+    assert (pay.state, list(pay.asked)) == ("PROCESSING", ["SendPayout"])
+    ask = pay.asked["SendPayout"]
     assert (ask.channel, ask.beneficiary_id, ask.amount) == ("bank", BENEFICIARY_ID, eur(3000))
     pay.channel("payout:0", "SUCCEEDED")
     assert (pay.state, pay.taken()) == ("SUCCEEDED", 3000)
@@ -50,7 +50,7 @@ def test_a_declined_payout_lets_go_of_the_hold(outcome: str) -> None:
     pay = Drive(WITHDRAWAL, balance(3000))
     pay.held()
     pay.channel("payout:0", outcome)
-    assert (pay.state, list(pay.asked)) == ("CLOSING", ["AskRelease"])
+    assert (pay.state, list(pay.asked)) == ("CLOSING", ["RequestRelease"])
     pay.released()
     assert (pay.state, pay.payment.failure_reason) == (outcome, f"WHY_{outcome}")
     assert pay.booked() == []
@@ -62,7 +62,7 @@ def test_a_payout_under_way_is_not_called_back() -> None:
     pay.held()
     pay.cancel()
     pay.cancel(give_back=True)
-    assert (pay.state, list(pay.asked)) == ("PROCESSING", ["AskPayout"])
+    assert (pay.state, list(pay.asked)) == ("PROCESSING", ["SendPayout"])
     pay.channel("payout:0", "SUCCEEDED")
     pay.cancel(give_back=True)
     assert pay.state == "SUCCEEDED"
@@ -108,7 +108,7 @@ def test_a_payout_of_another_amount_keeps_the_hold_for_a_person() -> None:
 
 
 def test_a_payout_that_succeeds_after_it_had_failed_is_suspended() -> None:
-    """Its hold was let go of: only a person can say who pays for it."""
+    """Its hold was released: only a person can say who pays for it."""
     for released in (False, True):
         pay = Drive(WITHDRAWAL, balance(3000))
         pay.held()
@@ -129,8 +129,8 @@ def test_a_payout_that_succeeds_after_it_had_failed_is_suspended() -> None:
 def test_a_refund_holds_on_the_merchant_after_the_trade_was_booked() -> None:
     """What came to a shut account, pending, available, then what it may owe us; all at once."""
     pay = Drive(REFUND, channel(8000), balance(2000))
-    assert list(pay.asked) == ["AskHold"]
-    ask = pay.asked["AskHold"]
+    assert list(pay.asked) == ["RequestHold"]
+    ask = pay.asked["RequestHold"]
     assert ask.amount == eur(10000)
     assert ask.after == ("trade.trade.paid/attribution", TRADE_ID)
     assert [(s.subject, s.owner) for s in ask.sources] == [
@@ -145,8 +145,8 @@ def test_a_refund_goes_through_the_channel_first_and_then_to_the_balance() -> No
     """The channel may say no; a transfer cannot fail, and has nothing after it."""
     pay = Drive(REFUND, channel(8000), balance(2000))
     pay.held()
-    assert list(pay.asked) == ["AskRefund"]
-    ask = pay.asked["AskRefund"]
+    assert list(pay.asked) == ["SendRefund"]
+    ask = pay.asked["SendRefund"]
     assert (ask.amount, pay.step("refund:0").channel) == (eur(8000), "sandbox")
     assert ask.original_request_no == request_no_of(ORIGINAL_ID, "collect:0")
     assert "transfer:0" not in pay.steps

@@ -33,7 +33,7 @@ def combined() -> Drive:
 def test_a_channel_collects_and_the_payment_has_succeeded(purpose: Purpose) -> None:
     """One instruction, two published events, nothing else."""
     pay = Drive(purpose, channel(1234))
-    assert list(pay.asked) == ["AskPrepay"]
+    assert list(pay.asked) == ["SendPrepay"]
     pay.channel("collect:0", "SUCCEEDED")
     assert (pay.state, pay.steps) == ("SUCCEEDED", {"collect:0": "SUCCEEDED"})
     assert sorted(pay.published) == ["pay.instruction.succeeded", "pay.payment.succeeded"]
@@ -62,7 +62,7 @@ def test_a_cancelled_collection_ends_as_the_channel_says(outcome: str) -> None:
     pay = Drive(PURCHASE, channel(1234))
     pay.cancel()
     assert (pay.state, pay.steps) == ("CLOSING", {"collect:0": "CLOSING"})
-    assert list(pay.asked) == ["AskClose"]
+    assert list(pay.asked) == ["SendClose"]
     pay.channel("collect:0", outcome)
     assert (pay.state, pay.payment.version) == (outcome, 3)
 
@@ -84,8 +84,8 @@ def test_a_success_that_is_not_wanted_goes_back_through_its_channel() -> None:
     pay.cancel()
     assert pay.state == "SUCCEEDED"
     pay.cancel(give_back=True)
-    assert (pay.state, list(pay.asked)) == ("RETURNING", ["AskRefund"])
-    ask = pay.asked["AskRefund"]
+    assert (pay.state, list(pay.asked)) == ("RETURNING", ["SendRefund"])
+    ask = pay.asked["SendRefund"]
     assert ask.original_request_no == pay.step("collect:0").request_no
     assert ask.request_no == pay.step(pay.undoing("collect:0")).request_no
     pay.channel(pay.undoing("collect:0"), "SUCCEEDED")
@@ -157,7 +157,7 @@ def test_whom_held_money_is_for_is_told_where_his_account_may_take_nothing() -> 
         Drive(WITHDRAWAL, balance(500)),
         Drive(REFUND, balance(500)),
     ]
-    payees = [[(p.subject, p.owner) for p in pay.asked["AskHold"].payees] for pay in asked]
+    payees = [[(p.subject, p.owner) for p in pay.asked["RequestHold"].payees] for pay in asked]
     assert payees == [[("MERCHANT_PENDING", "mer_1")], [("USER_BALANCE", "bob")], [], [], []]
 
 
@@ -165,7 +165,7 @@ def test_whom_held_money_is_for_is_told_where_his_account_may_take_nothing() -> 
 def test_a_balance_is_held_and_then_moved_into_transit(purpose: Purpose) -> None:
     """The transfer asks nobody: it is done with its event. A hold is no movement."""
     pay = Drive(purpose, balance(500))
-    ask = pay.asked["AskHold"]
+    ask = pay.asked["RequestHold"]
     assert [(s.subject, s.owner) for s in ask.sources] == [("USER_BALANCE", "ann")]
     assert (ask.amount, ask.after) == (eur(500), None)
     assert ask.hold_id == "hld_" + body_of(pay.step("hold:0").id)
@@ -196,10 +196,10 @@ def test_a_cancelled_balance_payment_lets_go_of_what_is_held_meanwhile() -> None
     """Holding has moved nothing: it is called back, not carried out."""
     pay = Drive(TRANSFER, balance(500))
     pay.cancel()
-    assert (pay.state, list(pay.asked)) == ("CLOSING", ["AskHold"])
+    assert (pay.state, list(pay.asked)) == ("CLOSING", ["RequestHold"])
     pay.held()
-    assert (pay.state, list(pay.asked)) == ("CLOSING", ["AskRelease"])
-    ask = pay.asked["AskRelease"]
+    assert (pay.state, list(pay.asked)) == ("CLOSING", ["RequestRelease"])
+    ask = pay.asked["RequestRelease"]
     assert (ask.hold_id, ask.currency) == (pay.step("hold:0").hold_id, "EUR")
     assert ask.sources == pay.step("hold:0").hold_sources
     pay.released()
@@ -232,7 +232,7 @@ def test_a_hold_that_cannot_be_let_go_of_waits_for_a_person() -> None:
 def test_a_combination_succeeds_when_both_parts_are_there(order: tuple[str, ...]) -> None:
     """In either order; one success, and 100.00 in transit."""
     pay = combined()
-    assert sorted(pay.asked) == ["AskHold", "AskPrepay"]
+    assert sorted(pay.asked) == ["RequestHold", "SendPrepay"]
     for part in order:
         assert pay.state == "PROCESSING"
         pay.held() if part == "hold" else pay.channel("collect:0", "SUCCEEDED")
@@ -254,7 +254,7 @@ def test_a_refused_hold_closes_the_collection_that_is_pending() -> None:
     """The payment fails with the hold's reason once the channel has closed it."""
     pay = combined()
     pay.not_held()
-    assert (pay.state, list(pay.asked)) == ("CLOSING", ["AskClose"])
+    assert (pay.state, list(pay.asked)) == ("CLOSING", ["SendClose"])
     assert pay.payment.failure_reason == "INSUFFICIENT_FUNDS"
     pay.channel("collect:0", "CLOSED")
     assert (pay.state, pay.payment.failure_reason) == ("FAILED", "INSUFFICIENT_FUNDS")
@@ -266,7 +266,7 @@ def test_money_beside_a_refused_hold_goes_back(order: tuple[str, ...]) -> None:
     pay = combined()
     for part in order:
         pay.not_held() if part == "hold" else pay.channel("collect:0", "SUCCEEDED")
-    assert (pay.state, list(pay.asked)) == ("RETURNING", ["AskRefund"])
+    assert (pay.state, list(pay.asked)) == ("RETURNING", ["SendRefund"])
     pay.channel(pay.undoing("collect:0"), "SUCCEEDED")
     assert (pay.state, pay.in_transit()) == ("RETURNED", 0)
     assert pay.payment.failure_reason == "INSUFFICIENT_FUNDS"
@@ -280,7 +280,7 @@ def test_a_collection_without_money_lets_go_of_the_hold(
     pay = combined()
     for part in order:
         pay.held() if part == "hold" else pay.channel("collect:0", outcome)
-    assert (pay.state, list(pay.asked)) == ("CLOSING", ["AskRelease"])
+    assert (pay.state, list(pay.asked)) == ("CLOSING", ["RequestRelease"])
     pay.released()
     assert (pay.state, pay.booked()) == (outcome, [])
 
@@ -328,7 +328,7 @@ def test_a_combination_that_is_not_wanted_goes_back_by_both_ways() -> None:
     pay.held()
     pay.channel("collect:0", "SUCCEEDED")
     pay.cancel(give_back=True)
-    assert (pay.state, list(pay.asked)) == ("RETURNING", ["AskRefund"])
+    assert (pay.state, list(pay.asked)) == ("RETURNING", ["SendRefund"])
     assert pay.in_transit() == 8000
     pay.channel(pay.undoing("collect:0"), "SUCCEEDED")
     assert (pay.state, pay.in_transit()) == ("RETURNED", 0)
@@ -343,7 +343,7 @@ def test_other_money_in_a_combination_is_suspended_without_the_hold(order: tuple
             pay.held()
         else:
             pay.channel("collect:0", "SUCCEEDED", moved=eur(8001))
-    assert (pay.state, list(pay.asked)) == ("CLOSING", ["AskRelease"])
+    assert (pay.state, list(pay.asked)) == ("CLOSING", ["RequestRelease"])
     pay.released()
     assert (pay.state, pay.payment.failure_reason) == ("SUSPENDED", "AMOUNT_MISMATCH")
     assert pay.payment.owner == "operator"

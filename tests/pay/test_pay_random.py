@@ -92,7 +92,7 @@ def drain(pay: Drive, truth: World, data: st.DataObject) -> None:
 def test_any_interleaving_ends_and_its_end_and_its_money_agree(
     form: tuple[Any, ...], truth: World, data: st.DataObject
 ) -> None:
-    """No step stays open; a hold is let go of or used; transit has the amount, or nothing."""
+    """No step stays open; a hold is released or used; transit has the amount, or nothing."""
     pay = Drive(*form)
     for _ in range(data.draw(st.integers(0, 8), label="acts")):
         act(pay, truth, data)
@@ -116,7 +116,7 @@ def test_any_interleaving_ends_and_its_end_and_its_money_agree(
 
 
 def hold_is_even(pay: Drive) -> bool:
-    """A hold that succeeded was let go of, or movements took all of it, or a person decides."""
+    """A hold that succeeded was released, or movements took all of it, or a person decides."""
     steps = pay.steps
     if steps.get("hold:0") != "SUCCEEDED":
         return pay.taken() == 0 and "-hold:0" not in steps
@@ -148,5 +148,5 @@ def money_is_even(pay: Drive) -> bool:
     if pay.state == "RETURNED" and pay.payment.purpose is Purpose.REFUND:
         # What the channel gave came back; a balance keeps what it got.
         return moved == sum(t.amount.minor for t in pay.payment.tools if not t.channel)
-    # What a person has to settle may be anywhere between; all else left nothing behind.
+    # What a person has to decide may be anywhere between; all else left nothing behind.
     return moved == 0 or pay.state == "SUSPENDED"

@@ -202,7 +202,7 @@ async def test_a_collection_that_the_gateway_never_got_is_closed_all_the_same(
 
 
 async def test_late_money_of_a_combination_goes_back(world: World, trade: Caller) -> None:
-    """The hold was let go of when the channel said closed."""
+    """The hold was released when the channel said closed."""
     answer = await trade.creates("PURCHASE", by_channel(8000), by_balance(2000))
     collect = instruction(answer.payment, "CHANNEL_COLLECT")
     await trade.cancels(answer.payment)

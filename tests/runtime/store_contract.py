@@ -11,7 +11,6 @@ import pytest
 
 from paymesh.core import Guard
 from paymesh.money import Money
-from paymesh.store.kinds import Family
 from paymesh.store.port import (
     Conflict,
     MessageKey,
@@ -22,6 +21,7 @@ from paymesh.store.port import (
     StoredAnswer,
     Writes,
 )
+from paymesh.store.rowtypes import AggregateSet
 from tests.runtime.world import (
     attempt,
     merchant,
@@ -82,7 +82,7 @@ class StoreContract:
         self, store: Store
     ) -> None:
         """Each key by its prefix; a conflict of one kind undoes the other's rows, too."""
-        family = Family("both", {"trd": TRADES, "mer": MERCHANTS})
+        family = AggregateSet("both", {"trd": TRADES, "mer": MERCHANTS})
         one, shop = trade(), merchant()
         async with store.transaction() as transaction:
             loaded = await transaction.read(family, Reads(keys=[shop.id, one.id]))

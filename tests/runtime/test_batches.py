@@ -263,10 +263,10 @@ async def test_a_defect_in_a_rule_is_told_to_its_item_only(
 ) -> None:
     """INTERNAL stores nothing: once mended, the same request is decided."""
 
-    def broken(state: TradeView, c: CreateTrade, at: datetime, view: View) -> Any:
-        if c.merchant_order_no == "odd":
+    def broken(state: TradeView, command: CreateTrade, at: datetime, view: View) -> Any:
+        if command.merchant_order_no == "odd":
             raise ZeroDivisionError
-        return create_trade(state, c, at, view)
+        return create_trade(state, command, at, view)
 
     odd = create("odd")
     defective = shell_on(shell.store, rules={CreateTrade: broken})
@@ -281,8 +281,8 @@ async def test_a_change_of_what_must_not_change_is_refused_and_not_lost(
 ) -> None:
     """An update writes only what may change: anything else is a defect, alone with its item."""
 
-    def forging(state: TradeView, c: CloseTrade, at: datetime, view: View) -> Any:
-        decision = close_trade(state, c, at, view, timing=TIMING)
+    def forging(state: TradeView, command: CloseTrade, at: datetime, view: View) -> Any:
+        decision = close_trade(state, command, at, view, timing=TIMING)
         assert state.trade is not None
         if state.trade.merchant_order_no != "odd":
             return decision
@@ -377,17 +377,17 @@ async def test_a_lost_race_takes_the_whole_batch_along_once_more(
     """Between our read and our write somebody takes a name: all are decided anew, none twice."""
     races = Counter[str]()
 
-    def raced(state: TradeView, c: CreateTrade, at: datetime, view: View) -> Any:
-        races[c.merchant_order_no] += 1
-        if c.merchant_order_no == "raced" and races["raced"] == 1:
-            guard = c.order_guard
+    def raced(state: TradeView, command: CreateTrade, at: datetime, view: View) -> Any:
+        races[command.merchant_order_no] += 1
+        if command.merchant_order_no == "raced" and races["raced"] == 1:
+            guard = command.order_guard
             database.query(
                 "INSERT INTO guard SELECT %s, %s, %s, 'trd_somebody'",
                 bucket_of(guard.key),
                 guard.kind,
                 guard.key,
             )
-        return create_trade(state, c, at, view)
+        return create_trade(state, command, at, view)
 
     racing = shell_on(shell.store, rules={CreateTrade: raced})
     outcomes = await racing.process([create("a"), create("raced"), create("b")])

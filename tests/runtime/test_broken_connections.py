@@ -41,11 +41,11 @@ def killing(database: Database, *, times: int) -> Rule:
     """A rule during which the connection of its own transaction dies, the first `times` times."""
     left = [times]
 
-    def rule(state: TradeView, c: CreateTrade, at: datetime, view: View) -> Any:
+    def rule(state: TradeView, command: CreateTrade, at: datetime, view: View) -> Any:
         if left[0] > 0:
             left[0] -= 1
             database.kill_open_transactions()
-        return create_trade(state, c, at, view)
+        return create_trade(state, command, at, view)
 
     return rule
 

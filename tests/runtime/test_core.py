@@ -113,7 +113,7 @@ async def test_an_effect_that_needs_the_database_is_done_later(
         raise Unreachable("connection refused")
 
     reading = core(owed=lambda state, at: [], does={str: read})
-    assert await reading.executor.settle(["effect"], timeout_s=60) == [None]
+    assert await reading.executor.execute(["effect"], timeout_s=60) == [None]
     said = capsys.readouterr().out
     assert "effect.later" in said
     assert "defect" not in said

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from structlog.testing import capture_logs
 
-from paymesh.db.errors import told
+from paymesh.db.errors import error_text
 from paymesh.shell import Shell
 from paymesh_ops.launch.postgres import PostgresServer
 from tests.runtime.world import Database, create
@@ -119,7 +119,7 @@ def test_an_error_is_told_with_what_it_is_about(secrets_table: Database) -> None
         with pytest.raises(psycopg.Error) as caught:
             connection.execute("INSERT INTO secrets VALUES (%s, 2)", (SECRET,))
         assert SECRET in str(caught.value)
-        assert told(caught.value) == (
+        assert error_text(caught.value) == (
             "23505: duplicate key value violates unique constraint "
             '"secrets_pkey" (constraint secrets_pkey, table secrets)'
         )

@@ -34,7 +34,7 @@ from tests.runtime.world import (
     view_of,
 )
 from trade_svc import domain, model, wire
-from trade_svc.model import PaymentMoved, PaymentOutcome, StartPayment, Timing, TradeState
+from trade_svc.model import PaymentMoved, PaymentOutcome, StartPayment, TradeState, TradeTiming
 from trade_svc.store import TRADES
 
 
@@ -89,16 +89,16 @@ async def test_an_effect_is_done_once_at_a_time_however_often_it_is_offered() ->
     assert world.executor.start(Ask(1)) is world.executor.start(Ask(1))
     await asyncio.sleep(0)
     world.gate.set()
-    assert await world.executor.settle([Ask(1), Ask(2)], timeout_s=60) == ["value 1", "value 2"]
+    assert await world.executor.execute([Ask(1), Ask(2)], timeout_s=60) == ["value 1", "value 2"]
     assert world.asked == [1, 2]
-    assert await world.executor.settle([Ask(1)], timeout_s=60) == ["value 1"]
+    assert await world.executor.execute([Ask(1)], timeout_s=60) == ["value 1"]
     assert world.asked == [1, 2, 1], "when it is over, it may be done again"
 
 
 async def test_what_came_of_it_goes_into_the_core_with_time_of_its_own() -> None:
     world = World(effect_timeout_s=300)
     world.gate.set()
-    await world.executor.settle([Ask(1)], timeout_s=60)
+    await world.executor.execute([Ask(1)], timeout_s=60)
     [item] = world.told
     assert item.command == Tell(1)
     assert item.call.context == CONTEXT
@@ -109,7 +109,7 @@ async def test_what_came_of_it_goes_into_the_core_with_time_of_its_own() -> None
 async def test_an_effect_that_nobody_does_is_itself_a_command() -> None:
     """A deadline that has passed, for example."""
     world = World()
-    await world.executor.settle([Tell(7)], timeout_s=60)
+    await world.executor.execute([Tell(7)], timeout_s=60)
     assert world.numbers() == [7]
 
 
@@ -119,10 +119,10 @@ async def test_without_room_an_effect_is_dropped_not_queued() -> None:
     assert world.executor.start(Ask(4)) is None
     await asyncio.sleep(0)
     assert world.asked == [1, 2]
-    assert await world.executor.settle([Ask(3)], timeout_s=60) == [None]
+    assert await world.executor.execute([Ask(3)], timeout_s=60) == [None]
     world.gate.set()
-    await world.executor.settle([Ask(1), Ask(2)], timeout_s=60)
-    assert await world.executor.settle([Ask(3)], timeout_s=60) == ["value 3"]
+    await world.executor.execute([Ask(1), Ask(2)], timeout_s=60)
+    assert await world.executor.execute([Ask(3)], timeout_s=60) == ["value 3"]
 
 
 @pytest.mark.parametrize("error", [Unavailable("not now"), TimeoutError(), ZeroDivisionError()])
@@ -132,10 +132,10 @@ async def test_what_fails_is_left_for_later_and_harms_nobody(error: Exception) -
     world.error = error
     world.gate.set()
     with capture_logs() as lines:
-        assert await world.executor.settle([Ask(1)], timeout_s=60) == [None]
+        assert await world.executor.execute([Ask(1)], timeout_s=60) == [None]
     assert [line["business_id"] for line in lines] == [CONTEXT.business_id]
     world.error = None
-    assert await world.executor.settle([Ask(1)], timeout_s=60) == ["value 1"]
+    assert await world.executor.execute([Ask(1)], timeout_s=60) == ["value 1"]
     assert world.numbers() == [1]
 
 
@@ -143,21 +143,21 @@ async def test_a_core_that_refuses_leaves_the_effect_for_later() -> None:
     world = World()
     world.outcome = Unavailable("the database is away")
     world.gate.set()
-    assert await world.executor.settle([Ask(1)], timeout_s=60) == [None]
+    assert await world.executor.execute([Ask(1)], timeout_s=60) == [None]
 
 
 async def test_an_effect_that_takes_too_long_is_given_up() -> None:
     world = World(effect_timeout_s=0.02)
-    assert await world.executor.settle([Ask(1)], timeout_s=60) == [None]
+    assert await world.executor.execute([Ask(1)], timeout_s=60) == [None]
     assert world.executor.start(Ask(1)) is not None
     await world.executor.close(grace_s=1)
 
 
 async def test_who_waits_for_an_effect_leaves_without_stopping_it() -> None:
     world = World()
-    assert await world.executor.settle([Ask(1)], timeout_s=0.01) == [None]
+    assert await world.executor.execute([Ask(1)], timeout_s=0.01) == [None]
     world.gate.set()
-    assert await world.executor.settle([Ask(1)], timeout_s=60) == ["value 1"]
+    assert await world.executor.execute([Ask(1)], timeout_s=60) == ["value 1"]
     assert world.asked == [1]
 
 
@@ -206,7 +206,7 @@ def process_on(
     store: Store, payments: PaymentCore, **limits: Any
 ) -> tuple[Shell[Any], EffectExecutor]:
     """A process of the trade core; a row's effects are due again at once."""
-    timing = Timing(effect_lease=timedelta(0))
+    timing = TradeTiming(effect_lease=timedelta(0))
     executor = EffectExecutor(
         name="trade",
         does={StartPayment: payments.start},

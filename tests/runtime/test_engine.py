@@ -17,9 +17,9 @@ from paymesh.db.engine import create_engine
 from paymesh.db.flight import flight
 from paymesh.shell import Shell
 from paymesh.store import sql
-from paymesh.store.kinds import Kind
 from paymesh.store.port import Unreachable
 from paymesh.store.postgres import PostgresStore
+from paymesh.store.rowtypes import RowType
 from tests.runtime.world import Database, create
 from trade_svc.model import TradeView
 from trade_svc.store import TRADES
@@ -88,7 +88,7 @@ async def test_a_server_that_hangs_up_at_once_is_away(
     "kind", [TRADES.root, *TRADES.children.values()], ids=lambda kind: kind.table
 )
 async def test_what_is_asked_by_key_is_found_by_its_index(
-    engine: AsyncEngine, shell: Shell[TradeView], kind: Kind[Any]
+    engine: AsyncEngine, shell: Shell[TradeView], kind: RowType[Any]
 ) -> None:
     """Also while there is little, of which the planner knows nothing yet: who prepares a statement
     then would read all of the table, each time, however much it grows."""

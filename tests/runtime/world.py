@@ -81,7 +81,7 @@ class Published:
         self.events.extend(events)
 
 
-TIMING = model.Timing()
+TIMING = model.TradeTiming()
 RULES: dict[type, Rule] = {
     CreateTrade: domain.create_trade,
     PayTrade: partial(domain.pay_trade, timing=TIMING),

@@ -58,7 +58,7 @@ GUARDS = (
                 "_acknowledge(channel.raw, [tag for tag, _ in batch], set())",
             ),
             Edit(
-                "paymesh.bus:RabbitConsumer._settle",
+                "paymesh.bus:RabbitConsumer._finish",
                 "_acknowledge(channel.raw, [tag for tag, _delivery in batch], unstored)",
             ),
         ),
@@ -102,7 +102,7 @@ GUARDS = (
         "refund sum",
         "more is given back than was paid",
         "test_of_several_at_once_only_those_begin_that_fit",
-        (Edit("trade_svc:begun", "c.amount.minor > trade.refundable_minor", "False"),),
+        (Edit("trade_svc:begun", "command.amount.minor > trade.refundable_minor", "False"),),
     ),
     Guard(
         "refund sum, CHECK",
@@ -138,7 +138,7 @@ GUARDS = (
         "amount, in the gateway",
         "a callback is believed whose money is not what was ordered",
         "test_a_callback_with_another_amount_is_not_believed",
-        (Edit("gateway_svc:_is_doubtful", "c.moved != order.amount", "False"),),
+        (Edit("gateway_svc:_is_doubtful", "command.moved != order.amount", "False"),),
     ),
     Guard(
         "callback signature",
@@ -167,7 +167,7 @@ GUARDS = (
         "overdraft, by columns",
         "a balance is spent that is not there, where journals are posted by the thousand",
         "test_overdraft_is_exact_inside_one_batch",
-        (Edit("clearing_svc:Running.settled", "self.least <= after", "True"),),
+        (Edit("clearing_svc:WorkingBalance.balance_after", "self.least <= after", "True"),),
     ),
     Guard(
         "overdraft, at once",
@@ -175,7 +175,7 @@ GUARDS = (
         "test_what_is_not_so_plain_is_decided_journal_by_journal[too early in the batch]",
         (
             Edit(
-                "clearing_svc:_SWING_ACCOUNTS",
+                "clearing_svc:CHANGE_WITHIN_LIMITS",
                 "AND t.balance_minor + v.lowest >=",
                 "AND t.balance_minor >=",
             ),
@@ -262,7 +262,7 @@ GUARDS = (
         "payees",
         "a transfer is taken from its payer for somebody who takes nothing",
         "test_nothing_is_held_for_who_takes_nothing[CLOSED]",
-        (Edit("clearing_svc.ledger:place_hold", "_require_takers(c, view)"),),
+        (Edit("clearing_svc.ledger:place_hold", "_require_takers(command, view)"),),
     ),
     Guard(
         "text",
@@ -468,7 +468,7 @@ GUARDS = (
         (
             Edit(
                 "trade_svc:attempt_moved",
-                "return _suspended(state, attempt, c)",
+                "return _suspended(state, attempt, command)",
                 "return state, []",
             ),
         ),

@@ -34,9 +34,9 @@ from trade_svc.model import (
     Refund,
     RefundTrade,
     StartPayment,
-    Timing,
     Trade,
     TradeBooked,
+    TradeTiming,
     TradeView,
 )
 from trade_svc.store import REFUND, TRADE
@@ -45,7 +45,7 @@ AT = datetime(2026, 11, 22, 12, tzinfo=UTC)
 BUCKET = 77
 CONTEXT = Context("biz_1", "mer_cnaaaaaaaaaaaaaaaaaaaaaaaaaa", "web", "shoes", "2088")
 BENEFICIARY = "ben_" + "a" * 28
-TIMING = Timing()
+TIMING = TradeTiming()
 Rule = Callable[..., Decision[TradeView]]
 
 PARTIES: dict[TradeType, dict[str, str]] = {

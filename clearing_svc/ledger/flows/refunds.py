@@ -94,7 +94,7 @@ FLOW = Flow(
         Case(
             name="wrong amount",
             story="The channel gives 35.00 back instead of 40.00. The merchant is charged that, "
-            "and the rest is let go of.",
+            "and the rest is released.",
             after=SOLD,
             steps=(
                 Hold("refund", 40_00, MERCHANT),

@@ -1,4 +1,4 @@
-"""What a case is told in: money is held, something happens, what is left of a hold is let go of.
+"""What a case is told in: money is held, something happens, what is left of a hold is released.
 
 Amounts are euro cents. Accounts are named by their subject, those of users with the user:
 "USER_BALANCE ann".
@@ -25,7 +25,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What is left of a hold is let go of."""
+    """What is left of a hold is released."""
 
     name: str
 

@@ -170,7 +170,7 @@ WITHDRAWAL = Flow(
         Case(
             name="wrong amount",
             story="25.00 are paid out instead of 30.00. ann is charged what really left, and the "
-            "rest is let go of.",
+            "rest is released.",
             after=TOPPED_UP,
             steps=(
                 Hold("payout", 30_00, ANN),

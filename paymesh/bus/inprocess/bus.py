@@ -51,7 +51,7 @@ class InProcessBus:
             for position, message in enumerate(messages):
                 self._publish_one(message, publication, position)
             if publication.waits_for:
-                await self._settled(publication)
+                await self._resolved(publication)
             failpoint("bus.after_publish")
         except InjectedFault as fault:
             return [PublishFailed(repr(fault)) for _ in messages]
@@ -128,15 +128,15 @@ class InProcessBus:
         for name in names:
             self._queues[name].publish(envelope, publication, position)
 
-    async def _settled(self, publication: Publication) -> None:
+    async def _resolved(self, publication: Publication) -> None:
         """Waits for the handlers, as long as there is one to wait for."""
         limits = self._limits
         first_s = min(limits.consumer_wait_s, limits.publish_timeout_s)
-        await asyncio.wait({publication.settled}, timeout=first_s)
+        await asyncio.wait({publication.resolved}, timeout=first_s)
         names = {name for queues in publication.waits_for.values() for name in queues}
         if any(self._queues[name].consumers for name in names):
             left_s = limits.publish_timeout_s - first_s
-            await asyncio.wait({publication.settled}, timeout=left_s)
+            await asyncio.wait({publication.resolved}, timeout=left_s)
         publication.give_up("it is held in memory only")
 
     def _store(self, envelope: Envelope) -> PublishFailed | None:

@@ -1,4 +1,4 @@
-"""Consuming in memory: one batch at a time; what is not settled goes back to the head."""
+"""Consuming in memory: one batch at a time; what is not acknowledged goes back to the head."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class InProcessConsumer:
         try:
             deliveries = [self._delivery(held) for held in batch]
             verdicts = await handle(self._handler, deliveries, self._options.handler_timeout_s)
-            return self._settle(batch, deliveries, verdicts)
+            return self._finish(batch, deliveries, verdicts)
         except HandlerFailed as failed:
             self._log.error("bus.handler_failed", exc_info=failed)
         except Exception:
@@ -95,10 +95,10 @@ class InProcessConsumer:
         delivery = delivery_of(held.envelope, self._queue.definition.name)
         return replace(delivery, delivery_count=held.delivery_count)
 
-    def _settle(
+    def _finish(
         self, batch: Sequence[Held], deliveries: Sequence[Delivery], verdicts: Sequence[Verdict]
     ) -> Sequence[Held]:
-        """Stores the leftovers, then settles; returns those whose leftovers found no room."""
+        """Stores the leftovers, then acknowledges; returns those whose leftovers found no room."""
         unstored = []
         for held, delivery, verdict in zip(batch, deliveries, verdicts, strict=True):
             moves = leftovers_of(self._topology, delivery, verdict)
@@ -109,7 +109,7 @@ class InProcessConsumer:
         failpoint("consumer.before_ack")
         for held in batch:
             if held not in unstored:
-                self._queue.settle(held)
+                self._queue.acknowledge(held)
         return unstored
 
     def _give_back(self, batch: Sequence[Held]) -> None:
@@ -122,7 +122,7 @@ class InProcessConsumer:
             if limit is not None and held.delivery_count > limit:
                 parked = parked_by_limit(held.envelope, definition)
                 if parked is None or not self._store(parked):
-                    self._queue.settle(held)
+                    self._queue.acknowledge(held)
                     continue
             kept.append(held)
         self._queue.put_back(kept)

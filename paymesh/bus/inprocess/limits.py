@@ -8,7 +8,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class InProcessLimits:
     publish_timeout_s: float = 10.0
-    """A message that its handlers have not settled by then is reported as failed."""
+    """A message that its handlers have not acknowledged by then is reported as failed."""
     consumer_wait_s: float = 1.0
     """The same where no bound queue that it waits for has a consumer: at start-up one is about
     to come, later there is nobody to wait for."""

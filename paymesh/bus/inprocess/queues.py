@@ -19,23 +19,23 @@ class Publication:
     def __init__(self, messages: int) -> None:
         self.outcomes: list[PublishFailed | None] = [None] * messages
         self.waits_for: dict[int, set[str]] = {}
-        self.settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.resolved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def settle(self, position: int, queue: str) -> None:
+    def resolve(self, position: int, queue: str) -> None:
         queues = self.waits_for.get(position, set())
         queues.discard(queue)
         if not queues:
             self.waits_for.pop(position, None)
-        if not self.waits_for and not self.settled.done():
-            self.settled.set_result(None)
+        if not self.waits_for and not self.resolved.done():
+            self.resolved.set_result(None)
 
     def give_up(self, reason: str) -> None:
         for position, queues in self.waits_for.items():
             names = ", ".join(sorted(queues))
             self.outcomes[position] = PublishFailed(f"not handled yet by {names}: {reason}")
         self.waits_for.clear()
-        if not self.settled.done():
-            self.settled.set_result(None)
+        if not self.resolved.done():
+            self.resolved.set_result(None)
 
 
 @dataclass(slots=True, eq=False)
@@ -52,7 +52,7 @@ class MemoryQueue:
         self.definition = definition
         self.waiting: deque[Held] = deque()
         self.published: dict[str, Held] = {}
-        """By id, those that came from publish and are not settled."""
+        """By id, those that came from publish and are not resolved."""
         self.arrived = asyncio.Event()
         self.consumers = 0
 
@@ -67,14 +67,14 @@ class MemoryQueue:
         if held is None or held.envelope.body != envelope.body:
             held = self.put(envelope)
             self.published.setdefault(envelope.message_id, held)
-        held.waiters = [w for w in held.waiters if not w[0].settled.done()]
+        held.waiters = [w for w in held.waiters if not w[0].resolved.done()]
         held.waiters.append((publication, position))
 
-    def settle(self, held: Held) -> None:
+    def acknowledge(self, held: Held) -> None:
         if self.published.get(held.envelope.message_id) is held:
             del self.published[held.envelope.message_id]
         for publication, position in held.waiters:
-            publication.settle(position, self.definition.name)
+            publication.resolve(position, self.definition.name)
 
     def take(self, most: int) -> list[Held]:
         """The next batch; a suspicious delivery comes alone."""
@@ -89,6 +89,6 @@ class MemoryQueue:
         return batch
 
     def put_back(self, batch: Iterable[Held]) -> None:
-        """At the head, in their order: what a handler took and did not settle."""
+        """At the head, in their order: what a handler took and did not acknowledge."""
         self.waiting.extendleft(reversed(list(batch)))
         self.arrived.set()

@@ -32,10 +32,10 @@ class Channel:
         lost: asyncio.Future[BaseException] = loop.create_future()
         opened: asyncio.Future[Any] = loop.create_future()
         try:
-            raw = connection.channel(on_open_callback=lambda raw: settle(opened, raw))
+            raw = connection.channel(on_open_callback=lambda raw: resolve(opened, raw))
         except ConnectionWrongStateError as error:
             raise ChannelLost(f"the connection is gone: {error}") from error
-        raw.add_on_close_callback(lambda _raw, reason: settle(lost, reason))
+        raw.add_on_close_callback(lambda _raw, reason: resolve(lost, reason))
         channel = cls(raw, lost, timeout_s)
         try:
             await channel._answered(opened)
@@ -52,7 +52,7 @@ class Channel:
         """
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         try:
-            step(lambda frame: settle(answer, frame))
+            step(lambda frame: resolve(answer, frame))
         except ChannelWrongStateError as error:
             raise self._gone() from error
         return await self._answered(answer)
@@ -81,7 +81,7 @@ class Channel:
         return ChannelLost(f"no answer from the broker within {self._timeout_s} s")
 
 
-def settle(future: asyncio.Future[Any], value: Any) -> None:
+def resolve(future: asyncio.Future[Any], value: Any) -> None:
     """Gives the future its result, unless somebody was faster or has stopped waiting."""
     if not future.done():
         future.set_result(value)

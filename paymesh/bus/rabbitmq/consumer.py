@@ -154,12 +154,12 @@ class RabbitConsumer:
             started = time.monotonic()
             verdicts = await handle(self._handler, deliveries, self._options.handler_timeout_s)
             self._linger.ended(time.monotonic() - started)
-            if await self._settle(channel, batch, verdicts) and self._alone:
+            if await self._finish(channel, batch, verdicts) and self._alone:
                 self._alone -= 1
                 if not self._alone:
                     return
 
-    async def _settle(
+    async def _finish(
         self, channel: Channel, batch: Sequence[Arrived], verdicts: Sequence[Verdict]
     ) -> bool:
         """Stores the leftovers elsewhere, then acks; False when some could not be stored, so that

@@ -10,7 +10,7 @@ from typing import Any
 import pika
 from pika.exceptions import AMQPConnectionError, AMQPError, NackError, UnroutableError
 
-from paymesh.bus.amqp import parameters, place
+from paymesh.bus.amqp import address, parameters
 from paymesh.bus.dead import Taken, again, dead_queues, letter_of
 from paymesh.bus.envelope import Envelope
 from paymesh.bus.rabbitmq.publisher import PERSISTENT
@@ -59,11 +59,11 @@ class RabbitDeadLetters:
             channel = connection.channel()
             channel.confirm_delivery()
         except AMQPConnectionError as error:
-            raise ConnectionError(f"no RabbitMQ at {place(wanted)}: {error!r}") from error
+            raise ConnectionError(f"no RabbitMQ at {address(wanted)}: {error!r}") from error
         try:
             yield channel
         except AMQPError as error:
-            raise ConnectionError(f"RabbitMQ at {place(wanted)}: {error!r}") from error
+            raise ConnectionError(f"RabbitMQ at {address(wanted)}: {error!r}") from error
         finally:
             if connection.is_open:
                 connection.close()

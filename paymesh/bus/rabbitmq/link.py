@@ -10,9 +10,9 @@ import structlog
 from pika.adapters.asyncio_connection import AsyncioConnection
 from pika.exceptions import AMQPConnectionError, AMQPError
 
-from paymesh.bus.amqp import STACK_TIMEOUT_S, parameters, place
+from paymesh.bus.amqp import STACK_TIMEOUT_S, address, parameters
 from paymesh.bus.handling import backoff_s
-from paymesh.bus.rabbitmq.channel import ChannelLost, describe, settle
+from paymesh.bus.rabbitmq.channel import ChannelLost, describe, resolve
 from paymesh.bus.rabbitmq.limits import RabbitLimits
 
 log = structlog.get_logger()
@@ -107,7 +107,7 @@ class Link:
             log.warning(
                 "bus.connection_down",
                 link=self._name,
-                broker=place(self._parameters),
+                broker=address(self._parameters),
                 reason=reason,
                 retry_in_s=round(pause_s, 2),
             )
@@ -123,9 +123,9 @@ class Link:
         closed: asyncio.Future[BaseException] = loop.create_future()
         connection = AsyncioConnection(
             self._parameters,
-            on_open_callback=lambda _connection: settle(opened, None),
-            on_open_error_callback=lambda _connection, reason: settle(opened, reason),
-            on_close_callback=lambda _connection, reason: settle(closed, reason),
+            on_open_callback=lambda _connection: resolve(opened, None),
+            on_open_error_callback=lambda _connection, reason: resolve(opened, reason),
+            on_close_callback=lambda _connection, reason: resolve(closed, reason),
             custom_ioloop=loop,
         )
         self._connection = connection
@@ -141,7 +141,7 @@ class Link:
                 return self.down_because
             if self._prepare is not None:
                 await self._prepare(connection)
-            log.info("bus.connection_up", link=self._name, broker=place(self._parameters))
+            log.info("bus.connection_up", link=self._name, broker=address(self._parameters))
             self._up.set()
             self._on_change()
             self.down_because = describe(await closed)

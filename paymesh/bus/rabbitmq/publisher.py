@@ -18,7 +18,7 @@ from pika.exceptions import AMQPError, ChannelWrongStateError
 
 from paymesh.bus.envelope import Envelope
 from paymesh.bus.port import PublishFailed
-from paymesh.bus.rabbitmq.channel import Channel, describe, settle
+from paymesh.bus.rabbitmq.channel import Channel, describe, resolve
 from paymesh.bus.rabbitmq.limits import RabbitLimits
 from paymesh.bus.rabbitmq.link import Link
 from paymesh.failpoint import InjectedFault, failpoint
@@ -36,20 +36,20 @@ class _Part:
         self.bytes = sum(len(envelope.body) for envelope in envelopes)
         self.outcomes: list[PublishFailed | None] = [None] * len(envelopes)
         self.waiting = len(envelopes)
-        self.settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.resolved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.deadline_s = 0.0
 
-    def settle(self, index: int, failure: str | None) -> None:
+    def resolve(self, index: int, failure: str | None) -> None:
         if failure is not None:
             self.outcomes[index] = PublishFailed(failure)
         self.waiting -= 1
         if not self.waiting:
-            settle(self.settled, None)
+            resolve(self.resolved, None)
 
     def fail(self, reason: str) -> None:
         """For a part of which nothing was sent."""
         for index in range(len(self.envelopes)):
-            self.settle(index, reason)
+            self.resolve(index, reason)
 
 
 class _Sent(NamedTuple):
@@ -74,7 +74,7 @@ class Publisher:
         self._sent: dict[int, _Sent] = {}
         self._bytes = 0
         self._tag = 0  # of the message sent last, as the broker counts them on this channel
-        self._settled_tag = 0
+        self._resolved_tag = 0
         self._returned: Counter[tuple[str, str, str]] = Counter()
         self._gate = asyncio.Lock()  # first come, first sent
         self._changed = asyncio.Event()
@@ -185,11 +185,11 @@ class Publisher:
                     mandatory=True,
                 )
             except ChannelWrongStateError as error:
-                part.settle(index, f"the channel is gone: {error}")
+                part.resolve(index, f"the channel is gone: {error}")
             except (AMQPError, ValueError, TypeError) as error:
                 # It cannot be put into AMQP's frames (a header's type, a key over 255 bytes), and
                 # pika wrote none of them: only this one has failed, and it has no tag.
-                part.settle(index, f"cannot be encoded: {describe(error)}")
+                part.resolve(index, f"cannot be encoded: {describe(error)}")
             else:
                 self._tag += 1
                 key = (envelope.message_id, envelope.exchange, envelope.routing_key)
@@ -198,10 +198,10 @@ class Publisher:
 
     async def _confirmed(self, part: _Part) -> None:
         """Waits until each message of the part has its outcome."""
-        if not part.settled.done():
+        if not part.resolved.done():
             left_s = part.deadline_s - asyncio.get_running_loop().time()
-            await asyncio.wait({part.settled}, timeout=max(0.0, left_s))
-        if not part.settled.done():
+            await asyncio.wait({part.resolved}, timeout=max(0.0, left_s))
+        if not part.resolved.done():
             reason = f"not confirmed within {self._limits.confirm_timeout_s} s"
             self._link.abort(reason)
             self._lose(reason)
@@ -213,7 +213,7 @@ class Publisher:
             lambda done: channel.raw.confirm_delivery(self._on_confirm, callback=done)
         )
         channel.lost.add_done_callback(lambda lost: self._on_channel_lost(channel, lost.result()))
-        self._tag = self._settled_tag = 0
+        self._tag = self._resolved_tag = 0
         self._channel = channel
 
     def _on_channel_lost(self, channel: Channel, reason: BaseException) -> None:
@@ -236,19 +236,19 @@ class Publisher:
         if sent:
             log.warning("bus.unconfirmed", messages=len(sent), reason=reason)
         for message in sent.values():
-            message.part.settle(message.position, f"not confirmed: {reason}")
+            message.part.resolve(message.position, f"not confirmed: {reason}")
 
     def _on_return(self, _channel: Any, method: Any, properties: Any, _body: bytes) -> None:
         self._returned[(properties.message_id, method.exchange, method.routing_key)] += 1
 
     def _on_confirm(self, frame: Any) -> None:
         method = frame.method
-        first = self._settled_tag + 1 if method.multiple else method.delivery_tag
+        first = self._resolved_tag + 1 if method.multiple else method.delivery_tag
         acked = isinstance(method, pika.spec.Basic.Ack)
         for tag in range(first, method.delivery_tag + 1):
             message = self._sent.pop(tag, None)
             if message is None:
-                continue  # settled before, by itself
+                continue  # resolved before, by itself
             failure = None if acked else "the broker refused it (nack)"
             if message.key in self._returned:
                 # A return comes before its ack, so it is this one that came back.
@@ -256,7 +256,7 @@ class Publisher:
                 failure = f"unroutable: no queue is bound for {message.key[2]}"
             envelope = message.part.envelopes[message.position]
             self._bytes -= len(envelope.body)
-            message.part.settle(message.position, failure)
+            message.part.resolve(message.position, failure)
         if method.multiple:
-            self._settled_tag = method.delivery_tag
+            self._resolved_tag = method.delivery_tag
         self._changed.set()

@@ -15,7 +15,7 @@ from typing import Any
 import pika
 from pika.exceptions import AMQPConnectionError, ChannelClosedByBroker
 
-from paymesh.bus.amqp import parameters, place
+from paymesh.bus.amqp import address, parameters
 from paymesh.bus.topology.model import Binding, Exchange, Queue, Topology, TopologyError
 
 NOT_FOUND = 404
@@ -149,11 +149,11 @@ def _connected(amqp_url: str) -> Iterator[_Broker]:
     try:
         connection = pika.BlockingConnection(wanted)
     except AMQPConnectionError as error:
-        raise ConnectionError(f"no RabbitMQ at {place(wanted)}: {error!r}") from error
+        raise ConnectionError(f"no RabbitMQ at {address(wanted)}: {error!r}") from error
     try:
         yield _Broker(connection)
     except AMQPConnectionError as error:
-        raise ConnectionError(f"RabbitMQ at {place(wanted)} went away: {error!r}") from error
+        raise ConnectionError(f"RabbitMQ at {address(wanted)} went away: {error!r}") from error
     finally:
         if connection.is_open:
             connection.close()

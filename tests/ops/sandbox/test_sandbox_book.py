@@ -55,7 +55,7 @@ async def test_what_was_answered_survives_kill_9_under_load(
 ) -> None:
     """Orders, payments and refunds are back as they were, and what was under way goes on."""
     world, channel = world_of(own_program), await channel_of(own_program.url)
-    await world.faults(refund={"settle_ms": 600_000}, callback={"lost_rate": 1})
+    await world.faults(refund={"processing_ms": 600_000}, callback={"lost_rate": 1})
     orders = [new_order() for _ in range(10)]
     prepaid = await asyncio.gather(*(channel.prepay(order) for order in orders))
     await asyncio.gather(*(world.pay(p.channel_credential["prepay_id"]) for p in prepaid[:5]))
@@ -80,7 +80,7 @@ async def test_what_was_answered_survives_kill_9_under_load(
     assert ready.rstrip().endswith(f"orders={len(rows)}")
     paid = {row["out_trade_no"] for row in rows if row["state"] == "SUCCESS"}
     assert answered <= paid
-    # The knobs are not in the book: healed by the restart, the refund settles.
+    # The knobs are not in the book: healed by the restart, the refund ends.
     await eventually(
         lambda: channel.query_refund(refund.refund_no, refund.request_no),
         lambda result: result.state is NativeOutcome.SUCCEEDED,

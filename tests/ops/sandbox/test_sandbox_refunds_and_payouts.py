@@ -39,7 +39,7 @@ async def paid_order(
     return order
 
 
-async def settled(channel: Channel, refund: RefundOrder, state: NativeOutcome) -> ChannelResult:
+async def ended(channel: Channel, refund: RefundOrder, state: NativeOutcome) -> ChannelResult:
     """The refund once it is in that state."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
@@ -59,7 +59,7 @@ async def test_a_refund_is_processed_then_succeeds_and_is_called_back(
     assert body["event_type"] == "REFUND.SUCCESS"
     callback = channel.verify_callback(*receiver.tries[0], int(time.time()))
     assert (callback.kind, callback.request_no) == (CallbackKind.REFUND, refund.refund_no)
-    assert callback.result == await settled(channel, refund, NativeOutcome.SUCCEEDED)
+    assert callback.result == await ended(channel, refund, NativeOutcome.SUCCEEDED)
     assert (callback.result.amount_minor, callback.result.currency) == (1000, "CNY")
 
 
@@ -69,7 +69,7 @@ async def test_same_refund_again_is_one_refund(
     """Five at once and one later: money goes back once; other parameters are a mismatch."""
     refund = new_refund(paid_order, 1234)
     results = await asyncio.gather(*(channel.refund(refund) for _ in range(5)))
-    await settled(channel, refund, NativeOutcome.SUCCEEDED)
+    await ended(channel, refund, NativeOutcome.SUCCEEDED)
     results.append(await channel.refund(refund))
     assert len({result.channel_txn_id for result in results}) == 1
     changed = RefundOrder(
@@ -126,12 +126,12 @@ async def test_a_declined_refund_fails_and_gives_its_amount_free(
     assert body["event_type"] == "REFUND.FAILED"
     failed = await channel.query_refund(refund.refund_no, refund.request_no)
     assert (failed.state, failed.reason) == (NativeOutcome.FAILED, "ACCOUNT_ABNORMAL")
-    await settled_anew(channel, new_refund(paid_order, 1234))
+    await ended_anew(channel, new_refund(paid_order, 1234))
 
 
-async def settled_anew(channel: Channel, refund: RefundOrder) -> None:
+async def ended_anew(channel: Channel, refund: RefundOrder) -> None:
     await channel.refund(refund)
-    await settled(channel, refund, NativeOutcome.SUCCEEDED)
+    await ended(channel, refund, NativeOutcome.SUCCEEDED)
 
 
 async def test_a_refund_may_fail_after_its_success(
@@ -148,7 +148,7 @@ async def test_a_refund_may_fail_after_its_success(
     bodies = await receiver.wait_for(2)
     assert [body["event_type"] for body in bodies] == ["REFUND.SUCCESS", "REFUND.FAILED"]
     assert bodies[0]["id"] != bodies[1]["id"]
-    await settled(channel, refund, NativeOutcome.FAILED)
+    await ended(channel, refund, NativeOutcome.FAILED)
 
 
 async def test_a_refund_without_funds_is_refused_and_may_be_sent_again(
@@ -166,7 +166,7 @@ async def test_a_stuck_refund_stays_processing(
     world: Any, channel: Channel, paid_order: PrepayOrder, new_refund: MakeRefund
 ) -> None:
     """For ever: only a person can tell."""
-    await world.faults(next={"refund": {"stuck": 1}}, refund={"settle_ms": 0})
+    await world.faults(next={"refund": {"stuck": 1}}, refund={"processing_ms": 0})
     refund = new_refund(paid_order, 5)
     await channel.refund(refund)
     await asyncio.sleep(0.2)

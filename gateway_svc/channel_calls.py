@@ -1,4 +1,4 @@
-"""The effect AskChannel: the right verb for an order's state, and the answer as a Report."""
+"""The effect CallChannel: the right verb for an order's state, and the answer as a Report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gateway_svc.channels.port import (
 )
 from gateway_svc.model import (
     ENDS,
-    AskChannel,
+    CallChannel,
     ChannelOrder,
     OrderKind,
     OrderState,
@@ -34,7 +34,7 @@ from paymesh.money import Money
 log = structlog.get_logger()
 
 
-class Asking:
+class ChannelCalls:
     """Calls channels. `load` reads an order by its id; `guards` by channel name;
     `callback_base_url` is where they call us."""
 
@@ -53,7 +53,7 @@ class Asking:
         self._callback_base_url = callback_base_url.rstrip("/")
         self._clock = clock
 
-    async def ask(self, effect: AskChannel) -> Result:
+    async def call(self, effect: CallChannel) -> Result:
         """Reads the order again (it may have ended meanwhile), then asks the channel."""
         order = (await self._load(effect.order_id)).order
         if order is None or order.state is not effect.state:

@@ -31,7 +31,7 @@ LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class AskPrepay:
+class SendPrepay:
     context: Context
     payment_id: str
     request_no: str
@@ -42,16 +42,16 @@ class AskPrepay:
 
 
 @dataclass(frozen=True, slots=True)
-class AskClose:
+class SendClose:
     context: Context
     payment_id: str
     request_no: str
-    prepay: AskPrepay
+    prepay: SendPrepay
     """What is to be closed: perhaps the gateway has not heard of it yet."""
 
 
 @dataclass(frozen=True, slots=True)
-class AskRefund:
+class SendRefund:
     context: Context
     payment_id: str
     request_no: str
@@ -60,7 +60,7 @@ class AskRefund:
 
 
 @dataclass(frozen=True, slots=True)
-class AskPayout:
+class SendPayout:
     context: Context
     payment_id: str
     request_no: str
@@ -70,7 +70,7 @@ class AskPayout:
 
 
 @dataclass(frozen=True, slots=True)
-class AskHold:
+class RequestHold:
     context: Context
     payment_id: str
     request_no: str
@@ -84,7 +84,7 @@ class AskHold:
 
 
 @dataclass(frozen=True, slots=True)
-class AskRelease:
+class RequestRelease:
     context: Context
     payment_id: str
     request_no: str
@@ -98,12 +98,12 @@ def owed(state: PaymentView, at: datetime) -> list[object]:
     payment = state.payment
     if payment is None:
         return []
-    asking = ((_ASK.get((i.kind, i.state)), i) for i in state.instructions)
-    return [ask(payment, i) for ask, i in asking if ask is not None]
+    owing = ((_EFFECTS.get((i.kind, i.state)), i) for i in state.instructions)
+    return [effect(payment, i) for effect, i in owing if effect is not None]
 
 
-def ask_prepay(payment: Payment, i: Instruction) -> AskPrepay:
-    return AskPrepay(
+def prepay(payment: Payment, i: Instruction) -> SendPrepay:
+    return SendPrepay(
         context=payment.context,
         payment_id=payment.id,
         request_no=i.request_no,
@@ -114,21 +114,21 @@ def ask_prepay(payment: Payment, i: Instruction) -> AskPrepay:
     )
 
 
-def _ask_close(payment: Payment, i: Instruction) -> AskClose:
-    return AskClose(i.context, payment.id, i.request_no, ask_prepay(payment, i))
+def _close(payment: Payment, i: Instruction) -> SendClose:
+    return SendClose(i.context, payment.id, i.request_no, prepay(payment, i))
 
 
-def _ask_refund(payment: Payment, i: Instruction) -> AskRefund:
+def _refund(payment: Payment, i: Instruction) -> SendRefund:
     original = (
         body_of(i.compensates)
         if i.compensates
         else request_no_of(payment.original_payment_id, COLLECT)
     )
-    return AskRefund(i.context, payment.id, i.request_no, original, i.amount)
+    return SendRefund(i.context, payment.id, i.request_no, original, i.amount)
 
 
-def _ask_payout(payment: Payment, i: Instruction) -> AskPayout:
-    return AskPayout(
+def _payout(payment: Payment, i: Instruction) -> SendPayout:
+    return SendPayout(
         context=i.context,
         payment_id=payment.id,
         request_no=i.request_no,
@@ -138,10 +138,10 @@ def _ask_payout(payment: Payment, i: Instruction) -> AskPayout:
     )
 
 
-def _ask_hold(payment: Payment, i: Instruction) -> AskHold:
+def _hold(payment: Payment, i: Instruction) -> RequestHold:
     # A refund may be faster than the booking of the trade that it gives back.
     after = (ATTRIBUTION, payment.trade_id) if payment.purpose is Purpose.REFUND else None
-    return AskHold(
+    return RequestHold(
         context=i.context,
         payment_id=payment.id,
         request_no=i.request_no,
@@ -155,18 +155,20 @@ def _ask_hold(payment: Payment, i: Instruction) -> AskHold:
     )
 
 
-def _ask_release(payment: Payment, i: Instruction) -> AskRelease:
-    return AskRelease(
+def _release(payment: Payment, i: Instruction) -> RequestRelease:
+    return RequestRelease(
         i.context, payment.id, i.request_no, i.hold_id, i.hold_sources, i.amount.currency
     )
 
 
 _K, _I = InstructionKind, InstructionState
-_ASK: dict[tuple[InstructionKind, InstructionState], Callable[[Payment, Instruction], object]] = {
-    (_K.CHANNEL_COLLECT, _I.PROCESSING): ask_prepay,
-    (_K.CHANNEL_COLLECT, _I.CLOSING): _ask_close,
-    (_K.CHANNEL_REFUND, _I.PROCESSING): _ask_refund,
-    (_K.CHANNEL_PAYOUT, _I.PROCESSING): _ask_payout,
-    (_K.HOLD, _I.PROCESSING): _ask_hold,
-    (_K.RELEASE, _I.PROCESSING): _ask_release,
+_EFFECTS: dict[
+    tuple[InstructionKind, InstructionState], Callable[[Payment, Instruction], object]
+] = {
+    (_K.CHANNEL_COLLECT, _I.PROCESSING): prepay,
+    (_K.CHANNEL_COLLECT, _I.CLOSING): _close,
+    (_K.CHANNEL_REFUND, _I.PROCESSING): _refund,
+    (_K.CHANNEL_PAYOUT, _I.PROCESSING): _payout,
+    (_K.HOLD, _I.PROCESSING): _hold,
+    (_K.RELEASE, _I.PROCESSING): _release,
 }

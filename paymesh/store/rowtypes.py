@@ -1,4 +1,4 @@
-"""How frozen dataclasses lie in tables: one Kind per table, one Aggregate per root and children.
+"""How frozen dataclasses lie in tables: one RowType per table, one Aggregate per root and children.
 
 The columns of a dataclass field: `Money` gives `<field>_minor` and `<field>_currency`, `Context`
 gives its own seven, a field with a JSON codec gives one jsonb column, anything else one column of
@@ -86,15 +86,16 @@ SA_TYPES: dict[str, Any] = {
 }
 
 
-class Kind(Generic[E]):
+class RowType(Generic[E]):
     """One table and the dataclass whose instances are its rows.
 
     `parent`: for children, the field with their aggregate's id. `changing`: the fields that may
     change once a row is there, `version` among them; an update writes no others. `insert_only`:
-    facts, never changed. `check`: what the table's CHECK constraints say, for the memory adapter.
+    records, never changed. `check`: what the table's CHECK constraints say, for the memory adapter.
     `unique`: its unique keys beside the primary one, as field names. `key`: the columns of its
     primary key. `derived`: fields without a column, because others tell them; such rows are not
-    loaded. `guard`: (kind, field): a fact whose id is a taken name of that kind, held by the field.
+    loaded. `guard`: (kind, field): a record whose id is a taken name of that kind, held by the
+    field.
     """
 
     def __init__(
@@ -243,14 +244,14 @@ class Aggregate(Generic[S]):
 
     name: str
     state: type[S]
-    root: Kind[Any]
-    children: Mapping[str, Kind[Any]] = field(default_factory=dict)
+    root: RowType[Any]
+    children: Mapping[str, RowType[Any]] = field(default_factory=dict)
     deadline: str = ""
     """The root's column with a time that no ladder may skip, such as expires_at."""
     prelude: str = ""
     """SQL that makes the rows ready before they are locked and loaded. Parameter: ids."""
-    fact: str = ""
-    """As of a Family."""
+    shared: str = ""
+    """As of a AggregateSet."""
 
     @cached_property
     def _root_field(self) -> str:
@@ -260,7 +261,7 @@ class Aggregate(Generic[S]):
         """Whether a state has a root."""
         return getattr(state, self._root_field) is not None
 
-    def rows(self, state: S) -> list[tuple[Kind[Any], Any]]:
+    def rows(self, state: S) -> list[tuple[RowType[Any], Any]]:
         """All rows of a state with their kinds."""
         root = getattr(state, self._root_field)
         found = [] if root is None else [(self.root, root)]
@@ -273,27 +274,27 @@ class Aggregate(Generic[S]):
         return make(root, **{name: tuple(children.get(name, ())) for name in self.children})
 
     def split(self, keys: Sequence[str]) -> list[tuple[Aggregate[Any], Sequence[str]]]:
-        """All keys are its own: see Family."""
+        """All keys are its own: see AggregateSet."""
         return [(self, keys)]
 
 
 @dataclass(frozen=True, eq=False)
-class Family(Generic[S]):
+class AggregateSet(Generic[S]):
     """Several aggregates that one command may change together; a key's prefix says which it is of.
 
     `members` by prefix, in the order in which their tables are locked. They are not swept.
-    `fact`: SQL for one value that every decision of the family sees (View.fact).
+    `shared`: SQL for one value that every decision of the family sees (View.shared).
     """
 
     name: str
     members: Mapping[str, Aggregate[Any]]
-    fact: str = ""
+    shared: str = ""
 
     def is_there(self, state: Any) -> bool:
         """Whether a state has a root."""
         return self._by_state[type(state)].is_there(state)
 
-    def rows(self, state: Any) -> list[tuple[Kind[Any], Any]]:
+    def rows(self, state: Any) -> list[tuple[RowType[Any], Any]]:
         """All rows of a state with their kinds."""
         return self._by_state[type(state)].rows(state)
 

@@ -23,8 +23,8 @@ from pay_svc.model import (
     Payment,
     PaymentMoved,
     PaymentState,
+    PaymentTiming,
     PaymentView,
-    Timing,
 )
 from pay_svc.plan import Step, instruction_of
 from paymesh.core import Decision, Event, event, history, moved
@@ -32,7 +32,7 @@ from paymesh.errors import NotFound
 
 
 @dataclass(slots=True)
-class Course:
+class Transition:
     before: PaymentView
     payment: Payment
     instructions: dict[str, Instruction]
@@ -42,14 +42,14 @@ class Course:
     """Each new version of a row, with its event's type."""
 
     @classmethod
-    def of(cls, state: PaymentView, payment_id: str, at: datetime) -> Course:
+    def of(cls, state: PaymentView, payment_id: str, at: datetime) -> Transition:
         """Raises NotFound if there is no such payment."""
         if state.payment is None:
             raise NotFound(f"no payment {payment_id}", metadata={"field": "payment_id"})
         return cls(state, state.payment, {i.id: i for i in state.instructions}, at)
 
     @classmethod
-    def begin(cls, payment: Payment, at: datetime) -> Course:
+    def begin(cls, payment: Payment, at: datetime) -> Transition:
         """Of a payment that is new."""
         return cls(PaymentView(None), payment, {}, at, [(payment, "pay.payment.created")])
 
@@ -105,7 +105,7 @@ class Course:
 
     # What comes of it
 
-    def decision(self, timing: Timing) -> Decision[PaymentView]:
+    def decision(self, timing: PaymentTiming) -> Decision[PaymentView]:
         """Nothing happened: the state as it was."""
         if not self.happened:
             return Decision(state=self.before, answer=self.before)
