@@ -22,7 +22,7 @@ from clearing_svc.books.rpc import BooksServicer
 from clearing_svc.books.snapshots import Snapshots, snapshots_forever
 from clearing_svc.clients import Owners
 from clearing_svc.draining import Draining, DrainLimits
-from clearing_svc.ledger import holds, loading, returns, splitting
+from clearing_svc.ledger import holds, legs, loading, returns, splitting
 from clearing_svc.ledger.administering import (
     CreateAccount,
     EndDraining,
@@ -90,7 +90,7 @@ def rules(chart: Chart) -> dict[type, Rule]:
         EndDraining: end_draining,
         ReverseJournal: partial(reverse_journal, chart=chart),
         MoveReturns: partial(move_returns, chart=chart),
-        splitting.BookLeg: partial(splitting.book_leg, chart=chart),
+        splitting.BookLeg: partial(legs.book_leg, chart=chart),
     }
 
 
@@ -185,7 +185,7 @@ def _book_chores(
 def _splits(
     settings: ClearingSettings, store: Store, publisher: Publisher, clock: Clock, chart: Chart
 ) -> Core[splitting.SplitView]:
-    legs = Shell(
+    booking = Shell(
         store=store,
         aggregate=LEGS,
         rules=rules(chart),
@@ -195,7 +195,7 @@ def _splits(
         clock=clock,
     )
     # Legs may wait for locks; whoever does not has connections left.
-    at_once = max(1, settings.database_pool // 2)
+    side_by_side = max(1, settings.database_pool // 2)
     timing = splitting.SplitTiming(lease=timedelta(seconds=2 * settings.time_scale))
     return Core(
         store=store,
@@ -208,8 +208,8 @@ def _splits(
         encode=wire.encode,
         publisher=publisher,
         clock=clock,
-        owed=partial(splitting.owed, chart=chart),
-        does={splitting.SubmitLeg: Legs(legs, clock=clock, at_once=at_once).book},
+        owed=partial(legs.owed, chart=chart),
+        does={splitting.SubmitLeg: Legs(booking, clock=clock, side_by_side=side_by_side).book},
         sweep=SweepLimits(
             ladder_s=settings.ladder(2, 5, 15, 60, 300), idle_s=0.5 * settings.time_scale
         ),

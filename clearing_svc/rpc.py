@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import binascii
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,18 +13,18 @@ from payments.type.v1.event_pb2 import Event
 from clearing_svc.books.rpc import balance_of, entries_of
 from clearing_svc.ledger.accounts import Account, AccountView, UnknownSubject
 from clearing_svc.ledger.administering import CreateAccount, SetAccountMode, SetAccountStatus
-from clearing_svc.ledger.callers import require_callers_own
 from clearing_svc.ledger.chart import Chart
 from clearing_svc.ledger.diverting import way_of
-from clearing_svc.ledger.domain import Journal, Posted, PostJournals, check
-from clearing_svc.ledger.drafts import Draw, account_id_of, drafted, journal_guard
+from clearing_svc.ledger.domain import Posted, PostJournals
+from clearing_svc.ledger.drafts import Draw, account_id_of, journal_guard
 from clearing_svc.ledger.drawing import drawn
 from clearing_svc.ledger.holds import Hold, HoldView, PlaceHold, ReleaseHold
 from clearing_svc.ledger.reversing import ReverseJournal
 from clearing_svc.ledger.splitting import PostSplit
+from clearing_svc.pages import page_of, position_of, token_of
 from clearing_svc.posting.batches import Posting
+from clearing_svc.posting.items import posting_item, replayed_id, result_of
 from clearing_svc.queries import Books
-from clearing_svc.queries import Posting as Found
 from clearing_svc.splitting import Splits
 from clearing_svc.wire import (
     account_mode_of,
@@ -44,16 +41,12 @@ from paymesh.app import Core
 from paymesh.consumer import Translate
 from paymesh.context import Call
 from paymesh.errors import Code, InvalidField, NotFound, PaymentError
-from paymesh.items import Item, Outcome
-from paymesh.rpc import batch, claim, current_call, outcomes_of, require_texts, run
-from paymesh.status import to_status
+from paymesh.rpc import M, RpcContext, batch, claim, current_call, outcomes_of, require_texts, run
 from paymesh.store.postgres import PostgresStore
 from paymesh.wallets import of_merchant
 from paymesh.wire import call_context_of, money_of, time_asked
 
 PAGE_DEFAULT = 100
-PAGE_ENTRIES_MAX = 10_000
-"""Journals may be long: so much fits into one message."""
 
 
 class NotBookable(PaymentError):
@@ -77,57 +70,79 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         self._books, self._journals, self._posting, self._chart = books, journals, posting, chart
         self._splits, self._store, self._bookings = splits, store, bookings
 
-    async def PostJournals(self, request: Any, context: Any) -> Any:
+    async def PostJournals(
+        self, request: ledger_service_pb2.PostJournalsRequest, context: RpcContext
+    ) -> ledger_service_pb2.PostJournalsResponse:
         if not any(item.request.request_id for item in request.items):
             return await self._posting.post(request)
         prepare = partial(posting_item, chart=self._chart)
         outcomes = await outcomes_of(request.items, prepare, self._books.submit_all)
-        replayed = [id_ for o in outcomes if (id_ := _replayed_id(o))]
+        replayed = [id_ for o in outcomes if (id_ := replayed_id(o))]
         before = await self._journals.by_ids(replayed) if replayed else {}
         return ledger_service_pb2.PostJournalsResponse(
-            results=[_result(outcome, before) for outcome in outcomes]
+            results=[result_of(outcome, before) for outcome in outcomes]
         )
 
-    async def BookEvent(self, request: Any, context: Any) -> Any:
+    async def BookEvent(
+        self, request: ledger_service_pb2.BookEventRequest, context: RpcContext
+    ) -> ledger_service_pb2.BookEventResponse:
         return await self._book(current_call.get(), request)
 
-    async def BatchBookEvents(self, request: Any, context: Any) -> Any:
+    async def BatchBookEvents(
+        self, request: ledger_service_pb2.BatchBookEventsRequest, context: RpcContext
+    ) -> ledger_service_pb2.BatchBookEventsResponse:
         result = ledger_service_pb2.BatchBookEventsResult
         results = await batch(request.items, self._book, result)
         return ledger_service_pb2.BatchBookEventsResponse(results=results)
 
-    async def PlaceHold(self, request: Any, context: Any) -> Any:
+    async def PlaceHold(
+        self, request: ledger_service_pb2.PlaceHoldRequest, context: RpcContext
+    ) -> ledger_service_pb2.PlaceHoldResponse:
         return await self._place(current_call.get(), request)
 
-    async def BatchPlaceHolds(self, request: Any, context: Any) -> Any:
+    async def BatchPlaceHolds(
+        self, request: ledger_service_pb2.BatchPlaceHoldsRequest, context: RpcContext
+    ) -> ledger_service_pb2.BatchPlaceHoldsResponse:
         result = ledger_service_pb2.BatchPlaceHoldsResult
         results = await batch(request.items, self._place, result)
         return ledger_service_pb2.BatchPlaceHoldsResponse(results=results)
 
-    async def ReleaseHold(self, request: Any, context: Any) -> Any:
+    async def ReleaseHold(
+        self, request: ledger_service_pb2.ReleaseHoldRequest, context: RpcContext
+    ) -> ledger_service_pb2.ReleaseHoldResponse:
         return await self._release(current_call.get(), request)
 
-    async def BatchReleaseHolds(self, request: Any, context: Any) -> Any:
+    async def BatchReleaseHolds(
+        self, request: ledger_service_pb2.BatchReleaseHoldsRequest, context: RpcContext
+    ) -> ledger_service_pb2.BatchReleaseHoldsResponse:
         result = ledger_service_pb2.BatchReleaseHoldsResult
         results = await batch(request.items, self._release, result)
         return ledger_service_pb2.BatchReleaseHoldsResponse(results=results)
 
-    async def GetHold(self, request: Any, context: Any) -> Any:
+    async def GetHold(
+        self, request: ledger_service_pb2.GetHoldRequest, context: RpcContext
+    ) -> ledger_service_pb2.GetHoldResponse:
         hold: Hold | None = (await self._books.load(request.hold_id)).hold
         if hold is None:
             raise NotFound(f"no hold {request.hold_id}")
         return ledger_service_pb2.GetHoldResponse(hold=hold_to(hold))
 
-    async def GetAccount(self, request: Any, context: Any) -> Any:
+    async def GetAccount(
+        self, request: ledger_service_pb2.GetAccountRequest, context: RpcContext
+    ) -> ledger_service_pb2.GetAccountResponse:
         account = await self._account(request, request.subject, request.owner)
         return ledger_service_pb2.GetAccountResponse(account=account_to(account))
 
-    async def GetBalance(self, request: Any, context: Any) -> Any:
+    async def GetBalance(
+        self, request: ledger_service_pb2.GetBalanceRequest, context: RpcContext
+    ) -> ledger_service_pb2.GetBalanceResponse:
         named = request.account
         account = await self._account(request, named.subject, named.owner, of="account.")
         return await balance_of(self._store, account, request)
 
-    async def ListEntries(self, request: Any, context: Any) -> Any:
+    async def ListEntries(
+        self, request: ledger_service_pb2.ListEntriesRequest, context: RpcContext
+    ) -> ledger_service_pb2.ListEntriesResponse:
         named = request.account
         account = await self._account(request, named.subject, named.owner, of="account.")
         return await entries_of(self._store, account, request)
@@ -149,17 +164,21 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
             )
         return account
 
-    async def ListJournals(self, request: Any, context: Any) -> Any:
+    async def ListJournals(
+        self, request: ledger_service_pb2.ListJournalsRequest, context: RpcContext
+    ) -> ledger_service_pb2.ListJournalsResponse:
         size = request.page_size or PAGE_DEFAULT
-        after = _place(request.page_token) if request.page_token else None
+        after = position_of(request.page_token) if request.page_token else None
         found = await self._journals.of_chain(request.business_id, after=after, limit=size + 1)
-        page = _page(found, size)
+        page = page_of(found, size)
         return ledger_service_pb2.ListJournalsResponse(
             journals=[journal_to(journal, entries) for journal, entries in page],
-            next_page_token=_page_token(page[-1][0]) if len(found) > len(page) else "",
+            next_page_token=token_of(page[-1][0]) if len(found) > len(page) else "",
         )
 
-    async def CreateAccount(self, request: Any, context: Any) -> Any:
+    async def CreateAccount(
+        self, request: ledger_service_pb2.CreateAccountRequest, context: RpcContext
+    ) -> ledger_service_pb2.CreateAccountResponse:
         limits = [
             getattr(request, name) if request.HasField(name) else None
             for name in ("minimum_minor_units", "maximum_minor_units")
@@ -173,7 +192,9 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
             command, call, request, ledger_service_pb2.CreateAccountResponse
         )
 
-    async def SetAccountStatus(self, request: Any, context: Any) -> Any:
+    async def SetAccountStatus(
+        self, request: ledger_service_pb2.SetAccountStatusRequest, context: RpcContext
+    ) -> ledger_service_pb2.SetAccountStatusResponse:
         call = current_call.get()
         status = account_status_of(request.status)
         account = await self._journals.account(request.account_id)
@@ -188,7 +209,9 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
             command, call, request, ledger_service_pb2.SetAccountStatusResponse
         )
 
-    async def SetAccountMode(self, request: Any, context: Any) -> Any:
+    async def SetAccountMode(
+        self, request: ledger_service_pb2.SetAccountModeRequest, context: RpcContext
+    ) -> ledger_service_pb2.SetAccountModeResponse:
         call = current_call.get()
         mode = account_mode_of(request.mode)
         command = SetAccountMode(call.context, request.account_id, mode)
@@ -196,7 +219,9 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
             command, call, request, ledger_service_pb2.SetAccountModeResponse
         )
 
-    async def ReverseJournal(self, request: Any, context: Any) -> Any:
+    async def ReverseJournal(
+        self, request: ledger_service_pb2.ReverseJournalRequest, context: RpcContext
+    ) -> ledger_service_pb2.ReverseJournalResponse:
         require_texts(request)
         found = (await self._journals.by_ids([request.journal_id])).get(request.journal_id)
         if found is None:
@@ -208,7 +233,9 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         )
         return ledger_service_pb2.ReverseJournalResponse(journal=journal)
 
-    async def PostHold(self, request: Any, context: Any) -> Any:
+    async def PostHold(
+        self, request: ledger_service_pb2.PostHoldRequest, context: RpcContext
+    ) -> ledger_service_pb2.PostHoldResponse:
         draw = Draw(request.hold_id, money_of(request.amount), sources_of(request.sources))
         lines = lines_of(request.entries)
         draft = drawn(request.event_type, request.business_key, draw, lines, chart=self._chart)
@@ -219,24 +246,29 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         assert view.hold is not None, "a hold stays for ever"
         return ledger_service_pb2.PostHoldResponse(journal=journal, hold=hold_to(view.hold))
 
-    async def PostSplitJournal(self, request: Any, context: Any) -> Any:
+    async def PostSplitJournal(
+        self, request: ledger_service_pb2.PostSplitJournalRequest, context: RpcContext
+    ) -> ledger_service_pb2.PostSplitJournalResponse:
         call = current_call.get()
         lines = lines_of(request.entries)
         command = PostSplit(call.context, request.event_type, request.business_key, lines)
         split = await self._splits.post(command, call)
         return ledger_service_pb2.PostSplitJournalResponse(split_journal=split_to(split))
 
-    async def GetSplitJournal(self, request: Any, context: Any) -> Any:
+    async def GetSplitJournal(
+        self, request: ledger_service_pb2.GetSplitJournalRequest, context: RpcContext
+    ) -> ledger_service_pb2.GetSplitJournalResponse:
         split = await self._splits.get(request.split_journal_id)
         return ledger_service_pb2.GetSplitJournalResponse(split_journal=split_to(split))
 
-    async def _administer(self, command: Any, call: Call, request: Any, response: type[Any]) -> Any:
+    async def _administer(self, command: Any, call: Call, request: Any, response: type[M]) -> M:
         """The account as it stands after the command, also when that was carried out before."""
         require_texts(request)
+        made: Callable[..., M] = response
 
-        def reply(view: AccountView) -> Any:
+        def reply(view: AccountView) -> M:
             assert view.account is not None, "an account stays for ever"
-            return response(account=account_to(view.account))
+            return made(account=account_to(view.account))
 
         scope = request.DESCRIPTOR.name.removesuffix("Request")
         request_claim = claim(scope, call.context.merchant_id, request, request.request_id)
@@ -262,7 +294,9 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         journal_id = done.reply.journal.journal_id
         return journal_to(*(await self._journals.by_ids([journal_id]))[journal_id])
 
-    async def _book(self, call: Call, request: Any) -> Any:
+    async def _book(
+        self, call: Call, request: ledger_service_pb2.BookEventRequest
+    ) -> ledger_service_pb2.BookEventResponse:
         event = Event(
             type=request.event_type,
             occurred_time=request.occurred_time,
@@ -288,7 +322,9 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         )
         return done.reply
 
-    async def _place(self, call: Call, request: Any) -> Any:
+    async def _place(
+        self, call: Call, request: ledger_service_pb2.PlaceHoldRequest
+    ) -> ledger_service_pb2.PlaceHoldResponse:
         after = request.after
         named = request.HasField("after")
         command = PlaceHold(
@@ -304,7 +340,9 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         response = ledger_service_pb2.PlaceHoldResponse
         return await self._hold("PlaceHold", command, call, request, response, advice=["payees"])
 
-    async def _release(self, call: Call, request: Any) -> Any:
+    async def _release(
+        self, call: Call, request: ledger_service_pb2.ReleaseHoldRequest
+    ) -> ledger_service_pb2.ReleaseHoldResponse:
         sources = sources_of(request.sources)
         command = ReleaseHold(request.hold_id, sources, request.currency_code)
         response = ledger_service_pb2.ReleaseHoldResponse
@@ -316,14 +354,15 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         command: Any,
         call: Call,
         request: Any,
-        response: type[Any],
+        response: type[M],
         advice: Sequence[str] = (),
-    ) -> Any:
+    ) -> M:
         """The hold as it stands after the command, also when that was carried out before."""
+        made: Callable[..., M] = response
 
-        def reply(view: HoldView) -> Any:
+        def reply(view: HoldView) -> M:
             assert view.hold is not None, "a hold stays for ever"
-            return response(hold=hold_to(view.hold))
+            return made(hold=hold_to(view.hold))
 
         owner = call.context.merchant_id
         request_claim = claim(method, owner, request, request.request_id, advice=advice)
@@ -331,68 +370,3 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
             self._books.submit, command, call, request_claim, reply, response, shows_state=True
         )
         return reply(done.state)
-
-
-def posting_item(call: Call, request: Any, *, chart: Chart) -> Item:
-    """A journal as an item of the core. Of its answer only the id is kept: the journal stays.
-
-    What can be said of it alone is said here, whether or not its name is taken.
-    """
-    day, lines = day_of(request), lines_of(request.entries)
-    check(lines, chart)
-    require_callers_own(request.event_type, request.business_key, lines, chart)
-    draft = drafted(request.event_type, request.business_key, lines, accounting_date=day)
-    return Item(
-        PostJournals(call.context, (draft,)),
-        call,
-        claim("PostJournals", call.context.merchant_id, request, request.request_id)
-        if request.request_id
-        else None,
-        lambda posted: ledger_pb2.Journal(journal_id=posted.journal_ids[0]),
-        ledger_pb2.Journal,
-    )
-
-
-def _replayed_id(outcome: Outcome) -> str:
-    """The id of a journal that was posted before and must be read to be answered."""
-    if isinstance(outcome, PaymentError):
-        return ""
-    posted: Posted | None = outcome.answer
-    return "" if posted is not None and posted.journals else str(outcome.reply.journal_id)
-
-
-def _result(outcome: Outcome, before: Mapping[str, Found]) -> ledger_service_pb2.PostJournalsResult:
-    if isinstance(outcome, PaymentError):
-        return ledger_service_pb2.PostJournalsResult(error=to_status(outcome))
-    journal_id = _replayed_id(outcome)
-    found = before[journal_id] if journal_id else outcome.answer.journals[0]
-    return ledger_service_pb2.PostJournalsResult(
-        journal=journal_to(*found), replayed=bool(journal_id)
-    )
-
-
-def _page(found: Sequence[Found], size: int) -> Sequence[Found]:
-    """The first ones: at most `size`, and at least one however long it is."""
-    entries = 0
-    for index, (_, of_journal) in enumerate(found[:size]):
-        entries += len(of_journal)
-        if index and entries > PAGE_ENTRIES_MAX:
-            return found[:index]
-    return found[:size]
-
-
-def _page_token(journal: Journal) -> str:
-    place = f"{journal.posted_at.isoformat()} {journal.id}"
-    return urlsafe_b64encode(place.encode()).decode()
-
-
-def _place(token: str) -> tuple[datetime, str]:
-    """Where the last page ended. Raises InvalidField for a token that is not ours."""
-    try:
-        at, journal_id = urlsafe_b64decode(token.encode()).decode().split(" ")
-        posted_at = datetime.fromisoformat(at)
-    except (binascii.Error, ValueError) as error:
-        raise InvalidField("page_token", "is not from a ListJournals response") from error
-    if posted_at.tzinfo is None or "\x00" in journal_id:
-        raise InvalidField("page_token", "is not from a ListJournals response")
-    return posted_at, journal_id

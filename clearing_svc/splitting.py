@@ -35,11 +35,11 @@ WAIT_S = 1.5
 
 
 class Legs:
-    """Carries out the effect SubmitLeg, `at_once` of them side by side."""
+    """Carries out the effect SubmitLeg, `side_by_side` of them at a time."""
 
-    def __init__(self, shell: Shell[Any], *, clock: Clock, at_once: int) -> None:
+    def __init__(self, shell: Shell[Any], *, clock: Clock, side_by_side: int) -> None:
         self._shell, self._clock = shell, clock
-        self._room = asyncio.Semaphore(at_once)
+        self._room = asyncio.Semaphore(side_by_side)
 
     async def book(self, effect: SubmitLeg) -> Result:
         """What has become of the leg, or why not. Raises what says nothing about it: ask again."""

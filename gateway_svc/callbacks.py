@@ -23,11 +23,10 @@ from gateway_svc.channel_calls import moved_of
 from gateway_svc.channels.port import (
     CALLBACK_BYTES_MAX,
     Channel,
-    NativeOutcome,
     UnreadableCallback,
 )
 from gateway_svc.channels.port import Callback as Verified
-from gateway_svc.model import Callback, Report, Reported
+from gateway_svc.model import Callback, Report, ReportedState
 from paymesh import metrics
 from paymesh.clock import Clock
 from paymesh.context import Call, Context
@@ -164,8 +163,8 @@ def report_of_callback(name: str, verified: Verified, raw: bytes, clock: Clock) 
     return Report(
         context=callback.context,
         request_no=verified.request_no,
-        reported=Reported(result.state.value),
-        moved=moved_of(result) if result.state is NativeOutcome.SUCCEEDED else None,
+        reported=result.state,
+        moved=moved_of(result) if result.state is ReportedState.SUCCEEDED else None,
         channel_txn_id=result.channel_txn_id or "",
         occurred_at=result.occurred_at,
         reason=result.reason,

@@ -10,7 +10,6 @@ from gateway_svc.breaker import ChannelGuard
 from gateway_svc.channels.port import (
     Channel,
     ChannelResult,
-    NativeOutcome,
     PayoutOrder,
     PrepayOrder,
     RefundOrder,
@@ -23,7 +22,7 @@ from gateway_svc.model import (
     OrderState,
     OrderView,
     Report,
-    Reported,
+    ReportedState,
 )
 from gateway_svc.payees import Payees
 from paymesh import metrics
@@ -61,7 +60,7 @@ class ChannelCalls:
         channel, guard = self._channels[order.channel], self._guards[order.channel]
         with guard.call():
             report = await self._call(channel, order, asked=effect.asked)
-        if report.reported is Reported.UNKNOWN:
+        if report.reported is ReportedState.UNKNOWN:
             guard.unanswered()
         else:
             guard.answered()
@@ -110,7 +109,7 @@ class ChannelCalls:
         expired = self._clock.now() >= order.expires_at
         if order.state is OrderState.CLOSING or (expired and asked and order.state not in ENDS):
             closed = await channel.close(order.request_no)
-            if closed.state is NativeOutcome.NOT_FOUND and not expired:
+            if closed.state is ReportedState.NOT_FOUND and not expired:
                 # Only what the channel has heard of can be closed for sure: our announcement may
                 # still be on its way.
                 await self._prepay(channel, order)
@@ -134,7 +133,7 @@ class ChannelCalls:
         return Report(
             context=order.context,
             request_no=order.request_no,
-            reported=Reported(result.state.value),
+            reported=result.state,
             asked_in=order.state,
             reason=result.reason,
             credential=result.channel_credential,
@@ -146,10 +145,10 @@ class ChannelCalls:
 
 def _alarm(order: ChannelOrder, report: Report) -> None:
     """Tells people what only they can help with."""
-    if report.reported is Reported.WAITING_FUNDS:
+    if report.reported is ReportedState.WAITING_FUNDS:
         metrics.CHANNEL_WAITING_FUNDS.labels(order.channel).inc()
         log.warning("channel.waiting_funds", channel=order.channel, order_id=order.id)
-    elif report.reported is Reported.SUCCEEDED and not order.moves[order.state]:
+    elif report.reported is ReportedState.SUCCEEDED and not order.moves[order.state]:
         # A refund or payout that had failed, or come back: nothing here may undo that.
         log.error("channel.contradicts_itself", order_id=order.id, state=order.state.value)
 
@@ -161,11 +160,11 @@ def moved_of(result: ChannelResult) -> Money | None:
 
 
 def report_of(order: ChannelOrder, result: ChannelResult) -> Report:
-    succeeded = result.state is NativeOutcome.SUCCEEDED
+    succeeded = result.state is ReportedState.SUCCEEDED
     return Report(
         context=order.context,
         request_no=order.request_no,
-        reported=Reported(result.state.value),
+        reported=result.state,
         asked_in=order.state,
         moved=moved_of(result) if succeeded else None,
         channel_txn_id=result.channel_txn_id or "",

@@ -23,7 +23,7 @@ from gateway_svc.model import (
     PlaceOrder,
     ReferenceReused,
     Report,
-    Reported,
+    ReportedState,
     RequestClose,
 )
 from paymesh.core import Decision, View, event, history, moved
@@ -137,10 +137,10 @@ def _is_doubtful(order: ChannelOrder, command: Report) -> bool:
     believed only when it was asked of the success itself.
     """
     if order.state is OrderState.SUCCEEDED:
-        takes_back = command.reported in {Reported.FAILED, Reported.BOUNCED}
+        takes_back = command.reported in {ReportedState.FAILED, ReportedState.BOUNCED}
         may_bounce = OrderState.BOUNCED in order.moves[order.state]
         return takes_back and may_bounce and command.asked_in is not order.state
-    if command.callback is None or command.reported is not Reported.SUCCEEDED:
+    if command.callback is None or command.reported is not ReportedState.SUCCEEDED:
         return False
     return order.state in ENDS or (command.moved is not None and command.moved != order.amount)
 
@@ -171,17 +171,17 @@ def _destination(
     """Where the channel's word leads; None: nowhere, ask again."""
     outgoing = order.kind is not OrderKind.COLLECT
     match command.reported:
-        case Reported.UNKNOWN | Reported.WAITING_FUNDS:
+        case ReportedState.UNKNOWN | ReportedState.WAITING_FUNDS:
             return None
-        case Reported.NOT_FOUND:
+        case ReportedState.NOT_FOUND:
             # Inconclusive: it may still be on its way. Final only for a collection long expired.
             gone = not outgoing and at > order.expires_at + timing.unseen_margin
             return OrderState.CLOSED if gone else None
-        case Reported.AWAITING_PAYER if outgoing:
+        case ReportedState.AWAITING_PAYER if outgoing:
             return None
-        case Reported.BOUNCED if not outgoing:
+        case ReportedState.BOUNCED if not outgoing:
             return None
-        case Reported.FAILED if outgoing and order.state is OrderState.SUCCEEDED:
+        case ReportedState.FAILED if outgoing and order.state is OrderState.SUCCEEDED:
             return OrderState.BOUNCED
     return OrderState(command.reported.value)
 

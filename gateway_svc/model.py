@@ -61,18 +61,29 @@ ORDER_MOVES: Mapping[OrderKind, Moves] = {
 EXPIRES_AFTER_MAX = timedelta(days=30)
 
 
-class Reported(StrEnum):
-    """What a channel says of an order, in our words (`channels.port.NativeOutcome`)."""
+class ReportedState(StrEnum):
+    """What a channel says of an order, in our words."""
 
     AWAITING_PAYER = "AWAITING_PAYER"
+    """The order stands and may still be paid. Not a doubt: the channel said so."""
     PROCESSING = "PROCESSING"
+    """The channel is at work (refund, payout)."""
     SUCCEEDED = "SUCCEEDED"
+    """The money moved; amount, currency and channel_txn_id are known."""
     FAILED = "FAILED"
+    """The channel refused or it failed for good. Of a refund it may follow SUCCEEDED: the money
+    came back."""
     BOUNCED = "BOUNCED"
+    """A payout had left, and the money came back: follows SUCCEEDED, after minutes or days."""
     CLOSED = "CLOSED"
+    """Closed unpaid. A late success may still follow."""
     NOT_FOUND = "NOT_FOUND"
+    """The channel does not know the number (yet): inconclusive soon after a timeout."""
     WAITING_FUNDS = "WAITING_FUNDS"
+    """The channel took nothing because our money there does not suffice; the same number may be
+    sent again (refund, payout)."""
     UNKNOWN = "UNKNOWN"
+    """Nothing is known; ask again."""
 
 
 class ReferenceReused(PaymentError):
@@ -189,7 +200,7 @@ class Report:
 
     context: Context
     request_no: str
-    reported: Reported
+    reported: ReportedState
     asked_in: OrderState | None = None
     """The state in which the order was when the channel was asked; None: it spoke by itself."""
     moved: Money | None = None

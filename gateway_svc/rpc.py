@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from payments.gateway.v1 import channel_pb2, channel_service_pb2, channel_service_pb2_grpc
@@ -25,7 +25,7 @@ from paymesh.context import Call
 from paymesh.errors import Code, FieldViolation, NotFound, PaymentError
 from paymesh.items import RequestClaim
 from paymesh.money import known_currency
-from paymesh.rpc import batch, claim, current_call, run
+from paymesh.rpc import M, RpcContext, batch, claim, current_call, run
 from paymesh.wire import money_of, time_asked
 
 PENDING = channel_pb2.CREDENTIAL_STATE_PENDING
@@ -58,51 +58,75 @@ class ChannelServicer(channel_service_pb2_grpc.ChannelServiceServicer):
         self._orders, self._channels = orders, channels
         self._watcher, self._payees = watcher, payees
 
-    async def Prepay(self, request: Any, context: Any) -> Any:
+    async def Prepay(
+        self, request: channel_service_pb2.PrepayRequest, context: RpcContext
+    ) -> channel_service_pb2.PrepayResponse:
         return await self._prepay(current_call.get(), request)
 
-    async def BatchPrepay(self, request: Any, context: Any) -> Any:
+    async def BatchPrepay(
+        self, request: channel_service_pb2.BatchPrepayRequest, context: RpcContext
+    ) -> channel_service_pb2.BatchPrepayResponse:
         result = channel_service_pb2.BatchPrepayResult
         results = await batch(request.items, self._prepay, result)
         return channel_service_pb2.BatchPrepayResponse(results=results)
 
-    async def CloseChannelOrder(self, request: Any, context: Any) -> Any:
+    async def CloseChannelOrder(
+        self, request: channel_service_pb2.CloseChannelOrderRequest, context: RpcContext
+    ) -> channel_service_pb2.CloseChannelOrderResponse:
         return await self._close(current_call.get(), request)
 
-    async def BatchCloseChannelOrders(self, request: Any, context: Any) -> Any:
+    async def BatchCloseChannelOrders(
+        self, request: channel_service_pb2.BatchCloseChannelOrdersRequest, context: RpcContext
+    ) -> channel_service_pb2.BatchCloseChannelOrdersResponse:
         result = channel_service_pb2.BatchCloseChannelOrdersResult
         results = await batch(request.items, self._close, result)
         return channel_service_pb2.BatchCloseChannelOrdersResponse(results=results)
 
-    async def RefundChannelOrder(self, request: Any, context: Any) -> Any:
+    async def RefundChannelOrder(
+        self, request: channel_service_pb2.RefundChannelOrderRequest, context: RpcContext
+    ) -> channel_service_pb2.RefundChannelOrderResponse:
         return await self._refund(current_call.get(), request)
 
-    async def BatchRefundChannelOrders(self, request: Any, context: Any) -> Any:
+    async def BatchRefundChannelOrders(
+        self, request: channel_service_pb2.BatchRefundChannelOrdersRequest, context: RpcContext
+    ) -> channel_service_pb2.BatchRefundChannelOrdersResponse:
         result = channel_service_pb2.BatchRefundChannelOrdersResult
         results = await batch(request.items, self._refund, result)
         return channel_service_pb2.BatchRefundChannelOrdersResponse(results=results)
 
-    async def Payout(self, request: Any, context: Any) -> Any:
+    async def Payout(
+        self, request: channel_service_pb2.PayoutRequest, context: RpcContext
+    ) -> channel_service_pb2.PayoutResponse:
         return await self._payout(current_call.get(), request)
 
-    async def BatchPayouts(self, request: Any, context: Any) -> Any:
+    async def BatchPayouts(
+        self, request: channel_service_pb2.BatchPayoutsRequest, context: RpcContext
+    ) -> channel_service_pb2.BatchPayoutsResponse:
         result = channel_service_pb2.BatchPayoutsResult
         results = await batch(request.items, self._payout, result)
         return channel_service_pb2.BatchPayoutsResponse(results=results)
 
-    async def GetChannelOrder(self, request: Any, context: Any) -> Any:
+    async def GetChannelOrder(
+        self, request: channel_service_pb2.GetChannelOrderRequest, context: RpcContext
+    ) -> channel_service_pb2.GetChannelOrderResponse:
         return await self._get(current_call.get(), request)
 
-    async def BatchGetChannelOrders(self, request: Any, context: Any) -> Any:
+    async def BatchGetChannelOrders(
+        self, request: channel_service_pb2.BatchGetChannelOrdersRequest, context: RpcContext
+    ) -> channel_service_pb2.BatchGetChannelOrdersResponse:
         result = channel_service_pb2.BatchGetChannelOrdersResult
         results = await batch(request.items, self._get, result)
         return channel_service_pb2.BatchGetChannelOrdersResponse(results=results)
 
-    async def GetCredential(self, request: Any, context: Any) -> Any:
+    async def GetCredential(
+        self, request: channel_service_pb2.GetCredentialRequest, context: RpcContext
+    ) -> channel_service_pb2.GetCredentialResponse:
         order = await self._credential_order(request.credential_id)
         return channel_service_pb2.GetCredentialResponse(credential=credential_to(order))
 
-    async def WatchCredential(self, request: Any, context: Any) -> AsyncIterator[Any]:
+    async def WatchCredential(
+        self, request: channel_service_pb2.WatchCredentialRequest, context: RpcContext
+    ) -> AsyncIterator[Any]:
         order = await self._credential_order(request.credential_id)
         limit_s = context.time_remaining() or WATCH_MAX_S
         async for now in self._watcher.watch(order, limit_s=limit_s):
@@ -111,7 +135,9 @@ class ChannelServicer(channel_service_pb2_grpc.ChannelServiceServicer):
             if credential.state != PENDING:
                 return
 
-    async def _prepay(self, call: Call, request: Any) -> Any:
+    async def _prepay(
+        self, call: Call, request: channel_service_pb2.PrepayRequest
+    ) -> channel_service_pb2.PrepayResponse:
         known_currency(request.amount.currency_code, field="amount.currency_code")
         self._offered(request.channel, Verb.PREPAY)
         command = PlaceOrder(
@@ -126,7 +152,7 @@ class ChannelServicer(channel_service_pb2_grpc.ChannelServiceServicer):
         )
         response = channel_service_pb2.PrepayResponse
 
-        def reply(view: OrderView) -> Any:
+        def reply(view: OrderView) -> channel_service_pb2.PrepayResponse:
             order = _present(view)
             return response(credential=credential_to(order), channel_order=order_to(order))
 
@@ -136,7 +162,9 @@ class ChannelServicer(channel_service_pb2_grpc.ChannelServiceServicer):
         )
         return reply(done.state)
 
-    async def _close(self, call: Call, request: Any) -> Any:
+    async def _close(
+        self, call: Call, request: channel_service_pb2.CloseChannelOrderRequest
+    ) -> channel_service_pb2.CloseChannelOrderResponse:
         return await self._submit(
             call,
             RequestClose(request.request_no),
@@ -144,7 +172,9 @@ class ChannelServicer(channel_service_pb2_grpc.ChannelServiceServicer):
             channel_service_pb2.CloseChannelOrderResponse,
         )
 
-    async def _refund(self, call: Call, request: Any) -> Any:
+    async def _refund(
+        self, call: Call, request: channel_service_pb2.RefundChannelOrderRequest
+    ) -> channel_service_pb2.RefundChannelOrderResponse:
         original = await self._order(request.original_request_no)
         # Read without a lock: no collection leaves SUCCEEDED, and a channel never changes.
         if original.kind is not OrderKind.COLLECT or original.state is not OrderState.SUCCEEDED:
@@ -169,7 +199,9 @@ class ChannelServicer(channel_service_pb2_grpc.ChannelServiceServicer):
             channel_service_pb2.RefundChannelOrderResponse,
         )
 
-    async def _payout(self, call: Call, request: Any) -> Any:
+    async def _payout(
+        self, call: Call, request: channel_service_pb2.PayoutRequest
+    ) -> channel_service_pb2.PayoutResponse:
         known_currency(request.amount.currency_code, field="amount.currency_code")
         self._offered(request.channel, Verb.PAYOUT)
         order_id = order_id_of(request.request_no)
@@ -199,19 +231,22 @@ class ChannelServicer(channel_service_pb2_grpc.ChannelServiceServicer):
         )
 
     async def _submit(
-        self, call: Call, command: Any, request_claim: RequestClaim, response: type[Any]
-    ) -> Any:
+        self, call: Call, command: Any, request_claim: RequestClaim, response: type[M]
+    ) -> M:
         """Submits a command whose answer is the order as it stands."""
+        made: Callable[..., M] = response
 
-        def reply(view: OrderView) -> Any:
-            return response(channel_order=order_to(_present(view)))
+        def reply(view: OrderView) -> M:
+            return made(channel_order=order_to(_present(view)))
 
         done = await run(
             self._orders.submit, command, call, request_claim, reply, response, shows_state=True
         )
         return reply(done.state)
 
-    async def _get(self, call: Call, request: Any) -> Any:
+    async def _get(
+        self, call: Call, request: channel_service_pb2.GetChannelOrderRequest
+    ) -> channel_service_pb2.GetChannelOrderResponse:
         order = await self._order(request.request_no)
         return channel_service_pb2.GetChannelOrderResponse(channel_order=order_to(order))
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from payments.pay.v1 import beneficiary_service_pb2, beneficiary_service_pb2_grpc
 
 from pay_svc.beneficiaries import (
+    Beneficiary,
     BeneficiaryView,
     CreateBeneficiary,
     DeleteBeneficiary,
@@ -23,7 +25,7 @@ from paymesh.channel_texts import CHANNEL_TEXTS
 from paymesh.errors import InvalidField, InvalidFields
 from paymesh.ids import bucket_of, new_id
 from paymesh.items import RequestClaim
-from paymesh.rpc import claim, current_call, run, started
+from paymesh.rpc import M, RpcContext, claim, current_call, run, started
 from paymesh.secretbox import SecretBox
 
 PAGE_DEFAULT = 50
@@ -42,7 +44,9 @@ class BeneficiaryServicer(beneficiary_service_pb2_grpc.BeneficiaryServiceService
         self._core, self._beneficiaries, self._box = core, beneficiaries, box
         self._chains = chains
 
-    async def CreateBeneficiary(self, request: Any, context: Any) -> Any:
+    async def CreateBeneficiary(
+        self, request: beneficiary_service_pb2.CreateBeneficiaryRequest, context: RpcContext
+    ) -> beneficiary_service_pb2.CreateBeneficiaryResponse:
         if looks_like_a_card(request.account_no):
             raise InvalidField(
                 "account_no", "looks like a card number; give a bank account or a wallet instead"
@@ -73,12 +77,16 @@ class BeneficiaryServicer(beneficiary_service_pb2_grpc.BeneficiaryServiceService
         )
         return done.reply
 
-    async def GetBeneficiary(self, request: Any, context: Any) -> Any:
+    async def GetBeneficiary(
+        self, request: beneficiary_service_pb2.GetBeneficiaryRequest, context: RpcContext
+    ) -> beneficiary_service_pb2.GetBeneficiaryResponse:
         view = await self._core.load(request.beneficiary_id)
         beneficiary = view.of_merchant(request.beneficiary_id, request.merchant_id)
         return _reply(beneficiary_service_pb2.GetBeneficiaryResponse)(beneficiary)
 
-    async def ListBeneficiaries(self, request: Any, context: Any) -> Any:
+    async def ListBeneficiaries(
+        self, request: beneficiary_service_pb2.ListBeneficiariesRequest, context: RpcContext
+    ) -> beneficiary_service_pb2.ListBeneficiariesResponse:
         size = request.page_size or PAGE_DEFAULT
         after = await self._place(request) if request.page_token else None
         found = await self._beneficiaries.of_owner(
@@ -90,7 +98,9 @@ class BeneficiaryServicer(beneficiary_service_pb2_grpc.BeneficiaryServiceService
             next_page_token=page[-1].id if len(found) > size else "",
         )
 
-    async def DeleteBeneficiary(self, request: Any, context: Any) -> Any:
+    async def DeleteBeneficiary(
+        self, request: beneficiary_service_pb2.DeleteBeneficiaryRequest, context: RpcContext
+    ) -> beneficiary_service_pb2.DeleteBeneficiaryResponse:
         response = beneficiary_service_pb2.DeleteBeneficiaryResponse
         done = await run(
             self._core.submit,
@@ -133,5 +143,5 @@ class BeneficiaryServicer(beneficiary_service_pb2_grpc.BeneficiaryServiceService
         )
 
 
-def _reply(response: Any) -> Any:
+def _reply(response: Callable[..., M]) -> Callable[[Beneficiary], M]:
     return lambda beneficiary: response(beneficiary=beneficiary_to(beneficiary))

@@ -7,7 +7,6 @@ until it sees an end.
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from payments.pay.v1 import payment_service_pb2, payment_service_pb2_grpc
 
@@ -26,7 +25,7 @@ from paymesh.app import Core
 from paymesh.context import Call
 from paymesh.errors import NotFound
 from paymesh.money import known_currency
-from paymesh.rpc import batch, claim, current_call, run
+from paymesh.rpc import RpcContext, batch, claim, current_call, run
 from paymesh.wire import money_of, time_asked, tools_of
 
 CREDENTIAL_WAIT_S = 1.5
@@ -40,31 +39,45 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
     def __init__(self, payments: Core[PaymentView], beneficiaries: Core[BeneficiaryView]) -> None:
         self._payments, self._beneficiaries = payments, beneficiaries
 
-    async def CreatePayment(self, request: Any, context: Any) -> Any:
+    async def CreatePayment(
+        self, request: payment_service_pb2.CreatePaymentRequest, context: RpcContext
+    ) -> payment_service_pb2.CreatePaymentResponse:
         return await self._create(current_call.get(), request)
 
-    async def BatchCreatePayments(self, request: Any, context: Any) -> Any:
+    async def BatchCreatePayments(
+        self, request: payment_service_pb2.BatchCreatePaymentsRequest, context: RpcContext
+    ) -> payment_service_pb2.BatchCreatePaymentsResponse:
         result = payment_service_pb2.BatchCreatePaymentsResult
         results = await batch(request.items, self._create, result)
         return payment_service_pb2.BatchCreatePaymentsResponse(results=results)
 
-    async def CancelPayment(self, request: Any, context: Any) -> Any:
+    async def CancelPayment(
+        self, request: payment_service_pb2.CancelPaymentRequest, context: RpcContext
+    ) -> payment_service_pb2.CancelPaymentResponse:
         return await self._cancel(current_call.get(), request)
 
-    async def BatchCancelPayments(self, request: Any, context: Any) -> Any:
+    async def BatchCancelPayments(
+        self, request: payment_service_pb2.BatchCancelPaymentsRequest, context: RpcContext
+    ) -> payment_service_pb2.BatchCancelPaymentsResponse:
         result = payment_service_pb2.BatchCancelPaymentsResult
         results = await batch(request.items, self._cancel, result)
         return payment_service_pb2.BatchCancelPaymentsResponse(results=results)
 
-    async def GetPayment(self, request: Any, context: Any) -> Any:
+    async def GetPayment(
+        self, request: payment_service_pb2.GetPaymentRequest, context: RpcContext
+    ) -> payment_service_pb2.GetPaymentResponse:
         return await self._get(current_call.get(), request)
 
-    async def BatchGetPayments(self, request: Any, context: Any) -> Any:
+    async def BatchGetPayments(
+        self, request: payment_service_pb2.BatchGetPaymentsRequest, context: RpcContext
+    ) -> payment_service_pb2.BatchGetPaymentsResponse:
         result = payment_service_pb2.BatchGetPaymentsResult
         results = await batch(request.items, self._get, result)
         return payment_service_pb2.BatchGetPaymentsResponse(results=results)
 
-    async def _create(self, call: Call, request: Any) -> Any:
+    async def _create(
+        self, call: Call, request: payment_service_pb2.CreatePaymentRequest
+    ) -> payment_service_pb2.CreatePaymentResponse:
         known_currency(request.amount.currency_code, field="amount.currency_code")
         beneficiary = None
         if request.beneficiary_id:
@@ -119,7 +132,9 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
             view = await self._payments.load(payment.id)
         return view, credential_id if _payable(view) else ""
 
-    async def _cancel(self, call: Call, request: Any) -> Any:
+    async def _cancel(
+        self, call: Call, request: payment_service_pb2.CancelPaymentRequest
+    ) -> payment_service_pb2.CancelPaymentResponse:
         response = payment_service_pb2.CancelPaymentResponse
         done = await run(
             self._payments.submit,
@@ -131,7 +146,9 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
         )
         return response(payment=view_to(done.state))
 
-    async def _get(self, call: Call, request: Any) -> Any:
+    async def _get(
+        self, call: Call, request: payment_service_pb2.GetPaymentRequest
+    ) -> payment_service_pb2.GetPaymentResponse:
         view = await self._payments.load(request.payment_id)
         of = request.merchant_id
         if view.payment is None or of not in {"", view.payment.context.merchant_id}:

@@ -14,6 +14,7 @@ from paymesh.errors import PaymentError
 from paymesh.store.port import CursorKey, MessageKey, RequestKey
 
 S = TypeVar("S")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +65,17 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Done(Generic[S]):
+class Done(Generic[S, R]):
     """An item's outcome: the reply (or the bare answer), the state after it, whether replayed."""
 
-    reply: Any
+    reply: R
     state: S
     replayed: bool = False
     answer: Any = None
     """What the rule answered; of what was replayed only the reply was kept."""
 
 
-Outcome = Done[Any] | PaymentError
+Outcome = Done[Any, Any] | PaymentError
 
 
 def keys_of(command: Any) -> tuple[str, ...]:

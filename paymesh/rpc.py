@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, TypeVar
 
+import grpc
 import protovalidate
 import structlog
 from google.protobuf.message import Message
@@ -31,13 +32,16 @@ from paymesh.errors import (
     TrafficMixed,
 )
 from paymesh.ids import bucket_of, new_id
-from paymesh.items import Item, Outcome, RequestClaim
+from paymesh.items import Done, Item, Outcome, RequestClaim
 from paymesh.status import to_status
 from paymesh.store.port import RequestKey
 from paymesh.text import FOR_PEOPLE, OF_CARDS, problem
 from paymesh.wire import call_of
 
+RpcContext = grpc.aio.ServicerContext[Any, Any]
+"""Of one call, as gRPC gives it to a servicer."""
 M = TypeVar("M", bound=Message)
+R = TypeVar("R", bound=Message)
 log = structlog.get_logger()
 
 current_call: ContextVar[Call] = ContextVar("current_call")
@@ -152,11 +156,11 @@ async def run(
     command: Any,
     call: Call,
     request_claim: RequestClaim | None = None,
-    reply: Callable[[Any], Message] | None = None,
-    response: type[Message] | None = None,
+    reply: Callable[[Any], R] | None = None,
+    response: type[R] | None = None,
     *,
     shows_state: bool = False,
-) -> Any:
+) -> Done[Any, R]:
     """Submits a command; its Done outcome. Raises the refusal. `shows_state`: see Item."""
     item = Item(command, call, request_claim, reply, response, shows_state=shows_state)
     outcome = await submit(item)

@@ -80,7 +80,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 LONGEST = (
     *("test_up.py", "test_kills.py", "test_storm.py", "test_flows.py", "test_interrupted.py"),
-    *("test_keys.py", "test_hostile_environment.py", "test_busy.py", "test_telemetry.py"),
+    *("test_withdrawals.py", "test_keys.py", "test_hostile_environment.py", "test_busy.py"),
+    "test_telemetry.py",
     *("test_wrong_settings.py", "test_split_crashes.py", "test_ledger_stateful.py"),
 )
 """Of the files; each of the first starts a mesh."""

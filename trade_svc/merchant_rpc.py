@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
 from typing import Any
 
 from payments.trade.v1 import merchant_service_pb2, merchant_service_pb2_grpc
@@ -13,7 +14,7 @@ from paymesh.app import Core
 from paymesh.chains import Look
 from paymesh.errors import InvalidField
 from paymesh.ids import bucket_of, new_id
-from paymesh.rpc import claim, current_call, run, started
+from paymesh.rpc import M, RpcContext, claim, current_call, run, started
 from paymesh.secretbox import SecretBox
 from trade_svc.business_codes import BusinessCodeView, RegisterBusinessCode
 from trade_svc.merchants import CreateMerchant, MerchantView, RotateSecret, UpdateMerchant
@@ -39,7 +40,9 @@ class MerchantServicer(merchant_service_pb2_grpc.MerchantServiceServicer):
         self._known, self._registered, self._box = known, registered, box
         self._chains = chains
 
-    async def CreateMerchant(self, request: Any, context: Any) -> Any:
+    async def CreateMerchant(
+        self, request: merchant_service_pb2.CreateMerchantRequest, context: RpcContext
+    ) -> merchant_service_pb2.CreateMerchantResponse:
         merchant_id = new_id("mer", bucket=bucket_of(request.request_id))
         scope = merchant_id
         if request.wallet_scope:
@@ -64,7 +67,9 @@ class MerchantServicer(merchant_service_pb2_grpc.MerchantServiceServicer):
         )
         return done.reply
 
-    async def UpdateMerchant(self, request: Any, context: Any) -> Any:
+    async def UpdateMerchant(
+        self, request: merchant_service_pb2.UpdateMerchantRequest, context: RpcContext
+    ) -> merchant_service_pb2.UpdateMerchantResponse:
         command = UpdateMerchant(
             merchant_id=request.merchant_id,
             display_name=request.display_name if request.HasField("display_name") else None,
@@ -74,7 +79,9 @@ class MerchantServicer(merchant_service_pb2_grpc.MerchantServiceServicer):
             command, request, "UpdateMerchant", merchant_service_pb2.UpdateMerchantResponse
         )
 
-    async def RotateSecret(self, request: Any, context: Any) -> Any:
+    async def RotateSecret(
+        self, request: merchant_service_pb2.RotateSecretRequest, context: RpcContext
+    ) -> merchant_service_pb2.RotateSecretResponse:
         sealed = self._box.seal(request.notify_secret, belongs_to=request.merchant_id)
         return await self._change(
             RotateSecret(request.merchant_id, sealed),
@@ -83,22 +90,27 @@ class MerchantServicer(merchant_service_pb2_grpc.MerchantServiceServicer):
             merchant_service_pb2.RotateSecretResponse,
         )
 
-    async def _change(self, command: Any, request: Any, method: str, response: Any) -> Any:
+    async def _change(self, command: Any, request: Any, method: str, response: type[M]) -> M:
+        made: Callable[..., M] = response
         done = await run(
             self._merchants.submit,
             command,
             await started(current_call.get(), self._chains, merchant_id=request.merchant_id),
             claim(method, request.merchant_id, request, request.request_id),
-            lambda merchant: response(merchant=merchant_to(merchant)),
+            lambda merchant: made(merchant=merchant_to(merchant)),
             response,
         )
         return done.reply
 
-    async def GetMerchant(self, request: Any, context: Any) -> Any:
+    async def GetMerchant(
+        self, request: merchant_service_pb2.GetMerchantRequest, context: RpcContext
+    ) -> merchant_service_pb2.GetMerchantResponse:
         merchant = (await self._merchants.load(request.merchant_id)).existing(request.merchant_id)
         return merchant_service_pb2.GetMerchantResponse(merchant=merchant_to(merchant))
 
-    async def RegisterBusinessCode(self, request: Any, context: Any) -> Any:
+    async def RegisterBusinessCode(
+        self, request: merchant_service_pb2.RegisterBusinessCodeRequest, context: RpcContext
+    ) -> merchant_service_pb2.RegisterBusinessCodeResponse:
         await self._known.get(request.merchant_id)
         call = await started(
             current_call.get(),
@@ -119,7 +131,9 @@ class MerchantServicer(merchant_service_pb2_grpc.MerchantServiceServicer):
         )
         return done.reply
 
-    async def ListBusinessCodes(self, request: Any, context: Any) -> Any:
+    async def ListBusinessCodes(
+        self, request: merchant_service_pb2.ListBusinessCodesRequest, context: RpcContext
+    ) -> merchant_service_pb2.ListBusinessCodesResponse:
         await self._known.get(request.merchant_id)
         size = request.page_size or PAGE_DEFAULT
         after = _key_of_token(request.page_token) if request.page_token else None

@@ -14,7 +14,7 @@ from paymesh.context import Call
 from paymesh.ids import bucket_of, new_id, shard_of
 from paymesh.items import RequestClaim
 from paymesh.money import known_currency
-from paymesh.rpc import batch, claim, current_call, run, started
+from paymesh.rpc import RpcContext, batch, claim, current_call, run, started
 from paymesh.tools import ToolKind
 from paymesh.wire import money_of, time_asked, tools_of
 from trade_svc.clients import Withdrawable
@@ -52,23 +52,33 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
         self._trades, self._merchants, self._codes, self._shut = trades, merchants, codes, shut
         self._chains, self._withdrawable = chains, withdrawable
 
-    async def CreateTrade(self, request: Any, context: Any) -> Any:
+    async def CreateTrade(
+        self, request: trade_service_pb2.CreateTradeRequest, context: RpcContext
+    ) -> trade_service_pb2.CreateTradeResponse:
         return await self._create(current_call.get(), request)
 
-    async def BatchCreateTrades(self, request: Any, context: Any) -> Any:
+    async def BatchCreateTrades(
+        self, request: trade_service_pb2.BatchCreateTradesRequest, context: RpcContext
+    ) -> trade_service_pb2.BatchCreateTradesResponse:
         result = trade_service_pb2.BatchCreateTradesResult
         results = await batch(request.items, self._create, result, edge=True)
         return trade_service_pb2.BatchCreateTradesResponse(results=results)
 
-    async def PayTrade(self, request: Any, context: Any) -> Any:
+    async def PayTrade(
+        self, request: trade_service_pb2.PayTradeRequest, context: RpcContext
+    ) -> trade_service_pb2.PayTradeResponse:
         return await self._pay(current_call.get(), request)
 
-    async def BatchPayTrades(self, request: Any, context: Any) -> Any:
+    async def BatchPayTrades(
+        self, request: trade_service_pb2.BatchPayTradesRequest, context: RpcContext
+    ) -> trade_service_pb2.BatchPayTradesResponse:
         result = trade_service_pb2.BatchPayTradesResult
         results = await batch(request.items, self._pay, result, edge=True)
         return trade_service_pb2.BatchPayTradesResponse(results=results)
 
-    async def CloseTrade(self, request: Any, context: Any) -> Any:
+    async def CloseTrade(
+        self, request: trade_service_pb2.CloseTradeRequest, context: RpcContext
+    ) -> trade_service_pb2.CloseTradeResponse:
         call = current_call.get()
         response = trade_service_pb2.CloseTradeResponse
         done = await run(
@@ -81,7 +91,9 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
         )
         return done.reply
 
-    async def RefundTrade(self, request: Any, context: Any) -> Any:
+    async def RefundTrade(
+        self, request: trade_service_pb2.RefundTradeRequest, context: RpcContext
+    ) -> trade_service_pb2.RefundTradeResponse:
         known_currency(request.amount.currency_code, field="amount.currency_code")
         bucket = shard_of(request.trade_id)
         command = RefundTrade(
@@ -107,12 +119,16 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
         )
         return await self._refund(done.state, done.reply.refund.payment_id, call)
 
-    async def GetTrade(self, request: Any, context: Any) -> Any:
+    async def GetTrade(
+        self, request: trade_service_pb2.GetTradeRequest, context: RpcContext
+    ) -> trade_service_pb2.GetTradeResponse:
         view = await self._trades.load(request.trade_id)
         view.of_merchant(request.trade_id, request.merchant_id)
         return trade_service_pb2.GetTradeResponse(trade=trade_to(view))
 
-    async def _create(self, call: Call, request: Any) -> Any:
+    async def _create(
+        self, call: Call, request: trade_service_pb2.CreateTradeRequest
+    ) -> trade_service_pb2.CreateTradeResponse:
         known_currency(request.amount.currency_code, field="amount.currency_code")
         kind = type_of(request.type)
         if kind not in TRADE_KINDS:
@@ -155,7 +171,9 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
         )
         return done.reply
 
-    async def _pay(self, call: Call, request: Any) -> Any:
+    async def _pay(
+        self, call: Call, request: trade_service_pb2.PayTradeRequest
+    ) -> trade_service_pb2.PayTradeResponse:
         for index, tool in enumerate(request.tools):
             field = f"tools[{index}].amount.currency_code"
             known_currency(tool.amount.currency_code, field=field)
@@ -199,7 +217,9 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
         view = await self._trades.load(trade_id)
         return await self._waited(view, call, lambda effect: isinstance(effect, BookTrade))
 
-    async def _refund(self, view: TradeView, payment_id: str, call: Call) -> Any:
+    async def _refund(
+        self, view: TradeView, payment_id: str, call: Call
+    ) -> trade_service_pb2.RefundTradeResponse:
         """The answer with what the merchant's money says to the refund, if that comes in time."""
 
         def carries_it_out(effect: object) -> bool:

@@ -26,7 +26,7 @@ from clearing_svc.ledger.chart import Chart
 from clearing_svc.ledger.finance import Finance
 from clearing_svc.wire import date_of
 from paymesh.money import Money
-from paymesh.rpc import CALL_LIMIT_S
+from paymesh.rpc import CALL_LIMIT_S, RpcContext
 from paymesh.store.postgres import PostgresStore
 from paymesh.wire import money_to, time_asked
 
@@ -40,12 +40,16 @@ class BooksServicer(books_service_pb2_grpc.BooksServiceServicer):
         self._days, self._store, self._feed = days, store, feed
         self._chart, self._finance = chart, finance
 
-    async def CloseDay(self, request: Any, context: Any) -> Any:
+    async def CloseDay(
+        self, request: books_service_pb2.CloseDayRequest, context: RpcContext
+    ) -> books_service_pb2.CloseDayResponse:
         asked = date_of(request.accounting_date, field="accounting_date")
         day = await self._days.close(asked)
         return books_service_pb2.CloseDayResponse(day=accounting_day_to(day))
 
-    async def ListDays(self, request: Any, context: Any) -> Any:
+    async def ListDays(
+        self, request: books_service_pb2.ListDaysRequest, context: RpcContext
+    ) -> books_service_pb2.ListDaysResponse:
         size = request.page_size or PAGE_DEFAULT
         before = before_of(request.page_token) if request.page_token else None
         found = await self._days.latest(before=before, days_max=size + 1)
@@ -55,7 +59,9 @@ class BooksServicer(books_service_pb2_grpc.BooksServiceServicer):
             next_page_token=str(page[-1].day) if len(found) > size else "",
         )
 
-    async def GetTrialBalance(self, request: Any, context: Any) -> Any:
+    async def GetTrialBalance(
+        self, request: books_service_pb2.GetTrialBalanceRequest, context: RpcContext
+    ) -> books_service_pb2.GetTrialBalanceResponse:
         today = (await self._days.calendar()).today
         day = _date(request, "accounting_date", unset=today)
         async with reading(self._store) as connection:
@@ -67,12 +73,16 @@ class BooksServicer(books_service_pb2_grpc.BooksServiceServicer):
             rows=[total_to(total, self._chart, self._finance) for total in found.totals],
         )
 
-    async def WatchEntries(self, request: Any, context: Any) -> AsyncIterator[Any]:
+    async def WatchEntries(
+        self, request: books_service_pb2.WatchEntriesRequest, context: RpcContext
+    ) -> AsyncIterator[Any]:
         async for response in self._feed.watch(request):
             yield response
 
 
-async def balance_of(store: PostgresStore, account: Account, request: Any) -> Any:
+async def balance_of(
+    store: PostgresStore, account: Account, request: ledger_service_pb2.GetBalanceRequest
+) -> ledger_service_pb2.GetBalanceResponse:
     """GetBalance of an account that is there. `account` is as it is now."""
     day = _date(request, "accounting_date", unset=date.max)
     minor, block = account.balance.minor, 0
@@ -88,7 +98,9 @@ async def balance_of(store: PostgresStore, account: Account, request: Any) -> An
     return ledger_service_pb2.GetBalanceResponse(balance=money_to(balance), block=block)
 
 
-async def entries_of(store: PostgresStore, account: Account, request: Any) -> Any:
+async def entries_of(
+    store: PostgresStore, account: Account, request: ledger_service_pb2.ListEntriesRequest
+) -> ledger_service_pb2.ListEntriesResponse:
     """ListEntries of an account that is there.
 
     A page that has a successor ends before the first entry that may still get another one before

@@ -15,22 +15,20 @@ split journal ends without a leg, the leg is barred: then nobody books it any mo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from clearing_svc.ledger.callers import LEG, require_callers_own
-from clearing_svc.ledger.chart import PLATFORM, Chart, Side
-from clearing_svc.ledger.diverting import Way, ways
-from clearing_svc.ledger.domain import JournalKeyReused, PostJournals, check, post_journals
+from clearing_svc.ledger.chart import Chart, Side
+from clearing_svc.ledger.diverting import Way
+from clearing_svc.ledger.domain import JournalKeyReused, check
 from clearing_svc.ledger.drafts import JournalDraft, Line, drafted, journal_id_of
-from clearing_svc.ledger.holds import States
 from paymesh.context import Context
 from paymesh.core import Decision, Guard, Moves, View, history, moved
 from paymesh.errors import CurrencyMismatch, NotFound
 from paymesh.ids import body_of
-from paymesh.money import Money
 
 TRANSIT, SUSPENSE = "SPLIT_TRANSIT", "SUSPENSE"
 
@@ -65,6 +63,12 @@ class Fate(StrEnum):
     split journal's id."""
     BARRED = "BARRED"
     """Nothing was booked, and nothing will be."""
+
+
+FORWARD: dict[Fate | None, str] = {Fate.BOOKED: "", Fate.SUSPENDED: "/suspend"}
+BACK: dict[Fate | None, str] = {Fate.BOOKED: "/back", Fate.SUSPENDED: "/suspend"}
+"""How the journals of a leg's fates are named. A leg that is taken back is a debit, one that goes
+is set aside is a credit: so /suspend names one journal."""
 
 
 # Rows
@@ -110,21 +114,21 @@ class SplitJournal:
     action_attempts: int = 0
 
     def journal_id(self, leg: Leg, suffix: str = "") -> str:
-        return journal_id_of(_leg_type(self, leg) + suffix, self.business_key)
+        return journal_id_of(leg_type(self, leg) + suffix, self.business_key)
 
     @property
     def journal_ids(self) -> tuple[str, ...]:
         """Of what is known to be booked: debits, then credits, then what took debits back."""
         by_side = sorted(self.legs, key=lambda leg: leg.side is Side.CREDIT)
-        suffixes = [(leg, _FORWARD.get(leg.fate)) for leg in by_side]
-        suffixes += [(leg, _BACK.get(leg.back)) for leg in by_side]
+        suffixes = [(leg, FORWARD.get(leg.fate)) for leg in by_side]
+        suffixes += [(leg, BACK.get(leg.back)) for leg in by_side]
         return tuple(self.journal_id(leg, s) for leg, s in suffixes if s is not None)
 
     @property
     def suspended(self) -> list[tuple[Leg, str]]:
         """The legs whose accounts took no money, with the journals that set it aside."""
         legs = [leg for leg in self.legs if Fate.SUSPENDED in {leg.fate, leg.back}]
-        return [(leg, self.journal_id(leg, _BACK[Fate.SUSPENDED])) for leg in legs]
+        return [(leg, self.journal_id(leg, BACK[Fate.SUSPENDED])) for leg in legs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,10 @@ class SplitView:
 class SplitTiming:
     lease: timedelta = timedelta(seconds=2)
     """After a commit its own process goes on; after this the sweeper does."""
+
+
+def leg_type(split: SplitJournal, leg: Leg) -> str:
+    return f"{split.event_type}{LEG}{leg.number}"
 
 
 def split_id_of(event_type: str, business_key: str) -> str:
@@ -339,131 +347,3 @@ def _decided(split: SplitJournal) -> Decision[SplitView]:
     new = SplitView(split)
     event = history(split, f"clearing.split.{split.state.lower()}")
     return Decision(state=new, events=(event,), answer=new)
-
-
-# What it owes
-
-
-def owed(state: SplitView, at: datetime, *, chart: Chart) -> list[SubmitLeg]:
-    """The legs that are to be booked now, each by itself."""
-    split = state.split
-    if split is None or split.state in OVER:
-        return []
-    asked = (_ASK[split.state](split, leg, chart) for leg in split.legs)
-    return [ask for ask in asked if ask is not None]
-
-
-def _ask_debit(split: SplitJournal, leg: Leg, chart: Chart) -> SubmitLeg | None:
-    wanted = leg.side is Side.DEBIT and leg.fate is None
-    return _ask(split, leg, Fate.BOOKED, _booking(split, leg)) if wanted else None
-
-
-def _ask_credit(split: SplitJournal, leg: Leg, chart: Chart) -> SubmitLeg | None:
-    if leg.side is Side.DEBIT or leg.fate is not None:
-        return None
-    if leg.refusal:
-        return _ask(split, leg, Fate.SUSPENDED, *_set_aside(split, leg, chart))
-    return _ask(split, leg, Fate.BOOKED, _booking(split, leg))
-
-
-def _ask_back(split: SplitJournal, leg: Leg, chart: Chart) -> SubmitLeg | None:
-    if leg.side is Side.CREDIT or leg.back is not None:
-        return None
-    if leg.fate is None:  # booked or not: now that is known
-        return _ask(split, leg, Fate.BARRED, None)
-    if leg.fate is Fate.BARRED:
-        return None
-    if leg.refusal:
-        return _ask(split, leg, Fate.SUSPENDED, *_set_aside(split, leg, chart), back=True)
-    return _ask(split, leg, Fate.BOOKED, _taking_back(split, leg), back=True)
-
-
-_ASK: dict[SplitState, Callable[[SplitJournal, Leg, Chart], SubmitLeg | None]] = {
-    SplitState.DEBITING: _ask_debit,
-    SplitState.CREDITING: _ask_credit,
-    SplitState.REVERSING: _ask_back,
-}
-
-
-def _ask(
-    split: SplitJournal,
-    leg: Leg,
-    fate: Fate,
-    draft: JournalDraft | None,
-    ways: tuple[Way, ...] = (),
-    *,
-    back: bool = False,
-) -> SubmitLeg:
-    name = split.journal_id(leg, _BACK[Fate.BOOKED] if back else _FORWARD[Fate.BOOKED])
-    command = BookLeg(split.context, name, fate, draft, ways)
-    return SubmitLeg(split.id, split.context, leg.number, back, command)
-
-
-# Journals of legs
-
-_FORWARD: dict[Fate | None, str] = {Fate.BOOKED: "", Fate.SUSPENDED: "/suspend"}
-_BACK: dict[Fate | None, str] = {Fate.BOOKED: "/back", Fate.SUSPENDED: "/suspend"}
-"""How the journals of a leg's fates are named. A leg that is taken back is a debit, one that goes
-is set aside is a credit: so /suspend names one journal."""
-_OTHER = {Side.DEBIT: Side.CREDIT, Side.CREDIT: Side.DEBIT}
-
-
-def _leg_type(split: SplitJournal, leg: Leg) -> str:
-    return f"{split.event_type}{LEG}{leg.number}"
-
-
-def _booking(split: SplitJournal, leg: Leg) -> JournalDraft:
-    lines = _between(split, leg, leg.side, leg.subject, leg.owner, leg.reference)
-    return drafted(_leg_type(split, leg), split.business_key, lines)
-
-
-def _taking_back(split: SplitJournal, leg: Leg) -> JournalDraft:
-    lines = _between(split, leg, _OTHER[leg.side], leg.subject, leg.owner, leg.reference)
-    return drafted(
-        _leg_type(split, leg) + _BACK[Fate.BOOKED],
-        split.business_key,
-        lines,
-        reverses=split.journal_id(leg),
-    )
-
-
-def _set_aside(split: SplitJournal, leg: Leg, chart: Chart) -> tuple[JournalDraft, tuple[Way, ...]]:
-    """What cannot be credited, or debited no longer: always money for its owner, and its way."""
-    type_ = _leg_type(split, leg) + _BACK[Fate.SUSPENDED]
-    reference = leg.reference or split.id
-    lines = _between(split, leg, Side.CREDIT, leg.subject, leg.owner, reference)
-    draft = drafted(type_, split.business_key, lines)
-    found = ways((draft,), chart, always=True)
-    if not found:
-        lines = _between(split, leg, Side.CREDIT, SUSPENSE, PLATFORM, split.id)
-        draft = drafted(type_, split.business_key, lines)
-    return draft, found
-
-
-def _between(
-    split: SplitJournal, leg: Leg, side: Side, subject: str, owner: str, reference: str
-) -> tuple[Line, ...]:
-    """An entry, and the one of its leg's transit that balances it."""
-    amount = Money(split.currency, leg.minor)
-    return (
-        Line(subject, owner, side, amount, reference),
-        Line(TRANSIT, leg.owner, _OTHER[side], amount, split.id),
-    )
-
-
-# The rule of the ledger
-
-
-def book_leg(
-    state: States, command: BookLeg, at: datetime, view: View, *, chart: Chart
-) -> Decision[States]:
-    """The answer is the fate that it has now. Refuses by raising, and then it has none."""
-    fate = command.guards[0]
-    known = view.taken.get(fate)
-    if known is not None:
-        return Decision(state={}, answer=Fate(known))
-    booked: Decision[States] = Decision(state={})
-    if command.draft is not None:
-        posting = PostJournals(command.context, (command.draft,), ways=command.ways)
-        booked = post_journals(state, posting, at, view, chart=chart)
-    return replace(booked, answer=command.fate, guards=(fate, *booked.guards))

@@ -72,7 +72,9 @@ class Posting:
             self._post, clock=clock, limits=limits, size=len
         )
 
-    async def post(self, request: ledger_service_pb2.PostJournalsRequest) -> Any:
+    async def post(
+        self, request: ledger_service_pb2.PostJournalsRequest
+    ) -> ledger_service_pb2.PostJournalsResponse:
         """The response. Raises TrafficMixed and Overloaded for the message as a whole."""
         require_one_traffic(request.items)
         outer, now = current_call.get(), time.monotonic()

@@ -18,13 +18,13 @@ from gateway_svc.channels.port import (
     Callback,
     CallbackKind,
     ChannelResult,
-    NativeOutcome,
     PayoutOrder,
     PrepayOrder,
     PrepayResult,
     RefundOrder,
     Verb,
 )
+from gateway_svc.model import ReportedState
 from paymesh.clock import Clock
 from paymesh.signing import SignatureError
 
@@ -40,9 +40,9 @@ CALLBACKS_MAX = 5000
 TELL_AGAIN_AFTER_S = (0.1, 0.5, 2.0, 5.0)
 
 _NOT_KNOWN = ChannelResult(
-    state=NativeOutcome.UNKNOWN, reason="the loopback channel only calls back"
+    state=ReportedState.UNKNOWN, reason="the loopback channel only calls back"
 )
-_NOT_OFFERED = ChannelResult(state=NativeOutcome.FAILED, reason="NOT_OFFERED")
+_NOT_OFFERED = ChannelResult(state=ReportedState.FAILED, reason="NOT_OFFERED")
 
 
 class LoopbackChannel:
@@ -77,13 +77,13 @@ class LoopbackChannel:
         """The order is paid; its callback comes when this has returned."""
         assert self._keep is not None, "bind() comes first"
         if len(self._telling) >= CALLBACKS_MAX:
-            return PrepayResult(state=NativeOutcome.UNKNOWN, reason="BUSY")
+            return PrepayResult(state=ReportedState.UNKNOWN, reason="BUSY")
         callback = self._pay(order)
         task = asyncio.create_task(self._tell(self._keep, callback, body_of(callback)))
         self._telling.add(task)
         task.add_done_callback(self._callback_ended)
         return PrepayResult(
-            state=NativeOutcome.AWAITING_PAYER,
+            state=ReportedState.AWAITING_PAYER,
             channel_credential={"prepay_id": f"lpb_{order.request_no}"},
         )
 
@@ -115,7 +115,7 @@ class LoopbackChannel:
         result = self._paid.setdefault(
             order.request_no,
             ChannelResult(
-                state=NativeOutcome.SUCCEEDED,
+                state=ReportedState.SUCCEEDED,
                 amount_minor=order.amount_minor,
                 currency=order.currency,
                 channel_txn_id=f"lpb_{order.request_no}",

@@ -15,6 +15,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from gateway_svc.model import ReportedState
+
 CALLBACK_BYTES_MAX = 64 * 1024
 
 
@@ -28,31 +30,6 @@ class Verb(StrEnum):
     QUERY_REFUND = "QUERY_REFUND"
     PAYOUT = "PAYOUT"
     QUERY_PAYOUT = "QUERY_PAYOUT"
-
-
-class NativeOutcome(StrEnum):
-    """A channel's state in our words."""
-
-    AWAITING_PAYER = "AWAITING_PAYER"
-    """The order stands and may still be paid. Not a doubt: the channel said so."""
-    PROCESSING = "PROCESSING"
-    """The channel is at work (refund, payout)."""
-    SUCCEEDED = "SUCCEEDED"
-    """The money moved; amount, currency and channel_txn_id are known."""
-    FAILED = "FAILED"
-    """The channel refused or it failed for good. Of a refund it may follow SUCCEEDED: the money
-    came back."""
-    BOUNCED = "BOUNCED"
-    """A payout had left, and the money came back: follows SUCCEEDED, after minutes or days."""
-    CLOSED = "CLOSED"
-    """Closed unpaid. A late success may still follow."""
-    NOT_FOUND = "NOT_FOUND"
-    """The channel does not know the number (yet): inconclusive soon after a timeout."""
-    WAITING_FUNDS = "WAITING_FUNDS"
-    """The channel took nothing because our money there does not suffice; the same number may be
-    sent again (refund, payout)."""
-    UNKNOWN = "UNKNOWN"
-    """Nothing is known; ask again."""
 
 
 class CallbackKind(StrEnum):
@@ -94,14 +71,14 @@ class PayoutOrder:
 class PrepayResult:
     """AWAITING_PAYER with what the payer needs; or FAILED or UNKNOWN, without, with a reason."""
 
-    state: NativeOutcome
+    state: ReportedState
     channel_credential: dict[str, str] = field(default_factory=dict)
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelResult:
-    state: NativeOutcome
+    state: ReportedState
     amount_minor: int | None = None
     """What was collected, refunded or paid out, as the channel says; compare it with ours."""
     currency: str | None = None

@@ -17,7 +17,6 @@ from yarl import URL
 from gateway_svc.channels.port import (
     Callback,
     ChannelResult,
-    NativeOutcome,
     PayoutOrder,
     PrepayOrder,
     PrepayResult,
@@ -32,6 +31,7 @@ from gateway_svc.channels.sandbox_states import (
     refusal,
     unknown,
 )
+from gateway_svc.model import ReportedState
 from paymesh.channel_texts import CHANNEL_TEXTS
 from paymesh.signing import SignatureError, Signer, Verifier
 
@@ -108,7 +108,7 @@ class SandboxChannel:
         try:
             answer = await self._call("POST", "/v1/orders", body)
         except _NoAnswer as error:
-            return PrepayResult(state=NativeOutcome.UNKNOWN, reason=str(error))
+            return PrepayResult(state=ReportedState.UNKNOWN, reason=str(error))
         if answer.refused_code is not None:
             refused = refusal(Verb.PREPAY, answer.refused_code)
             return PrepayResult(state=refused.state, reason=refused.reason)
@@ -116,8 +116,8 @@ class SandboxChannel:
         mine = answer.body.get("out_trade_no") == order.request_no
         texts = {name: text for name, text in credential.items() if isinstance(text, str)}
         if not mine or texts.keys() != credential.keys():
-            return PrepayResult(state=NativeOutcome.UNKNOWN, reason="OTHER_NUMBER_OR_INCOMPLETE")
-        return PrepayResult(state=NativeOutcome.AWAITING_PAYER, channel_credential=texts)
+            return PrepayResult(state=ReportedState.UNKNOWN, reason="OTHER_NUMBER_OR_INCOMPLETE")
+        return PrepayResult(state=ReportedState.AWAITING_PAYER, channel_credential=texts)
 
     async def query(self, request_no: str) -> ChannelResult:
         path = f"/v1/orders/{quote(request_no, safe='')}"

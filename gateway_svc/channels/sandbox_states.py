@@ -18,29 +18,29 @@ from gateway_svc.channels.port import (
     Callback,
     CallbackKind,
     ChannelResult,
-    NativeOutcome,
     UnreadableCallback,
     Verb,
 )
+from gateway_svc.model import ReportedState
 
 Json = dict[str, Any]
 
 _COLLECT = {
-    "NOTPAY": NativeOutcome.AWAITING_PAYER,
-    "SUCCESS": NativeOutcome.SUCCEEDED,
-    "CLOSED": NativeOutcome.CLOSED,
+    "NOTPAY": ReportedState.AWAITING_PAYER,
+    "SUCCESS": ReportedState.SUCCEEDED,
+    "CLOSED": ReportedState.CLOSED,
 }
 _REFUND = {
-    "PROCESSING": NativeOutcome.PROCESSING,
-    "SUCCESS": NativeOutcome.SUCCEEDED,
-    "FAILED": NativeOutcome.FAILED,
+    "PROCESSING": ReportedState.PROCESSING,
+    "SUCCESS": ReportedState.SUCCEEDED,
+    "FAILED": ReportedState.FAILED,
 }
-_PAYOUT = {**_REFUND, "BOUNCED": NativeOutcome.BOUNCED}
+_PAYOUT = {**_REFUND, "BOUNCED": ReportedState.BOUNCED}
 
-NATIVE_STATES: dict[Verb, dict[str, NativeOutcome]] = {
+NATIVE_STATES: dict[Verb, dict[str, ReportedState]] = {
     Verb.QUERY: _COLLECT,
     # A close that is answered with an open order did not do what it says.
-    Verb.CLOSE: {**_COLLECT, "NOTPAY": NativeOutcome.UNKNOWN},
+    Verb.CLOSE: {**_COLLECT, "NOTPAY": ReportedState.UNKNOWN},
     Verb.REFUND: _REFUND,
     Verb.QUERY_REFUND: _REFUND,
     Verb.PAYOUT: _PAYOUT,
@@ -48,36 +48,36 @@ NATIVE_STATES: dict[Verb, dict[str, NativeOutcome]] = {
 }
 """The state in a 200 answer, by verb."""
 
-REFUSALS: dict[Verb, dict[str, NativeOutcome]] = {
+REFUSALS: dict[Verb, dict[str, ReportedState]] = {
     Verb.PREPAY: {
-        "INVALID_REQUEST": NativeOutcome.FAILED,
+        "INVALID_REQUEST": ReportedState.FAILED,
         # An order with our number exists with other parameters, and it may be paid.
-        "ORDER_MISMATCH": NativeOutcome.UNKNOWN,
+        "ORDER_MISMATCH": ReportedState.UNKNOWN,
     },
-    Verb.QUERY: {"ORDER_NOT_EXIST": NativeOutcome.NOT_FOUND},
+    Verb.QUERY: {"ORDER_NOT_EXIST": ReportedState.NOT_FOUND},
     Verb.CLOSE: {
-        "ORDER_NOT_EXIST": NativeOutcome.NOT_FOUND,
+        "ORDER_NOT_EXIST": ReportedState.NOT_FOUND,
         # True, but without the amount that a success must show: the adapter queries.
-        "ORDER_PAID": NativeOutcome.UNKNOWN,
+        "ORDER_PAID": ReportedState.UNKNOWN,
     },
     Verb.REFUND: {
-        "INVALID_REQUEST": NativeOutcome.FAILED,
-        "ORDER_NOT_EXIST": NativeOutcome.FAILED,
-        "ORDER_NOT_PAID": NativeOutcome.FAILED,
-        "REFUND_EXCEEDS": NativeOutcome.FAILED,
-        "REFUND_LIMIT": NativeOutcome.FAILED,
-        "NOT_ENOUGH": NativeOutcome.WAITING_FUNDS,
+        "INVALID_REQUEST": ReportedState.FAILED,
+        "ORDER_NOT_EXIST": ReportedState.FAILED,
+        "ORDER_NOT_PAID": ReportedState.FAILED,
+        "REFUND_EXCEEDS": ReportedState.FAILED,
+        "REFUND_LIMIT": ReportedState.FAILED,
+        "NOT_ENOUGH": ReportedState.WAITING_FUNDS,
         # A refund with our number exists with other parameters, and it may succeed.
-        "REFUND_MISMATCH": NativeOutcome.UNKNOWN,
+        "REFUND_MISMATCH": ReportedState.UNKNOWN,
     },
-    Verb.QUERY_REFUND: {"REFUND_NOT_EXIST": NativeOutcome.NOT_FOUND},
+    Verb.QUERY_REFUND: {"REFUND_NOT_EXIST": ReportedState.NOT_FOUND},
     Verb.PAYOUT: {
-        "INVALID_REQUEST": NativeOutcome.FAILED,
-        "NOT_ENOUGH": NativeOutcome.WAITING_FUNDS,
+        "INVALID_REQUEST": ReportedState.FAILED,
+        "NOT_ENOUGH": ReportedState.WAITING_FUNDS,
         # A payout with our number exists with other parameters, and it may succeed.
-        "PAYOUT_MISMATCH": NativeOutcome.UNKNOWN,
+        "PAYOUT_MISMATCH": ReportedState.UNKNOWN,
     },
-    Verb.QUERY_PAYOUT: {"PAYOUT_NOT_EXIST": NativeOutcome.NOT_FOUND},
+    Verb.QUERY_PAYOUT: {"PAYOUT_NOT_EXIST": ReportedState.NOT_FOUND},
 }
 """The code in a signed 4xx answer, by verb. SIGN_ERROR is left out on purpose: a key that is wrong
 here says nothing about what an earlier try has done."""
@@ -112,18 +112,18 @@ class Event:
     shape: Shape
     native_state: str
     """The state that the resource of such an event must be in."""
-    outcome: NativeOutcome
+    outcome: ReportedState
 
 
 EVENTS: dict[str, Event] = {
     "TRANSACTION.SUCCESS": Event(
-        CallbackKind.COLLECT, COLLECT_SHAPE, "SUCCESS", NativeOutcome.SUCCEEDED
+        CallbackKind.COLLECT, COLLECT_SHAPE, "SUCCESS", ReportedState.SUCCEEDED
     ),
-    "REFUND.SUCCESS": Event(CallbackKind.REFUND, REFUND_SHAPE, "SUCCESS", NativeOutcome.SUCCEEDED),
-    "REFUND.FAILED": Event(CallbackKind.REFUND, REFUND_SHAPE, "FAILED", NativeOutcome.FAILED),
-    "PAYOUT.SUCCESS": Event(CallbackKind.PAYOUT, PAYOUT_SHAPE, "SUCCESS", NativeOutcome.SUCCEEDED),
-    "PAYOUT.FAILED": Event(CallbackKind.PAYOUT, PAYOUT_SHAPE, "FAILED", NativeOutcome.FAILED),
-    "PAYOUT.BOUNCED": Event(CallbackKind.PAYOUT, PAYOUT_SHAPE, "BOUNCED", NativeOutcome.BOUNCED),
+    "REFUND.SUCCESS": Event(CallbackKind.REFUND, REFUND_SHAPE, "SUCCESS", ReportedState.SUCCEEDED),
+    "REFUND.FAILED": Event(CallbackKind.REFUND, REFUND_SHAPE, "FAILED", ReportedState.FAILED),
+    "PAYOUT.SUCCESS": Event(CallbackKind.PAYOUT, PAYOUT_SHAPE, "SUCCESS", ReportedState.SUCCEEDED),
+    "PAYOUT.FAILED": Event(CallbackKind.PAYOUT, PAYOUT_SHAPE, "FAILED", ReportedState.FAILED),
+    "PAYOUT.BOUNCED": Event(CallbackKind.PAYOUT, PAYOUT_SHAPE, "BOUNCED", ReportedState.BOUNCED),
 }
 
 _NUMBER = re.compile(r"[0-9A-Za-z_-]{6,32}")
@@ -134,7 +134,7 @@ _AMOUNT_MAX = 2**63 - 1
 
 
 def unknown(reason: str) -> ChannelResult:
-    return ChannelResult(state=NativeOutcome.UNKNOWN, reason=reason)
+    return ChannelResult(state=ReportedState.UNKNOWN, reason=reason)
 
 
 def parse_object(raw: bytes) -> Json | None:
@@ -149,7 +149,7 @@ def parse_object(raw: bytes) -> Json | None:
 def refusal(verb: Verb, code: str) -> ChannelResult:
     """The result of a signed 4xx answer."""
     return ChannelResult(
-        state=REFUSALS[verb].get(code, NativeOutcome.UNKNOWN), reason=code or "REFUSED"
+        state=REFUSALS[verb].get(code, ReportedState.UNKNOWN), reason=code or "REFUSED"
     )
 
 
@@ -160,8 +160,8 @@ def read_answer(verb: Verb, body: Json, numbers: Mapping[str, str]) -> ChannelRe
         return unknown("OTHER_NUMBER")
     shape = SHAPES[verb]
     native = _text(body, shape.state, _WORD)
-    outcome = NATIVE_STATES[verb].get(native or "", NativeOutcome.UNKNOWN)
-    reason = "" if outcome is not NativeOutcome.UNKNOWN else f"STATE_{native}"
+    outcome = NATIVE_STATES[verb].get(native or "", ReportedState.UNKNOWN)
+    reason = "" if outcome is not ReportedState.UNKNOWN else f"STATE_{native}"
     return _read(shape, outcome, body, reason)
 
 
@@ -188,16 +188,16 @@ def read_callback(raw: bytes) -> Callback:
     return Callback(id=callback_id, kind=event.kind, request_no=request_no, result=result)
 
 
-def _read(shape: Shape, outcome: NativeOutcome, body: Json, reason: str = "") -> ChannelResult:
+def _read(shape: Shape, outcome: ReportedState, body: Json, reason: str = "") -> ChannelResult:
     amount = body.get("amount")
     # bool is an int in Python, and a float is never money.
     amount_minor = amount if type(amount) is int and 0 < amount <= _AMOUNT_MAX else None
     currency = _text(body, "currency", _CURRENCY)
     txn_id = _text(body, shape.txn_id, _CHANNEL_ID)
     known = amount_minor is not None and currency is not None and txn_id is not None
-    if outcome is NativeOutcome.SUCCEEDED and not known:
+    if outcome is ReportedState.SUCCEEDED and not known:
         return unknown("SUCCESS_INCOMPLETE")
-    failed = outcome in {NativeOutcome.FAILED, NativeOutcome.BOUNCED}
+    failed = outcome in {ReportedState.FAILED, ReportedState.BOUNCED}
     if failed:
         reason = _text(body, "fail_reason", _WORD) or outcome.value
     return ChannelResult(

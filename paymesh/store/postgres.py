@@ -7,9 +7,8 @@ transaction answers ROLLBACK without an error).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import psycopg
@@ -19,14 +18,21 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import greenlet_spawn
 
-from paymesh.context import Context, Traffic
 from paymesh.core import Guard
 from paymesh.db.engine import ANY_PLAN
 from paymesh.db.errors import error_text
 from paymesh.db.flight import flight
 from paymesh.failpoint import failpoint
-from paymesh.ids import bucket_of, shard_of
+from paymesh.ids import shard_of
 from paymesh.store import sql
+from paymesh.store.columns import (
+    cursor_keys,
+    guard_keys,
+    message_keys,
+    request_keys,
+    sharded,
+    statements,
+)
 from paymesh.store.port import (
     CommitUnknown,
     Conflict,
@@ -36,12 +42,11 @@ from paymesh.store.port import (
     MessageKey,
     Reads,
     Rejected,
-    RequestKey,
-    StoredAnswer,
     StoredEvent,
     Unreachable,
     Writes,
 )
+from paymesh.store.reading import answers_of, rows, sent, states_of, stored_event
 from paymesh.store.rowtypes import Aggregate, AggregateSet
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
@@ -76,42 +81,42 @@ class PostgresTransaction:
                 await run("BEGIN")
                 shared = await run(aggregate.shared) if aggregate.shared else None
                 of = aggregate.split(reads.keys)
-                members = [await _sent(run, member, keys, lock=True) for member, keys in of]
+                members = [await sent(run, member, keys, lock=True) for member, keys in of]
                 # What was not there could not be locked. Somebody may have made it while the locks
                 # of the later members were waited for, so it is looked for once more.
-                later = [await _sent(run, member, keys, lock=False) for member, keys in of[:-1]]
+                later = [await sent(run, member, keys, lock=False) for member, keys in of[:-1]]
                 peeked = [
-                    await _sent(run, member, keys, lock=False)
+                    await sent(run, member, keys, lock=False)
                     for member, keys in aggregate.split(reads.peeks)
                 ]
                 answers = seen = guards = None
                 if reads.requests:
-                    answers = await run(sql.READ_ANSWERS, _request_keys(reads.requests))
+                    answers = await run(sql.READ_ANSWERS, request_keys(reads.requests))
                 if reads.messages:
-                    seen = await run(sql.READ_SEEN, _message_keys(reads.messages))
+                    seen = await run(sql.READ_SEEN, message_keys(reads.messages))
                 if reads.guards:
-                    guards = await run(sql.READ_GUARDS, _guard_keys(reads.guards))
+                    guards = await run(sql.READ_GUARDS, guard_keys(reads.guards))
                 records = [
-                    (kind, await run(sql.read_record_guards(kind), _sharded([g.key for g in of])))
+                    (kind, await run(sql.read_record_guards(kind), sharded([g.key for g in of])))
                     for kind, of in reads.records.items()
                 ]
                 cursors = None
                 if reads.cursors:
-                    cursors = await run(sql.READ_CURSORS, _cursor_keys(reads.cursors))
+                    cursors = await run(sql.READ_CURSORS, cursor_keys(reads.cursors))
                 clock = await run("SELECT clock_timestamp()")
                 return Loaded(
                     at=cast(tuple[Any, ...], await clock.fetchone())[0],
-                    states=await _states(members, later),
-                    peeked=await _states(peeked),
-                    answers=await _answers(answers),
-                    seen=frozenset(MessageKey(*row) for row in await _rows(seen)),
-                    taken={Guard(kind, key): owner for kind, key, owner in await _rows(guards)}
+                    states=await states_of(members, later),
+                    peeked=await states_of(peeked),
+                    answers=await answers_of(answers),
+                    seen=frozenset(MessageKey(*row) for row in await rows(seen)),
+                    taken={Guard(kind, key): owner for kind, key, owner in await rows(guards)}
                     | {
                         Guard(cast(tuple[str, str], kind.guard)[0], id_): owner
                         for kind, cursor in records
                         for id_, owner in await cursor.fetchall()
                     },
-                    cursors={CursorKey(c, a): at for c, a, at in await _rows(cursors)},
+                    cursors={CursorKey(c, a): at for c, a, at in await rows(cursors)},
                     shared=None
                     if shared is None
                     else cast(tuple[Any, ...], await shared.fetchone())[0],
@@ -261,11 +266,11 @@ class PostgresStore:
                 # One snapshot, or a root could be older than its children.
                 await run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 members = [
-                    await _sent(run, member, own, lock=False)
+                    await sent(run, member, own, lock=False)
                     for member, own in aggregate.split(keys)
                 ]
                 await run("COMMIT")
-                return await _states(members)
+                return await states_of(members)
         except psycopg.Error as error:
             raise _translated(error) from error
 
@@ -273,12 +278,12 @@ class PostgresStore:
         self, aggregate: Aggregate[Any], *, limit: int, ladder_s: Sequence[float]
     ) -> Sequence[Due]:
         ladder = list(ladder_s)
-        rows = await self._run(sql.claim_due(aggregate), (limit, ladder, ladder))
-        return [Due(key, attempts) for key, attempts in rows]
+        found = await self._run(sql.claim_due(aggregate), (limit, ladder, ladder))
+        return [Due(key, attempts) for key, attempts in found]
 
     async def unpublished(self, *, older_than_s: float, limit: int) -> Sequence[StoredEvent]:
-        rows = await self._run(sql.UNPUBLISHED, (older_than_s, limit))
-        return [_stored_event(row) for row in rows]
+        found = await self._run(sql.UNPUBLISHED, (older_than_s, limit))
+        return [stored_event(row) for row in found]
 
     async def keep_outbox(self, *, days_ahead: int, days_kept: int) -> None:
         """Makes the coming days' partitions of the outbox and drops those that are too old, and
@@ -287,8 +292,8 @@ class PostgresStore:
 
     async def publish_again(self, event_ids: Sequence[str]) -> int:
         ids = sorted(event_ids)
-        rows = await self._run(sql.PUBLISH_AGAIN, ([shard_of(i) for i in ids], ids))
-        return int(rows[0][0])
+        found = await self._run(sql.PUBLISH_AGAIN, ([shard_of(i) for i in ids], ids))
+        return int(found[0][0])
 
     async def confirm(self, event_ids: Sequence[str]) -> None:
         ids = sorted(event_ids)
@@ -313,165 +318,3 @@ async def _make_idle(raw: Connection, *, failed: bool) -> None:
             await raw.execute("DEALLOCATE ALL", prepare=True)
     except psycopg.Error:
         await raw.close()  # the pool opens another; an open transaction must not survive in it
-
-
-def statements(writes: Writes) -> list[tuple[str, Sequence[Any]]]:
-    """What a batch writes: tables in a fixed order, keys sorted, so no two batches deadlock."""
-    result: list[tuple[str, Sequence[Any]]] = []
-    for kind, changed in sorted(writes.updates.items(), key=lambda item: item[0].table):
-        changed = sorted(changed, key=lambda pair: pair[0].id)
-        columns = kind.dump_changing([row for row, _ in changed])
-        result.append((sql.update(kind), [*columns, [v for _, v in changed], len(changed)]))
-    for kind, rows in sorted(writes.inserts.items(), key=lambda item: item[0].table):
-        result.append((sql.insert(kind), kind.dump(sorted(rows, key=lambda row: row.id))))
-    if writes.guards:
-        guards = sorted(writes.guards.items(), key=lambda item: (item[0].kind, item[0].key))
-        owners = [owner for _, owner in guards]
-        result.append((sql.WRITE_GUARDS, [*_guard_keys([g for g, _ in guards]), owners]))
-    if writes.answers:
-        answers = sorted(writes.answers.items())
-        bodies = [(a.request_hash, a.ok, a.body) for _, a in answers]
-        columns = [list(column) for column in zip(*bodies, strict=True)]
-        result.append((sql.WRITE_ANSWERS, [*_request_keys([k for k, _ in answers]), *columns]))
-    if writes.cursors:
-        cursors = sorted(writes.cursors.items())
-        moves = [[new for _, (new, _) in cursors], [old for _, (_, old) in cursors]]
-        keys = _cursor_keys([key for key, _ in cursors])
-        result.append((sql.WRITE_CURSORS, [*keys, *moves, len(cursors)]))
-    if writes.messages:
-        result.append((sql.WRITE_SEEN, _message_keys(sorted(writes.messages))))
-    if writes.events:
-        result.append((sql.WRITE_EVENTS, _event_columns(writes.events)))
-    return result
-
-
-def _sharded(keys: Sequence[str]) -> tuple[list[int], list[str]]:
-    """Shards and keys, sorted; without keys that are no ids (from outside): nothing has those."""
-    found = []
-    for key in set(keys):
-        with suppress(LookupError):
-            found.append((shard_of(key), key))
-    found.sort()
-    return [shard for shard, _ in found], [key for _, key in found]
-
-
-def _request_keys(keys: Sequence[RequestKey]) -> list[list[Any]]:
-    return [
-        [bucket_of(key.request_id) for key in keys],
-        [key.scope for key in keys],
-        [key.request_id for key in keys],
-    ]
-
-
-def _message_keys(keys: Sequence[MessageKey]) -> list[list[Any]]:
-    return [
-        [bucket_of(key.message_id) for key in keys],
-        [key.consumer for key in keys],
-        [key.message_id for key in keys],
-    ]
-
-
-def _cursor_keys(keys: Sequence[CursorKey]) -> list[list[Any]]:
-    return [
-        [bucket_of(key.aggregate_id) for key in keys],
-        [key.consumer for key in keys],
-        [key.aggregate_id for key in keys],
-    ]
-
-
-def _guard_keys(guards: Sequence[Guard]) -> list[list[Any]]:
-    return [
-        [bucket_of(guard.key) for guard in guards],
-        [guard.kind for guard in guards],
-        [guard.key for guard in guards],
-    ]
-
-
-def _event_columns(events: Sequence[StoredEvent]) -> list[list[Any]]:
-    rows = [
-        (
-            shard_of(e.id), e.occurred_at, e.id, e.type, e.aggregate_id, e.sequence, e.state,
-            e.context.business_id, e.context.merchant_id, e.context.order_type, e.context.sub_type,
-            e.context.pay_org_no, e.context.traffic.value, e.context.parent_business_id,
-            e.traceparent, e.payload, e.published,
-        )
-        for e in events
-    ]  # fmt: skip
-    return [list(column) for column in zip(*rows, strict=True)]
-
-
-def _stored_event(row: tuple[Any, ...]) -> StoredEvent:
-    (_, at, id_, type_, aggregate_id, sequence, state, business, merchant, order, sub, org,
-     traffic, parent, trace, payload, published) = row  # fmt: skip
-    context = Context(business, merchant, order, sub, org, Traffic(traffic), parent)
-    return StoredEvent(
-        id=id_,
-        type=type_,
-        aggregate_id=aggregate_id,
-        sequence=sequence,
-        state=state,
-        occurred_at=at,
-        context=context,
-        traceparent=trace,
-        payload=payload,
-        published=published,
-    )
-
-
-async def _rows(cursor: psycopg.AsyncCursor[Any] | None) -> list[tuple[Any, ...]]:
-    return [] if cursor is None else await cursor.fetchall()
-
-
-async def _answers(cursor: psycopg.AsyncCursor[Any] | None) -> dict[RequestKey, StoredAnswer]:
-    return {
-        RequestKey(scope, request_id): StoredAnswer(request_hash, ok, answer)
-        for scope, request_id, request_hash, ok, answer in await _rows(cursor)
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """The queries for one aggregate's states, sent but not yet read."""
-
-    aggregate: Aggregate[Any]
-    keys: Sequence[str]
-    roots: psycopg.AsyncCursor[Any]
-    children: Mapping[str, psycopg.AsyncCursor[Any]]
-
-
-async def _sent(
-    run: Callable[..., Awaitable[psycopg.AsyncCursor[Any]]],
-    aggregate: Aggregate[Any],
-    keys: Sequence[str],
-    *,
-    lock: bool,
-) -> _Sent:
-    sharded = _sharded(keys)
-    if lock and aggregate.prelude:
-        await run(aggregate.prelude, (sharded[1],))
-    roots = await run(sql.load(aggregate.root, lock=lock), sharded)
-    children = {
-        name: await run(sql.load_children(kind), sharded)
-        for name, kind in aggregate.children.items()
-    }
-    return _Sent(aggregate, keys, roots, children)
-
-
-async def _states(members: Sequence[_Sent], later: Sequence[_Sent] = ()) -> dict[str, Any]:
-    """`later`: asked again, it counts for what was not there at first."""
-    states: dict[str, Any] = {}
-    for sent in (*later, *members):
-        aggregate = sent.aggregate
-        found = {root.id: root for root in map(aggregate.root.load, await sent.roots.fetchall())}
-        below: dict[str, dict[str, list[Any]]] = {}
-        for name, cursor in sent.children.items():
-            kind = aggregate.children[name]
-            for child in map(kind.load, await cursor.fetchall()):
-                of = below.setdefault(getattr(child, cast(str, kind.parent)), {})
-                of.setdefault(name, []).append(child)
-        states |= {
-            key: aggregate.build(found.get(key), below.get(key, {}))
-            for key in sent.keys
-            if key in found or key not in states
-        }
-    return states

@@ -29,7 +29,7 @@ from paymesh_ops.launch.living import (
     living,
     supervisor_marker,
 )
-from paymesh_ops.launch.mesh import PROCESSES, first_helpful_line, is_ready
+from paymesh_ops.launch.mesh import PROCESSES, is_ready
 from paymesh_ops.launch.postgres import PostgresUnavailable
 from paymesh_ops.launch.rabbitmq import RabbitUnavailable
 from paymesh_ops.launch.state import State, read_state, want, want_none
@@ -100,7 +100,7 @@ def _start(folder: Path) -> None:
                 if state.phase == "ready":
                     return
             if missed > 1:
-                said = first_helpful_line(processes.tail(log, offset=log_start))
+                said = processes.first_helpful_line(processes.tail(log, offset=log_start))
                 raise _NotUp(f"the supervisor ended: {said or 'it said nothing'}; see {log}")
             if steps.since_s > STEP_TIMEOUT_S:
                 at_work = state.steps[-1] if state is not None else "its start"

@@ -15,7 +15,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import dropwhile
 from pathlib import Path
 
 import psycopg
@@ -49,7 +48,6 @@ STOP_TIMEOUT_S = 30.0
 STEADY_S = 60.0
 """What has lived so long and dies is started again at once."""
 POLL_S = 0.05
-_HELPFUL_CHARS_MAX = 300
 
 Progress = Callable[[str], None]
 """Is told what is being done now."""
@@ -306,7 +304,7 @@ class Mesh:
             if code is not None or time.monotonic() > deadline:
                 state = f"exited with {code}" if code is not None else "is not ready"
                 log = self.plan.home / "run" / f"{name}.log"
-                said = first_helpful_line(processes.tail(log, offset=child.log_start))
+                said = processes.first_helpful_line(processes.tail(log, offset=child.log_start))
                 raise MeshNotReady(f"{name} {state}: {said or 'it said nothing'}; see {log}")
             time.sleep(POLL_S)
 
@@ -387,17 +385,3 @@ def _ready_file(home: Path, name: str) -> Path:
 
 class MeshNotReady(RuntimeError):
     """A process of the mesh did not come up; the message has what it said, and where its log is."""
-
-
-def first_helpful_line(said: str) -> str:
-    """What a log says went wrong: the error that the first traceback ends with, else its last line.
-
-    An error may have several lines; they are made one, cut where it is long.
-    """
-    lines = [line for line in said.splitlines() if line.strip()]
-    for number, line in enumerate(lines):
-        if line.startswith("Traceback "):
-            # Frames are indented; from the next line that is not it is the error.
-            error = list(dropwhile(lambda later: later.startswith(" "), lines[number + 1 :]))
-            return " ".join(" ".join(error).split())[:_HELPFUL_CHARS_MAX]
-    return lines[-1][:_HELPFUL_CHARS_MAX] if lines else ""

@@ -8,11 +8,13 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import Path
 
 _POLL_S = 0.02
 _SPAWN_TIMEOUT_S = 60.0
 _PS_TIMEOUT_S = 5.0
+_HELPFUL_CHARS_MAX = 300
 _PF_EXITING = 0x4  # linux/sched.h
 
 
@@ -214,3 +216,17 @@ def _command_from_ps(pid: int) -> str | None:
     )
     status, _, command = listed.stdout.strip().partition(" ")
     return None if not status or status.startswith("Z") else command.strip()
+
+
+def first_helpful_line(said: str) -> str:
+    """What a log says went wrong: the error that the first traceback ends with, else its last line.
+
+    An error may have several lines; they are made one, cut where it is long.
+    """
+    lines = [line for line in said.splitlines() if line.strip()]
+    for number, line in enumerate(lines):
+        if line.startswith("Traceback "):
+            # Frames are indented; from the next line that is not it is the error.
+            error = list(dropwhile(lambda later: later.startswith(" "), lines[number + 1 :]))
+            return " ".join(" ".join(error).split())[:_HELPFUL_CHARS_MAX]
+    return lines[-1][:_HELPFUL_CHARS_MAX] if lines else ""

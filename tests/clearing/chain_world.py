@@ -15,6 +15,7 @@ from clearing_svc.books.verify import Damage, verify
 from paymesh.db.engine import create_engine
 from paymesh.ids import derived_id, shard_of
 from paymesh.store.postgres import PostgresStore
+from tests.clearing.conftest import Database
 from tests.databases import others_have_ended
 
 _keys = count()
@@ -117,3 +118,24 @@ def odd_texts(number: int) -> list[str]:
         "]\n[",
     ]
     return ["".join(chance.choices(alphabet, k=chance.randrange(30))) for _ in range(number)]
+
+
+DIFFERS = "what a block seals is not what was sealed"
+
+
+UNLINKED = "a block does not follow from the one before"
+
+
+MISSING = "blocks of the chain are missing"
+
+
+WAITING = "journals wait to be sealed"
+
+
+def count(database: Database, table: str) -> int:
+    [(number,)] = database.query(f"SELECT count(*) FROM {table}")
+    return int(str(number))
+
+
+def said(found: list[Damage]) -> list[tuple[str, int]]:
+    return [(one.title, one.block) for one in found]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from payments.clearing.v1 import ledger_service_pb2
 
 from clearing_svc import bootstrap, consumers
 from clearing_svc.ledger import loading
@@ -29,6 +30,9 @@ from paymesh.errors import PaymentError
 from paymesh.ids import derived_id
 from paymesh.items import Item, Outcome
 from paymesh.money import Money
+
+if TYPE_CHECKING:
+    from tests.clearing.conftest import Stub
 
 AT = datetime(2026, 11, 22, 23, 59, tzinfo=UTC)
 CONTEXT = Context(business_id="biz_1", merchant_id="mer_1", pay_org_no="2088")
@@ -208,3 +212,8 @@ def signed_sum(balances: Mapping[str, int]) -> int:
         minor if chart[subject].normal_side is Side.DEBIT else -minor
         for subject, minor in balances.items()
     )
+
+
+async def send(stub: Stub, *items: Item) -> list[Any]:
+    request = ledger_service_pb2.PostJournalsRequest(items=items)
+    return list((await stub.PostJournals(request, timeout=60)).results)

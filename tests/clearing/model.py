@@ -11,185 +11,44 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
-GREATEST = 2**63 - 1
-PAST = "PAST"
-"""A day between would be beyond a limit: told as INSUFFICIENT_FUNDS. Beside others, at once, it may
-be right all the same: then what there is in the end says so."""
-UNDECIDED = {"INVALID_FIELD", "NOT_FOUND", "REQUEST_ID_REUSED", PAST}
-"""Refusals that are not kept under their request_id: the same request may succeed later."""
-TOO_LARGE = "TOO_LARGE"
-"""Told as INVALID_FIELD, but kept."""
-FAULTS = {
-    "unbalanced": "UNBALANCED",
-    "two currencies": "CURRENCY_MISMATCH",
-    "zero": "INVALID_FIELD",
-    "negative": "INVALID_FIELD",
-    "unknown subject": "INVALID_FIELD",
-    "unknown currency": "INVALID_FIELD",
-    "no reference": "INVALID_FIELD",
-    "one entry": "INVALID_FIELD",
-}
-"""What can be wrong with a journal by itself, and what is said of it, before anything else."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    grows_by_credit: bool
-    minimum: int | None
-    maximum: int | None
-    referenced: bool
-    """Every entry needs a reference, and nothing is held."""
-
-
-CHART = {
-    "USER_BALANCE": Subject(True, 0, None, False),
-    "MERCHANT_PENDING": Subject(True, 0, None, False),
-    "MERCHANT_RECEIVABLE": Subject(False, 0, 100_000, False),
-    "CHANNEL_RECEIVABLE": Subject(False, None, None, False),
-    "PAYOUT_TRANSIT": Subject(True, None, None, True),
-    "ESCROW": Subject(True, 0, None, True),
-}
-
-Name = tuple[str, str, str]
-"""An account: subject, owner, currency."""
-Line = tuple[Name, str, int]
-"""An entry: account, "DEBIT" or "CREDIT", minor units."""
-
+from tests.clearing.model_parts import (
+    CHART,
+    FAULTS,
+    GREATEST,
+    PAST,
+    TOO_LARGE,
+    UNDECIDED,
+    Account,
+    CloseDay,
+    Command,
+    Create,
+    Hold,
+    Journal,
+    Line,
+    Message,
+    Name,
+    Part,
+    Place,
+    Post,
+    Release,
+    Reverse,
+    SetMode,
+    SetStatus,
+    Take,
+    available,
+    body_of,
+    fits,
+    net_of,
+    new_account,
+    refusal_of,
+    takes_debits,
+    told_as,
+)
 
 # Commands
 
 
-@dataclass(frozen=True)
-class Post:
-    """One journal of a PostJournals message."""
-
-    event_type: str
-    key: str
-    lines: tuple[Line, ...]
-    request_id: str = ""
-    day: date | None = None
-    fault: str = ""
-    """What the sender does wrong to the lines before it sends them: one of FAULTS."""
-
-
-@dataclass(frozen=True)
-class Message:
-    """A PostJournals request."""
-
-    posts: tuple[Post, ...]
-
-
-@dataclass(frozen=True)
-class Place:
-    hold_id: str
-    minor: int
-    sources: tuple[Name, ...]
-    request_id: str
-
-
-@dataclass(frozen=True)
-class Take:
-    hold_id: str
-    minor: int
-    sources: tuple[Name, ...]
-    to: Name
-    key: str
-    request_id: str
-
-
-@dataclass(frozen=True)
-class Release:
-    hold_id: str
-    sources: tuple[Name, ...]
-    request_id: str
-
-
-@dataclass(frozen=True)
-class Reverse:
-    event_type: str
-    key: str
-    """Of the journal that is to be taken back."""
-    why: str
-    request_id: str
-    day: date | None = None
-
-
-@dataclass(frozen=True)
-class Create:
-    account: Name
-    mode: str
-    minimum: int | None
-    maximum: int | None
-    request_id: str
-
-
-@dataclass(frozen=True)
-class SetStatus:
-    account: Name
-    status: str
-    request_id: str
-
-
-@dataclass(frozen=True)
-class SetMode:
-    account: Name
-    mode: str
-    request_id: str
-
-
-@dataclass(frozen=True)
-class CloseDay:
-    day: date
-
-
-Command = Message | Place | Take | Release | Reverse | Create | SetStatus | SetMode | CloseDay
-
-
 # What there is
-
-
-@dataclass
-class Account:
-    minimum: int | None
-    maximum: int | None
-    balance: int = 0
-    held: int = 0
-    status: str = "OPEN"
-    mode: str = "DIRECT"
-
-
-@dataclass
-class Part:
-    account: Name
-    held: int
-    posted: int = 0
-    released: int = 0
-
-    @property
-    def left(self) -> int:
-        return self.held - self.posted - self.released
-
-
-@dataclass
-class Hold:
-    asked: tuple[int, tuple[Name, ...]]
-    """How much, and from where."""
-    parts: list[Part]
-    state: str = "HELD"
-
-    @property
-    def left(self) -> int:
-        return sum(part.left for part in self.parts)
-
-
-@dataclass(frozen=True)
-class Journal:
-    asked: object
-    """What makes it the same one, when its name comes again."""
-    lines: tuple[Line, ...]
-    day: date | None
-    """None: none was named."""
-    is_reversal: bool = False
 
 
 @dataclass
@@ -250,7 +109,7 @@ class Model:
         if not reasons and name in self.journals:
             reasons = ["AGAIN"]
         elif not reasons:
-            reasons = self._dated(name, Journal(_body(post), post.lines, post.day), told)
+            reasons = self._dated(name, Journal(body_of(post), post.lines, post.day), told)
         return self._tells(asked if post.request_id else None, post, reasons, told)
 
     def _answered_before(self, asked: tuple[str, str], command: object, told: str) -> bool:
@@ -263,11 +122,11 @@ class Model:
         self, asked: tuple[str, str] | None, command: object, reasons: list[str], told: str
     ) -> bool:
         """Keeps the verdict under the request_id, if it is one to keep."""
-        right = [reason for reason in reasons if told in {"", _told(reason)}]
+        right = [reason for reason in reasons if told in {"", told_as(reason)}]
         if not right:
             return False
         if asked is not None and right[0] not in UNDECIDED:
-            self.answers[asked] = command, _told(right[0])
+            self.answers[asked] = command, told_as(right[0])
         return True
 
     def _decided(self, command: Command, told: str) -> list[str]:
@@ -295,7 +154,7 @@ class Model:
         """Why not; what is looked at first comes first."""
         before = self.journals.get((post.event_type, post.key))
         if before is not None:
-            return ["JOURNAL_KEY_REUSED"] if before.asked != _body(post) else []
+            return ["JOURNAL_KEY_REUSED"] if before.asked != body_of(post) else []
         return self._refusals_of_day(post.day) or self._refusals_of(post.lines, {})
 
     def _refusals_of_day(self, day: date | None) -> list[str]:
@@ -308,9 +167,9 @@ class Model:
     def _refusals_of(self, lines: Sequence[Line], drawn: dict[Name, int]) -> list[str]:
         """Why the accounts do not take it; `drawn`: what of the debits holds had reserved."""
         reasons = []
-        for name, debits in _net(lines).items():
-            account = self.accounts.get(name) or _new(name)
-            reason = _refusal(name, account, debits, drawn.get(name, 0))
+        for name, debits in net_of(lines).items():
+            account = self.accounts.get(name) or new_account(name)
+            reason = refusal_of(name, account, debits, drawn.get(name, 0))
             if reason:
                 reasons.append(reason)
         return reasons
@@ -318,8 +177,8 @@ class Model:
     def _book(
         self, event_type: str, key: str, journal: Journal, drawn: dict[Name, int] | None = None
     ) -> None:
-        for name, debits in _net(journal.lines).items():
-            account = self.accounts.setdefault(name, _new(name))
+        for name, debits in net_of(journal.lines).items():
+            account = self.accounts.setdefault(name, new_account(name))
             account.balance += -debits if CHART[name[0]].grows_by_credit else debits
             account.held -= (drawn or {}).get(name, 0)
         self.journals[event_type, key] = journal
@@ -354,13 +213,13 @@ class Model:
         """At the end of each day before today, on each account."""
         moves: dict[Name, dict[date, int]] = {}
         for journal in (*self.journals.values(), *more):
-            for name, debits in _net(journal.lines).items():
+            for name, debits in net_of(journal.lines).items():
                 of = moves.setdefault(name, {})
                 day = journal.day or self.today
                 growth = -debits if CHART[name[0]].grows_by_credit else debits
                 of[day] = of.get(day, 0) + growth
         for name, of in moves.items():
-            account, balance = self.accounts.get(name) or _new(name), 0
+            account, balance = self.accounts.get(name) or new_account(name), 0
             least = -GREATEST if account.minimum is None else account.minimum
             greatest = GREATEST if account.maximum is None else account.maximum
             for day in sorted(of):
@@ -379,18 +238,18 @@ class Model:
             return ["OK"] if self.holds[command.hold_id].asked == asked else ["REQUEST_ID_KEPT"]
         missing, parts = command.minor, []
         for name in command.sources:
-            account = self.accounts.get(name) or _new(name)
+            account = self.accounts.get(name) or new_account(name)
             room = available(name, account)
             minor = missing if room is None else min(missing, room)
             if minor:
                 parts.append(Part(name, minor))
                 missing -= minor
-                if not _fits(name, replace(account, held=account.held + minor)):
+                if not fits(name, replace(account, held=account.held + minor)):
                     return [TOO_LARGE]
         if missing:
             return ["ACCOUNT_NOT_OPEN" if self._shut(command.sources) else "INSUFFICIENT_FUNDS"]
         for part in parts:
-            self.accounts.setdefault(part.account, _new(part.account)).held += part.held
+            self.accounts.setdefault(part.account, new_account(part.account)).held += part.held
         self.holds[command.hold_id] = Hold(asked, parts)
         return ["OK"]
 
@@ -514,74 +373,3 @@ def possible(
             before = before.copy()
             before.does(command, None)
     return found
-
-
-def available(name: Name, account: Account) -> int | None:
-    """How much can still be debited; None: without limit."""
-    if not takes_debits(name, account):
-        return 0
-    if CHART[name[0]].grows_by_credit:
-        if account.minimum is None:
-            return None
-        return max(0, account.balance - account.held - account.minimum)
-    if account.maximum is None:
-        return None
-    return max(0, account.maximum - account.balance - account.held)
-
-
-def takes_debits(name: Name, account: Account) -> bool:
-    frozen = "FROZEN_OUT" if CHART[name[0]].grows_by_credit else "FROZEN_IN"
-    return account.status not in {"CLOSED", frozen}
-
-
-def _body(post: Post) -> object:
-    return post.lines, post.day
-
-
-def _told(reason: str) -> str:
-    words = {TOO_LARGE: "INVALID_FIELD", PAST: "INSUFFICIENT_FUNDS"}
-    return {**words, "REQUEST_ID_KEPT": "REQUEST_ID_REUSED"}.get(reason, reason)
-
-
-def _new(name: Name) -> Account:
-    chart = CHART[name[0]]
-    return Account(chart.minimum, chart.maximum)
-
-
-def _net(lines: Sequence[Line]) -> dict[Name, int]:
-    """Debits less credits, by account."""
-    net: dict[Name, int] = {}
-    for name, side, minor in lines:
-        net[name] = net.get(name, 0) + (minor if side == "DEBIT" else -minor)
-    return net
-
-
-def _refusal(name: Name, account: Account, debits: int, drawn: int) -> str:
-    """Why the account does not take so many net debits; empty: it does."""
-    growth = -debits if CHART[name[0]].grows_by_credit else debits
-    reserved = 0 < debits <= drawn
-    if account.status == "CLOSED":
-        return "ACCOUNT_NOT_OPEN"
-    if account.status == "FROZEN_IN" and growth > 0 and not reserved:
-        return "ACCOUNT_NOT_OPEN"
-    if account.status == "FROZEN_OUT" and growth < 0 and not reserved:
-        return "ACCOUNT_NOT_OPEN"
-    after = replace(account, balance=account.balance + growth, held=account.held - drawn)
-    least, greatest = _span(name, after)
-    if account.minimum is not None and least < account.minimum:
-        return "INSUFFICIENT_FUNDS"
-    if account.maximum is not None and greatest > account.maximum:
-        return "INSUFFICIENT_FUNDS"
-    return "" if _fits(name, after) else TOO_LARGE
-
-
-def _span(name: Name, account: Account) -> tuple[int, int]:
-    """The least and the greatest that it comes to as its holds are taken."""
-    if CHART[name[0]].grows_by_credit:
-        return account.balance - account.held, account.balance
-    return account.balance, account.balance + account.held
-
-
-def _fits(name: Name, account: Account) -> bool:
-    least, greatest = _span(name, account)
-    return least >= -GREATEST and greatest <= GREATEST

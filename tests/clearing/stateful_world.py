@@ -32,7 +32,7 @@ from paymesh.errors import NotFound, PaymentError, Unavailable
 from paymesh.rpc import current_call, validate
 from tests.clearing.conftest import Database
 from tests.clearing.ledger_messages import call_context, money, reason_of
-from tests.clearing.model import (
+from tests.clearing.model_parts import (
     CHART,
     CloseDay,
     Command,

@@ -3,51 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import subprocess
-import sys
-from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import grpc
 import psycopg
 import pytest
-from grpc_status import rpc_status
 from payments.clearing.v1 import books_service_pb2, ledger_service_pb2
 
-from clearing_svc.books.balances import BooksDisagree
 from clearing_svc.books.days import Calendar, Days, require_over
 from clearing_svc.books.verify import verify
 from clearing_svc.bootstrap import build
 from clearing_svc.settings import ClearingSettings
 from paymesh.bus.inprocess import InProcessBus
 from paymesh.clock import SystemClock
-from paymesh.db.migrate import ROOT
 from paymesh.errors import InvalidField, PaymentError
-from tests.clearing.books_world import Books, to_date
+from tests.clearing.books_world import (
+    INVALID,
+    NO_FIELD,
+    PRECONDITION,
+    Books,
+    _dies,
+    refusal,
+    ties_out,
+    to_date,
+)
 from tests.clearing.conftest import Database
 from tests.clearing.ledger_messages import asked, fields_of, reason_of
 from tests.clearing.ledger_world import top_up
-from tests.databases import others_have_ended
 
 AT = datetime(2028, 3, 1, tzinfo=UTC)
-
-
-async def refusal(call: Any) -> tuple[grpc.StatusCode, str, list[str]]:
-    """Status, reason and fields."""
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
-    status = rpc_status.from_call(caught.value)
-    assert status is not None
-    details = [d.TypeName() for d in status.details]
-    fields = fields_of(status) if "google.rpc.BadRequest" in details else []
-    return caught.value.code(), reason_of(status), fields
-
-
-INVALID, PRECONDITION = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION
-NO_FIELD = "INVALID_FIELD"
 
 
 # ---- Which day is closed ----
@@ -313,321 +298,3 @@ async def test_days_are_listed_the_latest_first_page_by_page(books: Books) -> No
     request.page_token = "yesterday"
     call = books.books.ListDays(request, timeout=60)
     assert await refusal(call) == (INVALID, NO_FIELD, ["page_token"])
-
-
-# ---- Balances ----
-
-
-async def _five_days(books: Books, *, snapshots_after: int = -1) -> None:
-    """Five days of traffic, the first three of them closed, journals of days mixed in posting."""
-    for n in (4, 2, 3, 4):
-        await books.gives("ann", 1000 + n, books.ago(n))
-    await books.close(books.ago(4))
-    if snapshots_after == 4:
-        await books.snapshots()
-    await books.sends("ann", "bob", 300, books.ago(1))
-    await books.sends("ann", "bob", 20, books.ago(3))
-    await books.close(books.ago(3))
-    await books.sends("bob", "ann", 7, books.ago(2))
-    await books.close(books.ago(2))
-    await books.sends("ann", "eve", 1, books.today)
-
-
-ANN = {5: 0, 4: 2008, 3: 2991, 2: 4000, 1: 3700, 0: 3699, -1: 3699}
-"""Her balance at the end of so many days ago."""
-
-
-@pytest.mark.parametrize("snapshots", ["none", "one", "all"])
-async def test_a_balance_of_any_day_is_that_of_its_entries(
-    snapshots: str, books: Books, database: Database
-) -> None:
-    """With or without snapshots, whatever of them there is."""
-    await _five_days(books, snapshots_after=4 if snapshots == "one" else -1)
-    if snapshots == "all":
-        assert await books.snapshots() == 3
-    done = {"none": 0, "one": 1, "all": 3}[snapshots]
-    assert database.query("SELECT count(DISTINCT day) FROM day_total") == [(done,)]
-    assert {n: await books.balance("ann", day=books.ago(n)) for n in ANN} == ANN
-    assert await books.balance("ann") == 3699
-    assert await books.balance("bob", day=books.ago(2)) == 13
-    assert await books.balance("platform", "BANK", day=books.ago(3)) == 3011
-
-
-async def test_a_balance_counts_what_is_buffered(books: Books, database: Database) -> None:
-    await books.gives("ann", 100)
-    with psycopg.connect(database.admin_url) as admin:
-        admin.execute("UPDATE account SET mode = 'BUFFERED' WHERE subject = 'BANK'")
-    await books.gives("ann", 50)
-    assert database.query("SELECT sum(delta_minor) FROM account_delta") == [(50,)]
-    assert await books.balance("platform", "BANK") == 150
-    assert await books.balance("platform", "BANK", day=books.ago(-1)) == 150
-
-
-async def test_a_balance_is_told_as_it_was_known_at_a_time(books: Books) -> None:
-    """Two axes: of which day in the books, and what had been sealed by when."""
-    before = await books.now()
-    await books.gives("ann", 100, books.ago(2))
-    await books.close(books.ago(2))
-    first = await books.now()
-    await books.gives("ann", 10, books.ago(1))
-    await books.close(books.ago(1))
-    second = await books.now()
-    await books.gives("ann", 1)
-    known = {"before": before, "first": first, "second": second}
-
-    async def look() -> dict[tuple[str, int], int]:
-        return {
-            (name, n): await books.balance("ann", day=books.ago(n), known=at)
-            for name, at in known.items()
-            for n in (3, 2, 1, 0)
-        }
-
-    wanted = {
-        ("before", 3): 0, ("before", 2): 0, ("before", 1): 0, ("before", 0): 0,
-        ("first", 3): 0, ("first", 2): 100, ("first", 1): 100, ("first", 0): 100,
-        ("second", 3): 0, ("second", 2): 100, ("second", 1): 110, ("second", 0): 110,
-    }  # fmt: skip
-    assert await look() == wanted
-    await books.snapshots()
-    assert await look() == wanted
-    assert await books.balance("ann", known=second) == 110
-    told = await books.told("ann", known=first)
-    assert (told.balance.minor_units, told.block) == (100, 1)
-    assert (await books.told("ann", known=before)).block == 0
-    assert (await books.told("ann")).block == 0
-
-
-async def test_what_is_wrong_with_a_question_is_said(books: Books) -> None:
-    await books.gives("ann", 100)
-    later = datetime.now(UTC) + timedelta(hours=1)
-    assert await refusal(books.told("ann", known=later)) == (INVALID, NO_FIELD, ["known_time"])
-    unknown = books.told("ann", "HEAVEN")
-    assert await refusal(unknown) == (INVALID, NO_FIELD, ["account.subject"])
-    code, reason, _ = await refusal(books.told("nobody"))
-    assert (code, reason) == (grpc.StatusCode.NOT_FOUND, "NOT_FOUND")
-    listed = books.entries("ann", page_token="?")
-    assert await refusal(listed) == (INVALID, NO_FIELD, ["page_token"])
-    no_day = ledger_service_pb2.GetBalanceRequest(currency_code="CNY")
-    no_day.account.subject, no_day.account.owner = "USER_BALANCE", "ann"
-    no_day.accounting_date.year, no_day.accounting_date.month = 2026, 13
-    call = books.ledger.GetBalance(no_day, timeout=60)
-    assert await refusal(call) == (INVALID, NO_FIELD, ["accounting_date"])
-
-
-async def test_entries_are_listed_in_the_order_of_posting_page_by_page(books: Books) -> None:
-    ids = [await books.gives("ann", minor, books.ago(minor % 3)) for minor in range(1, 8)]
-    for size in (1, 3, 100):
-        found = await books.entries("ann", page_size=size)
-        assert [entry.journal_id for entry in found] == ids
-    assert [e.entry.amount.minor_units for e in found] == list(range(1, 8))
-    some = await books.entries(
-        "ann", from_date=to_date(books.ago(2)), to_date=to_date(books.ago(1))
-    )
-    assert [e.entry.amount.minor_units for e in some] == [1, 2, 4, 5, 7]
-    assert (some[0].line, some[0].event_type, some[0].business_id) == (2, "test/top-up", "biz_1")
-
-
-async def test_who_pages_on_misses_no_entry_that_was_under_way(
-    books: Books, database: Database
-) -> None:
-    """A page with a successor does not go past what an older transaction may still post."""
-    first = await books.gives("ann", 1)
-    others_have_ended(database.app_url)
-    with psycopg.connect(database.admin_url) as slow:
-        slow.execute("SELECT pg_current_xact_id()")
-        for minor in (2, 3, 4):
-            await books.gives("ann", minor)
-        request = ledger_service_pb2.ListEntriesRequest(currency_code="CNY", page_size=3)
-        request.account.subject, request.account.owner = "USER_BALANCE", "ann"
-        page = await books.ledger.ListEntries(request, timeout=60)
-        assert [entry.journal_id for entry in page.entries] == [first]
-    others_have_ended(database.app_url)
-    request.page_token = page.next_page_token
-    page = await books.ledger.ListEntries(request, timeout=60)
-    assert [entry.entry.amount.minor_units for entry in page.entries] == [2, 3, 4]
-
-
-# ---- The trial balance ----
-
-
-def by_hand(database: Database, day: object) -> dict[tuple[str, str], tuple[int, int, int]]:
-    """Accounts, debits and credits by subject and currency: of the entries alone."""
-    found: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
-    accounts: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for subject, currency, account, side, minor in database.query(
-        "SELECT subject, amount_currency, account_id, side, amount_minor FROM booking "
-        "WHERE accounting_date <= %s", day
-    ):  # fmt: skip
-        key = (str(subject), str(currency))
-        found[key][side == "CREDIT"] += int(str(minor))
-        accounts[key].add(str(account))
-    return {key: (len(accounts[key]), *sums) for key, sums in found.items()}  # type: ignore[misc]
-
-
-def told(response: Any) -> dict[tuple[str, str], tuple[int, int, int]]:
-    return {
-        (row.subject, row.debits.currency_code): (
-            row.accounts,
-            row.debits.minor_units,
-            row.credits.minor_units,
-        )
-        for row in response.rows
-    }
-
-
-async def test_the_trial_balance_is_the_sum_of_entries_with_snapshots_and_without(
-    books: Books, database: Database
-) -> None:
-    await _five_days(books)
-    await books.gives("ann", 55, books.ago(1), cur="EUR")
-    wanted = {n: by_hand(database, books.ago(n)) for n in ANN}
-    assert {n: told(await books.trial_balance(books.ago(n))) for n in ANN} == wanted
-    assert await books.snapshots() == 3
-    assert {n: told(await books.trial_balance(books.ago(n))) for n in ANN} == wanted
-    today = await books.trial_balance()
-    assert today.accounting_date in (to_date(books.today), to_date(books.ago(-1)))
-    assert not today.closed
-    assert (await books.trial_balance(books.ago(2))).closed
-    by_currency = {"CNY": 0, "EUR": 0}
-    for row in today.rows:
-        by_currency[row.debits.currency_code] += row.debits.minor_units - row.credits.minor_units
-    assert by_currency == {"CNY": 0, "EUR": 0}
-    assert [(r.debits.currency_code, r.subject, r.general_ledger_account) for r in today.rows] == [
-        ("CNY", "BANK", "1100"), ("CNY", "USER_BALANCE", "2200"),
-        ("EUR", "BANK", "1100"), ("EUR", "USER_BALANCE", "2200"),
-    ]  # fmt: skip
-    row = today.rows[1]
-    assert row.balance.minor_units == row.credits.minor_units - row.debits.minor_units == 4013
-
-
-async def test_the_trial_balance_of_a_closed_day_comes_from_snapshots(
-    books: Books, database: Database
-) -> None:
-    """It does not look at entries: here they are gone."""
-    await _five_days(books)
-    await books.snapshots()
-    before = await books.trial_balance(books.ago(2))
-    with psycopg.connect(database.admin_url) as admin:
-        admin.execute("ALTER TABLE entry DISABLE TRIGGER ALL")
-        admin.execute("DELETE FROM entry")
-    assert await books.trial_balance(books.ago(2)) == before
-
-
-# ---- Snapshots ----
-
-
-def ties_out(database: Database) -> bool:
-    """Sub-ledger and general ledger: balances by subject = totals = sums of entries; snapshots too.
-
-    `paymesh check` says so of a whole mesh (invariant 2).
-    """
-    wrong = database.query(
-        "WITH moved AS (SELECT b.account_id, b.accounting_date AS day, "
-        "sum(CASE b.side WHEN 'DEBIT' THEN b.amount_minor ELSE 0 END) AS debits, "
-        "sum(CASE b.side WHEN 'CREDIT' THEN b.amount_minor ELSE 0 END) AS credits "
-        "FROM booking b GROUP BY 1, 2), sums AS (SELECT account_id, day, "
-        "sum(debits) OVER w AS debits, sum(credits) OVER w AS credits FROM moved "
-        "WINDOW w AS (PARTITION BY account_id ORDER BY day)) "
-        "SELECT * FROM (SELECT * FROM sums WHERE day IN (SELECT day FROM accounting_day)) s "
-        "FULL JOIN balance_snapshot b ON b.account_id = s.account_id AND b.day = s.day "
-        "WHERE s.debits IS DISTINCT FROM b.debit_minor "
-        "OR s.credits IS DISTINCT FROM b.credit_minor"
-    )
-    days = [day for (day,) in database.query("SELECT day FROM accounting_day")]
-    totals: dict[Any, Any] = {day: {} for day in days}
-    for day, subject, currency, *sums in database.query("SELECT * FROM day_total"):
-        totals[day][subject, currency] = tuple(sums)
-    left = database.query("SELECT * FROM day_movement WHERE day = ANY(%s)", days)
-    return not wrong and not left and totals == {day: by_hand(database, day) for day in days}
-
-
-async def test_snapshots_are_the_sums_of_entries(books: Books, database: Database) -> None:
-    await _five_days(books)
-    assert await books.snapshots() == 3
-    assert ties_out(database)
-    assert await books.snapshots() == 0
-    await books.close(books.ago(1))
-    assert await books.snapshots(journals_max=1, accounts_max=1) == 1
-    assert ties_out(database)
-    assert database.query("SELECT * FROM day_movement WHERE day < %s", books.today) == []
-    assert database.books_are_true()
-
-
-async def test_a_day_without_journals_has_totals_and_no_snapshots(
-    books: Books, database: Database
-) -> None:
-    await books.gives("ann", 100, books.ago(2))
-    for n in (2, 1):
-        await books.close(books.ago(n))
-    await books.snapshots()
-    assert database.query("SELECT DISTINCT day FROM balance_snapshot") == [(books.ago(2),)]
-    assert ties_out(database)
-    assert told(await books.trial_balance(books.ago(1))) == by_hand(database, books.today)
-
-
-async def test_two_who_make_snapshots_at_once_make_each_once(
-    books: Books, database: Database
-) -> None:
-    await _five_days(books)
-    await asyncio.gather(*(books.snapshots(journals_max=1, accounts_max=1) for _ in range(3)))
-    assert ties_out(database)
-
-
-async def test_a_day_whose_debits_are_not_its_credits_gets_no_snapshots(
-    books: Books, database: Database
-) -> None:
-    """Books that are wrong are for a person: no total, so no day is done."""
-    await books.gives("ann", 100, books.ago(1))
-    with psycopg.connect(database.admin_url) as admin:
-        admin.execute("ALTER TABLE entry DISABLE TRIGGER ALL")
-        admin.execute("UPDATE entry SET amount_minor = 101 WHERE side = 'DEBIT'")
-    await books.close(books.ago(1))
-    with pytest.raises(BooksDisagree, match=r"CNY 1\.01, credits CNY 1\.00"):
-        await books.snapshots()
-    assert database.query("SELECT * FROM day_total") == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("point", ["shell.before_commit", "shell.after_commit"])
-async def test_whoever_makes_snapshots_may_die_at_any_commit(
-    point: str, books: Books, database: Database
-) -> None:
-    """Killed at the first commit, then at the second, …, until one lives: no balance ever lies."""
-    await _five_days(books)
-    limits = "SnapshotLimits(journals_max=2, accounts_max=2)"
-    deaths = 0
-    act = f"await Snapshots(store, limits={limits}).run()"
-    # Before the first commit nothing is ever done, so its passage grows.
-    while _dies(database, f"{point}:{deaths + 1}:kill", act):
-        deaths += 1
-        assert {n: await books.balance("ann", day=books.ago(n)) for n in ANN} == ANN
-        assert told(await books.trial_balance(books.ago(2))) == by_hand(database, books.ago(2))
-    assert deaths > 3
-    assert ties_out(database)
-    assert await books.snapshots() == 0
-
-
-def _dies(database: Database, failpoint: str, act: str) -> bool:
-    """Whether a process of its own is killed at the failpoint while it does `act`."""
-    code = (
-        "import asyncio, datetime\n"
-        "from clearing_svc.books.days import Days\n"
-        "from clearing_svc.books.snapshots import SnapshotLimits, Snapshots\n"
-        "from paymesh.db.engine import create_engine\n"
-        "from paymesh.store.postgres import PostgresStore\n"
-        "async def main():\n"
-        f"    store = PostgresStore(create_engine({database.app_url!r}, pool=2))\n"
-        f"    {act}\n"
-        "asyncio.run(main())\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env={**os.environ, "FAILPOINT": failpoint, "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    assert done.returncode in {0, -signal.SIGKILL}, done.stderr
-    return done.returncode == -signal.SIGKILL

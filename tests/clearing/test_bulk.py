@@ -19,8 +19,8 @@ from clearing_svc.ledger.bulk import AccountsUnlocked, JournalRequest, WorkingBa
 from clearing_svc.ledger.domain import post_journals
 from clearing_svc.ledger.drafts import JournalDraft
 from clearing_svc.posting.batches import LATE
+from clearing_svc.posting.items import posting_item
 from clearing_svc.posting.parsing import Parser
-from clearing_svc.rpc import posting_item
 from paymesh.context import Call, Context
 from paymesh.core import Guard, View
 from paymesh.errors import DeadlinePassed, PaymentError

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clearing_svc.ledger import splitting
+from clearing_svc.ledger import legs
 from clearing_svc.ledger.accounts import AccountStatus, AccountView
 from clearing_svc.ledger.chart import Side
 from clearing_svc.ledger.domain import Entry, Journal, JournalKeyReused
@@ -47,7 +47,7 @@ RULES: dict[type, Any] = {
 }
 
 
-owed = partial(splitting.owed, chart=CONFIG.chart)
+owed = partial(legs.owed, chart=CONFIG.chart)
 ASIDE = "USER_RETURNS_PAYABLE"
 """Where what a user's account does not take is kept for him."""
 

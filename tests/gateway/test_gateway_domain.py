@@ -24,7 +24,7 @@ from gateway_svc.model import (
     PlaceOrder,
     ReferenceReused,
     Report,
-    Reported,
+    ReportedState,
     RequestClose,
 )
 from paymesh.context import Context
@@ -60,12 +60,12 @@ def placing(kind: OrderKind = OrderKind.COLLECT, **changes: Any) -> PlaceOrder:
     return PlaceOrder(**{**values, **changes})
 
 
-def word(reported: Reported, **changes: Any) -> Report:
+def word(reported: ReportedState, **changes: Any) -> Report:
     """What an adapter makes of such an answer."""
     values: dict[str, Any] = {"context": CONTEXT, "request_no": NO, "reported": reported}
     if "callback" in changes:
         values["callback_kind"] = "COLLECT"
-    if reported is Reported.SUCCEEDED:
+    if reported is ReportedState.SUCCEEDED:
         values |= {"moved": AMOUNT, "channel_txn_id": "42", "occurred_at": AT}
     return Report(**{**values, **changes})
 
@@ -134,13 +134,16 @@ class Book:
 
 STEPS: dict[OrderState, list[Any]] = {
     S.PENDING: [],
-    S.AWAITING_PAYER: [word(Reported.AWAITING_PAYER, credential={"pay_url": "x"})],
-    S.PROCESSING: [word(Reported.PROCESSING)],
+    S.AWAITING_PAYER: [word(ReportedState.AWAITING_PAYER, credential={"pay_url": "x"})],
+    S.PROCESSING: [word(ReportedState.PROCESSING)],
     S.CLOSING: [RequestClose(NO)],
-    S.SUCCEEDED: [word(Reported.SUCCEEDED)],
-    S.FAILED: [word(Reported.FAILED, reason="NO")],
-    S.CLOSED: [word(Reported.CLOSED)],
-    S.BOUNCED: [word(Reported.SUCCEEDED), word(Reported.BOUNCED, reason="ACCOUNT_INVALID")],
+    S.SUCCEEDED: [word(ReportedState.SUCCEEDED)],
+    S.FAILED: [word(ReportedState.FAILED, reason="NO")],
+    S.CLOSED: [word(ReportedState.CLOSED)],
+    S.BOUNCED: [
+        word(ReportedState.SUCCEEDED),
+        word(ReportedState.BOUNCED, reason="ACCOUNT_INVALID"),
+    ],
 }
 
 
@@ -153,8 +156,8 @@ def standing(state: OrderState, kind: OrderKind = OrderKind.COLLECT) -> Book:
 
 
 @pytest.mark.parametrize("state", list(COLLECT_MOVES))
-@pytest.mark.parametrize("reported", list(Reported))
-def test_a_collection_goes_only_where_its_moves_allow(state: S, reported: Reported) -> None:
+@pytest.mark.parametrize("reported", list(ReportedState))
+def test_a_collection_goes_only_where_its_moves_allow(state: S, reported: ReportedState) -> None:
     """Whatever the channel says, wherever the order stands."""
     book = standing(state)
     book.tell(word(reported))
@@ -165,14 +168,14 @@ def test_a_collection_goes_only_where_its_moves_allow(state: S, reported: Report
 @pytest.mark.parametrize("state", [S.FAILED, S.CLOSED])
 def test_a_collection_that_turns_out_paid_succeeds_late(state: S) -> None:
     book = standing(state)
-    book.tell(word(Reported.SUCCEEDED))
+    book.tell(word(ReportedState.SUCCEEDED))
     assert book.order.state is S.SUCCEEDED
     assert book.order.moved_amount == AMOUNT
     assert [e.state for e in book.events if e.published] == [state, S.SUCCEEDED]
 
 
-@pytest.mark.parametrize("reported", [r for r in Reported if r is not Reported.SUCCEEDED])
-def test_nothing_undoes_a_success(reported: Reported) -> None:
+@pytest.mark.parametrize("reported", [r for r in ReportedState if r is not ReportedState.SUCCEEDED])
+def test_nothing_undoes_a_success(reported: ReportedState) -> None:
     book = standing(S.SUCCEEDED)
     book.tell(word(reported, reason="LATER"))
     assert book.order == standing(S.SUCCEEDED).order
@@ -182,7 +185,7 @@ def test_nothing_undoes_a_success(reported: Reported) -> None:
 def test_another_amount_or_currency_is_kept_as_the_channel_says(moved: Money) -> None:
     """Money is a fact; the payment core judges."""
     book = standing(S.AWAITING_PAYER)
-    book.tell(word(Reported.SUCCEEDED, moved=moved))
+    book.tell(word(ReportedState.SUCCEEDED, moved=moved))
     assert (book.order.state, book.order.moved_amount) == (S.SUCCEEDED, moved)
 
 
@@ -191,7 +194,7 @@ def test_silence_is_never_a_failure(state: S) -> None:
     """A timeout leaves the order as it stands, and somebody looks again."""
     book = standing(state)
     before = book.order
-    book.tell(word(Reported.UNKNOWN, reason="TIMEOUT"), FAR)
+    book.tell(word(ReportedState.UNKNOWN, reason="TIMEOUT"), FAR)
     assert book.order == before
 
 
@@ -199,16 +202,16 @@ def test_silence_is_never_a_failure(state: S) -> None:
 def test_not_found_is_inconclusive_until_the_margin_after_the_expiry(state: S) -> None:
     book = standing(state)
     limit = EXPIRES + TIMING.unseen_margin
-    book.tell(word(Reported.NOT_FOUND), limit)
+    book.tell(word(ReportedState.NOT_FOUND), limit)
     assert book.order.state is state
-    book.tell(word(Reported.NOT_FOUND), limit + timedelta(seconds=1))
+    book.tell(word(ReportedState.NOT_FOUND), limit + timedelta(seconds=1))
     assert book.order.state is S.CLOSED
 
 
 def test_a_success_before_the_answer_to_the_prepay_is_not_overtaken_by_it() -> None:
     book = Book()
-    book.tell(word(Reported.SUCCEEDED))
-    book.tell(word(Reported.AWAITING_PAYER, credential={"pay_url": "x"}))
+    book.tell(word(ReportedState.SUCCEEDED))
+    book.tell(word(ReportedState.AWAITING_PAYER, credential={"pay_url": "x"}))
     assert (book.order.state, book.order.version) == (S.SUCCEEDED, 2)
 
 
@@ -256,7 +259,7 @@ def test_a_collection_expires_in_the_future_that_people_live_in(expires_at: date
 def test_a_callback_without_an_order_is_kept_and_nothing_else() -> None:
     decision = report(
         OrderView(None),
-        word(Reported.SUCCEEDED, callback=callback()),
+        word(ReportedState.SUCCEEDED, callback=callback()),
         AT,
         View(),
         timing=TIMING,
@@ -268,7 +271,7 @@ def test_a_callback_without_an_order_is_kept_and_nothing_else() -> None:
 
 def test_a_callback_of_another_channel_is_kept_and_not_believed() -> None:
     book = standing(S.AWAITING_PAYER)
-    book.tell(word(Reported.SUCCEEDED, callback=callback("wechat")))
+    book.tell(word(ReportedState.SUCCEEDED, callback=callback("wechat")))
     assert book.order.state is S.AWAITING_PAYER
     assert [fact.matched for fact in book.records] == [False]
 
@@ -277,7 +280,7 @@ def test_a_callback_of_another_channel_is_kept_and_not_believed() -> None:
 def test_a_callback_that_speaks_of_something_else_is_kept_and_not_believed(kind: str) -> None:
     """The number is our collection's, but it is not a collection that is spoken of."""
     book = standing(S.AWAITING_PAYER)
-    book.tell(word(Reported.SUCCEEDED, callback=callback(), callback_kind=kind))
+    book.tell(word(ReportedState.SUCCEEDED, callback=callback(), callback_kind=kind))
     assert book.order.state is S.AWAITING_PAYER
     assert [fact.matched for fact in book.records] == [False]
 
@@ -285,7 +288,7 @@ def test_a_callback_that_speaks_of_something_else_is_kept_and_not_believed(kind:
 def test_a_matched_callback_carries_its_orders_context() -> None:
     book = standing(S.AWAITING_PAYER)
     later = AT + timedelta(seconds=1)
-    book.tell(word(Reported.SUCCEEDED, callback=callback()), later)
+    book.tell(word(ReportedState.SUCCEEDED, callback=callback()), later)
     [fact] = book.records
     assert (fact.matched, fact.context, fact.received_at) == (True, CONTEXT, later)
 
@@ -310,12 +313,12 @@ class Truth:
     """A channel's own story of one collection: what it may have said at each moment."""
 
     def __init__(self, end: str) -> None:
-        waiting = [Reported.NOT_FOUND, Reported.AWAITING_PAYER]
+        waiting = [ReportedState.NOT_FOUND, ReportedState.AWAITING_PAYER]
         self.words = {
-            "paid": [*waiting, Reported.SUCCEEDED],
-            "closed": [*waiting, Reported.CLOSED],
-            "refused": [Reported.NOT_FOUND, Reported.FAILED],
-            "paid late": [*waiting, Reported.CLOSED, Reported.SUCCEEDED],
+            "paid": [*waiting, ReportedState.SUCCEEDED],
+            "closed": [*waiting, ReportedState.CLOSED],
+            "refused": [ReportedState.NOT_FOUND, ReportedState.FAILED],
+            "paid late": [*waiting, ReportedState.CLOSED, ReportedState.SUCCEEDED],
         }[end]
         self.last = self.words[-1]
 
@@ -332,7 +335,7 @@ def test_any_order_of_any_words_ends_in_the_channels_truth(
     """Lost, late, repeated and shuffled; at last the ladder asks, or a late callback comes."""
     truth, book = Truth(end), Book()
     heard = data.draw(
-        st.lists(st.sampled_from([*truth.words, Reported.UNKNOWN]), max_size=12), label="heard"
+        st.lists(st.sampled_from([*truth.words, ReportedState.UNKNOWN]), max_size=12), label="heard"
     )
     for index, reported in enumerate(heard):
         if index == close_at:
@@ -345,7 +348,7 @@ def test_any_order_of_any_words_ends_in_the_channels_truth(
         book.tell(word(truth.last), FAR)
     assert book.order.state == truth.last.value
     assert not owed(book.swept().view, FAR)
-    assert (book.order.moved_amount == AMOUNT) == (truth.last is Reported.SUCCEEDED)
+    assert (book.order.moved_amount == AMOUNT) == (truth.last is ReportedState.SUCCEEDED)
     results = [event for event in book.events if event.type == "gateway.channel.result"]
     assert [e.state for e in results] == [e.state for e in book.events if e.state in ENDS]
     assert all(event.published for event in results)

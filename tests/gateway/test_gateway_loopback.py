@@ -14,7 +14,12 @@ import structlog
 from gateway_svc.callbacks import Callbacks, Refusal
 from gateway_svc.channels import loopback
 from gateway_svc.channels.loopback import TELL_AGAIN_AFTER_S, LoopbackChannel
-from gateway_svc.channels.port import Callback, ChannelResult, NativeOutcome, PrepayOrder
+from gateway_svc.channels.port import (
+    Callback,
+    ChannelResult,
+    PrepayOrder,
+)
+from gateway_svc.model import ReportedState
 from gateway_svc.settings import GatewaySettings
 from paymesh import metrics
 from paymesh.app import App
@@ -219,7 +224,7 @@ async def test_nobody_calls_back_for_the_loopback_channel_over_http(
 async def test_the_callback_comes_after_the_answer_and_says_what_was_ordered() -> None:
     keep, no = Keeper(), new_request_no()
     answer = await channel_of(keep).prepay(order_of(no, 99))
-    assert (answer.state, keep.tries) == (NativeOutcome.AWAITING_PAYER, [])
+    assert (answer.state, keep.tries) == (ReportedState.AWAITING_PAYER, [])
     await asyncio.sleep(0)
     [(name, callback, raw)] = keep.tries
     assert (name, callback.id, callback.request_no) == ("loopback", f"evt_{no}", no)
@@ -270,7 +275,7 @@ async def test_only_orders_that_this_process_knows_can_be_asked_about(
     monkeypatch.setattr(loopback, "ORDERS_MAX", 3)
     channel, numbers = channel_of(Keeper()), [new_request_no() for _ in range(4)]
     unknown = ChannelResult(
-        state=NativeOutcome.UNKNOWN, reason="the loopback channel only calls back"
+        state=ReportedState.UNKNOWN, reason="the loopback channel only calls back"
     )
     assert await channel.query(numbers[0]) == await channel.close(numbers[0]) == unknown
     for no in numbers:
@@ -278,7 +283,7 @@ async def test_only_orders_that_this_process_knows_can_be_asked_about(
     assert await channel.query(numbers[0]) == unknown
     for no in numbers[1:]:
         found = await channel.query(no)
-        assert (found.state, found.amount_minor) == (NativeOutcome.SUCCEEDED, 1234)
+        assert (found.state, found.amount_minor) == (ReportedState.SUCCEEDED, 1234)
         assert await channel.close(no) == found
 
 
@@ -295,7 +300,7 @@ async def test_callbacks_under_way_are_bounded_and_dropped_at_the_end(
     channel, no = channel_of(never), new_request_no()
     with structlog.testing.capture_logs() as logs:
         await channel.prepay(order_of(new_request_no()))
-        assert (await channel.prepay(order_of(no))).state is NativeOutcome.UNKNOWN
-        assert (await channel.query(no)).state is NativeOutcome.UNKNOWN
+        assert (await channel.prepay(order_of(no))).state is ReportedState.UNKNOWN
+        assert (await channel.query(no)).state is ReportedState.UNKNOWN
         await channel.stop()
     assert [(entry["event"], entry["callbacks"]) for entry in logs] == [("loopback.dropped", 1)]

@@ -17,7 +17,7 @@ from gateway_svc.model import (
     OrderKind,
     OrderState,
     ReferenceReused,
-    Reported,
+    ReportedState,
 )
 from paymesh.money import Money
 from tests.gateway.test_gateway_domain import (
@@ -34,13 +34,13 @@ from tests.gateway.test_gateway_domain import (
 )
 
 S = OrderState
-R = Reported
+R = ReportedState
 outgoing = pytest.mark.parametrize("kind", [OrderKind.REFUND, OrderKind.PAYOUT])
 LATER = AT + timedelta(hours=3)
 BACK = "ACCOUNT_INVALID"
 
 _RESULTS = {R.SUCCEEDED: S.SUCCEEDED, R.FAILED: S.FAILED, R.BOUNCED: S.BOUNCED, R.CLOSED: S.CLOSED}
-LEADS: dict[OrderState, dict[Reported, OrderState]] = {
+LEADS: dict[OrderState, dict[ReportedState, OrderState]] = {
     S.PENDING: {**_RESULTS, R.PROCESSING: S.PROCESSING},
     S.PROCESSING: _RESULTS,
     S.SUCCEEDED: {R.FAILED: S.BOUNCED, R.BOUNCED: S.BOUNCED},
@@ -51,7 +51,7 @@ LEADS: dict[OrderState, dict[Reported, OrderState]] = {
 """Where an answer to a question about the state leads; what is not here leads nowhere."""
 
 
-def called(reported: Reported, kind: OrderKind, **changes: Any) -> Any:
+def called(reported: ReportedState, kind: OrderKind, **changes: Any) -> Any:
     """What the channel says by itself."""
     return word(reported, callback=callback(), callback_kind=kind.value, **changes)
 

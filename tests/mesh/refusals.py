@@ -31,3 +31,16 @@ def read_refusal(status: Any, code: grpc.StatusCode) -> Refusal:
         detail.Unpack(info) or detail.Unpack(bad)
     assert info.domain == "payments"
     return Refusal(code, info.reason, tuple(f.field for f in bad.field_violations))
+
+
+def reason_of(error: grpc.aio.AioRpcError) -> str:
+    """The reason in the refusal's ErrorInfo."""
+    from google.rpc import error_details_pb2, status_pb2
+
+    trailers = dict(error.trailing_metadata() or ())
+    status = status_pb2.Status.FromString(trailers["grpc-status-details-bin"])
+    for detail in status.details:
+        info = error_details_pb2.ErrorInfo()
+        if detail.Unpack(info):
+            return str(info.reason)
+    return ""

@@ -188,7 +188,7 @@ def verdicts(outcomes: Sequence[Outcome]) -> list[str]:
     ]
 
 
-def done(outcome: Outcome) -> Done[Any]:
+def done(outcome: Outcome) -> Done[Any, Any]:
     assert isinstance(outcome, Done), outcome
     return outcome
 

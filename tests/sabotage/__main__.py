@@ -22,7 +22,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from paymesh_ops.launch.servers import ensure_rabbitmq, stop_servers
-from tests.sabotage.guards import GUARDS, Guard
+from tests.sabotage.guard import Guard
+from tests.sabotage.guards import GUARDS
 from tests.sabotage.places import NoPlace, edited, node_of
 
 ROOT = Path(__file__).parents[2]

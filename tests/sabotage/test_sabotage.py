@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.sabotage.guards import GUARDS, Guard
+from tests.sabotage.guard import Guard
+from tests.sabotage.guards import GUARDS
 from tests.sabotage.places import Edit, NoPlace, edited, find, node_of
 
 ROOT = Path(__file__).parents[2]

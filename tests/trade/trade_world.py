@@ -276,3 +276,15 @@ async def refusal(call: Any) -> Refusal:
     assert info.domain == "payments"
     fields = tuple(violation.field for violation in bad.field_violations)
     return Refusal(caught.value.code().name, info.reason, fields, dict(info.metadata))
+
+
+async def update(shop: Shop, **changes: Any) -> Any:
+    values = {"request_id": request_id(), "merchant_id": shop.merchant_id, **changes}
+    request = merchant_service_pb2.UpdateMerchantRequest(**values)
+    return (await shop.merchants.UpdateMerchant(request, timeout=RPC_TIMEOUT_S)).merchant
+
+
+async def rotate(shop: Shop, secret: bytes, **changes: Any) -> Any:
+    values = {"request_id": request_id(), "merchant_id": shop.merchant_id, **changes}
+    request = merchant_service_pb2.RotateSecretRequest(notify_secret=secret, **values)
+    return (await shop.merchants.RotateSecret(request, timeout=RPC_TIMEOUT_S)).merchant

@@ -14,7 +14,6 @@ from aiohttp import web
 from gateway_svc.channels.port import (
     CallbackKind,
     Channel,
-    NativeOutcome,
     PayoutOrder,
     PrepayOrder,
     RefundOrder,
@@ -31,11 +30,12 @@ from gateway_svc.channels.sandbox_states import (
     read_answer,
     refusal,
 )
+from gateway_svc.model import ReportedState
 from paymesh.signing import Signer, Verifier, generate_key_pair, serial_of
 from paymesh_ops.sandbox import domain
 
 MakeOrder = Callable[..., PrepayOrder]
-N = NativeOutcome
+N = ReportedState
 REFUND = RefundOrder(refund_no="refund1", request_no="order01", amount_minor=1, currency="CNY")
 PAYOUT = PayoutOrder(
     payout_no="payout1",
@@ -221,7 +221,7 @@ async def test_calls_at_once_do_not_mix_up_their_answers(
 
 
 OUTGOING = {"PROCESSING": N.PROCESSING, "SUCCESS": N.SUCCEEDED, "FAILED": N.FAILED}
-STATES_OF_VERB: dict[Verb, dict[str, NativeOutcome]] = {
+STATES_OF_VERB: dict[Verb, dict[str, ReportedState]] = {
     Verb.QUERY: {"NOTPAY": N.AWAITING_PAYER, "SUCCESS": N.SUCCEEDED, "CLOSED": N.CLOSED},
     Verb.CLOSE: {"NOTPAY": N.UNKNOWN, "SUCCESS": N.SUCCEEDED, "CLOSED": N.CLOSED},
     Verb.REFUND: OUTGOING,

@@ -11,7 +11,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from gateway_svc.channels.port import NativeOutcome, PrepayOrder
+from gateway_svc.channels.port import (
+    PrepayOrder,
+)
+from gateway_svc.model import ReportedState
 from paymesh_ops.sandbox.book import BOOK_FILE, Book, BookCorrupt, BookFailed, BookLocked
 from tests.ops.sandbox.sandbox_actors import PATIENCE_S
 
@@ -36,7 +39,7 @@ async def buy_until_it_dies(
     while True:
         order = new_order()
         prepaid = await channel.prepay(order)
-        if prepaid.state is not NativeOutcome.AWAITING_PAYER:
+        if prepaid.state is not ReportedState.AWAITING_PAYER:
             return
         try:
             answer = await world.pay(prepaid.channel_credential["prepay_id"])
@@ -60,7 +63,7 @@ async def test_what_was_answered_survives_kill_9_under_load(
     prepaid = await asyncio.gather(*(channel.prepay(order) for order in orders))
     await asyncio.gather(*(world.pay(p.channel_credential["prepay_id"]) for p in prepaid[:5]))
     refund = new_refund(orders[0], 34)
-    assert (await channel.refund(refund)).state is NativeOutcome.PROCESSING
+    assert (await channel.refund(refund)).state is ReportedState.PROCESSING
     before = {order.request_no: await channel.query(order.request_no) for order in orders}
     answered: set[str] = set()
     buyers = [
@@ -83,7 +86,7 @@ async def test_what_was_answered_survives_kill_9_under_load(
     # The knobs are not in the book: healed by the restart, the refund ends.
     await eventually(
         lambda: channel.query_refund(refund.refund_no, refund.request_no),
-        lambda result: result.state is NativeOutcome.SUCCEEDED,
+        lambda result: result.state is ReportedState.SUCCEEDED,
     )
     await eventually(world.book, lambda book: book["callbacks"]["owed"] == 0)
 

@@ -14,10 +14,10 @@ from gateway_svc.channels.port import (
     Callback,
     CallbackKind,
     Channel,
-    NativeOutcome,
     PrepayOrder,
     UnreadableCallback,
 )
+from gateway_svc.model import ReportedState
 from paymesh.signing import (
     NONCE_HEADER,
     SIGNATURE_HEADER,
@@ -52,7 +52,7 @@ async def test_a_payment_is_called_back_and_the_adapter_verifies_it(
     assert callback.kind is CallbackKind.COLLECT
     assert callback.request_no == order.request_no
     assert callback.result == await channel.query(order.request_no)
-    assert callback.result.state is NativeOutcome.SUCCEEDED
+    assert callback.result.state is ReportedState.SUCCEEDED
 
 
 async def test_a_callback_is_repeated_until_2xx_with_a_new_signature_each_time(
@@ -103,7 +103,7 @@ async def test_bad_and_stale_signatures_are_faults_of_single_tries(
         with pytest.raises(error):
             verified(channel, receiver, 2 * first)
         sound = verified(channel, receiver, 2 * first + 1)
-        assert sound.result.state is NativeOutcome.SUCCEEDED
+        assert sound.result.state is ReportedState.SUCCEEDED
 
 
 async def test_a_lost_callback_never_comes_but_a_query_and_a_replay_heal_it(
@@ -115,7 +115,7 @@ async def test_a_lost_callback_never_comes_but_a_query_and_a_replay_heal_it(
     await paid(world, channel, order)
     await asyncio.sleep(0.3)
     assert receiver.tries == []
-    assert (await channel.query(order.request_no)).state is NativeOutcome.SUCCEEDED
+    assert (await channel.query(order.request_no)).state is ReportedState.SUCCEEDED
     replay = await world.plain("POST", f"/admin/callbacks/{order.request_no}/replay")
     assert replay.body["status"] == 200
     assert verified(channel, receiver, 0).id == replay.body["id"]
@@ -173,10 +173,10 @@ async def test_a_closed_order_may_still_succeed(
     await world.faults(pay={"late_success_rate": 1})
     order = new_order()
     prepaid = await channel.prepay(order)
-    assert (await channel.close(order.request_no)).state is NativeOutcome.CLOSED
+    assert (await channel.close(order.request_no)).state is ReportedState.CLOSED
     assert (await world.pay(prepaid.channel_credential["prepay_id"])).status == 200
     await receiver.wait_for(1)
-    assert verified(channel, receiver, 0).result.state is NativeOutcome.SUCCEEDED
+    assert verified(channel, receiver, 0).result.state is ReportedState.SUCCEEDED
     rows = {row["out_trade_no"]: row for row in (await world.book())["orders"]}
     assert rows[order.request_no]["closed_at"] is not None
 
@@ -224,7 +224,7 @@ async def test_a_callback_may_come_before_the_answer(
         refunding = asyncio.ensure_future(channel.refund(new_refund(order, 100)))
         await receiver.wait_for(tries)
         came_before = not refunding.done()
-        assert (await refunding).state is NativeOutcome.SUCCEEDED
+        assert (await refunding).state is ReportedState.SUCCEEDED
         if came_before:
             break
     assert came_before
@@ -294,5 +294,5 @@ def test_a_signed_success_that_is_not_whole_is_unknown(
     """No success without its amount, currency and transaction; a query will tell."""
     raw, headers = signed_callback(keys, {**CALLBACK, "resource": {**RESOURCE, **change}})
     callback = offline_channel.verify_callback(raw, headers, int(time.time()))
-    assert callback.result.state is NativeOutcome.UNKNOWN
+    assert callback.result.state is ReportedState.UNKNOWN
     assert callback.request_no == "order-0001"

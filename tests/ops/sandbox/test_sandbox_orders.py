@@ -9,7 +9,11 @@ from typing import Any
 
 import pytest
 
-from gateway_svc.channels.port import Channel, NativeOutcome, PrepayOrder
+from gateway_svc.channels.port import (
+    Channel,
+    PrepayOrder,
+)
+from gateway_svc.model import ReportedState
 from paymesh.signing import (
     SIGNATURE_HEADER,
     Signer,
@@ -217,14 +221,14 @@ async def test_adapter_goes_from_prepay_to_success(
     """The gateway's view: awaiting the payer, then succeeded, with all that proves it."""
     order = new_order()
     prepaid = await channel.prepay(order)
-    assert prepaid.state is NativeOutcome.AWAITING_PAYER
+    assert prepaid.state is ReportedState.AWAITING_PAYER
     assert prepaid.channel_credential["pay_url"].startswith(world.url)
     assert await channel.prepay(order) == prepaid
-    assert (await channel.query(order.request_no)).state is NativeOutcome.AWAITING_PAYER
+    assert (await channel.query(order.request_no)).state is ReportedState.AWAITING_PAYER
 
     await world.pay(prepaid.channel_credential["prepay_id"])
     result = await channel.query(order.request_no)
-    assert result.state is NativeOutcome.SUCCEEDED
+    assert result.state is ReportedState.SUCCEEDED
     assert (result.amount_minor, result.currency) == (1234, "CNY")
     assert result.channel_txn_id
     assert result.occurred_at is not None
@@ -237,13 +241,13 @@ async def test_adapter_closes_or_learns_that_the_payer_was_first(
     """A close that comes too late brings the success with its amount."""
     order, paid_order = new_order(), new_order()
     await channel.prepay(order)
-    assert (await channel.close(order.request_no)).state is NativeOutcome.CLOSED
-    assert (await channel.query(order.request_no)).state is NativeOutcome.CLOSED
+    assert (await channel.close(order.request_no)).state is ReportedState.CLOSED
+    assert (await channel.query(order.request_no)).state is ReportedState.CLOSED
 
     prepaid = await channel.prepay(paid_order)
     await world.pay(prepaid.channel_credential["prepay_id"])
     result = await channel.close(paid_order.request_no)
-    assert (result.state, result.amount_minor) == (NativeOutcome.SUCCEEDED, 1234)
+    assert (result.state, result.amount_minor) == (ReportedState.SUCCEEDED, 1234)
 
 
 async def test_adapter_tells_not_found_and_mismatch_from_failure(
@@ -251,11 +255,11 @@ async def test_adapter_tells_not_found_and_mismatch_from_failure(
 ) -> None:
     """Not found is inconclusive; a number used for another order may be paid: never FAILED."""
     order = new_order()
-    assert (await channel.query(order.request_no)).state is NativeOutcome.NOT_FOUND
-    assert (await channel.close(order.request_no)).state is NativeOutcome.NOT_FOUND
+    assert (await channel.query(order.request_no)).state is ReportedState.NOT_FOUND
+    assert (await channel.close(order.request_no)).state is ReportedState.NOT_FOUND
     await channel.prepay(order)
     other = new_order(request_no=order.request_no, amount_minor=1)
     mismatch = await channel.prepay(other)
-    assert (mismatch.state, mismatch.reason) == (NativeOutcome.UNKNOWN, "ORDER_MISMATCH")
+    assert (mismatch.state, mismatch.reason) == (ReportedState.UNKNOWN, "ORDER_MISMATCH")
     refused = await channel.prepay(new_order(amount_minor=0))
-    assert (refused.state, refused.reason) == (NativeOutcome.FAILED, "INVALID_REQUEST")
+    assert (refused.state, refused.reason) == (ReportedState.FAILED, "INVALID_REQUEST")

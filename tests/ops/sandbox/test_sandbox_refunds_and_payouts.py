@@ -14,11 +14,11 @@ from gateway_svc.channels.port import (
     CallbackKind,
     Channel,
     ChannelResult,
-    NativeOutcome,
     PayoutOrder,
     PrepayOrder,
     RefundOrder,
 )
+from gateway_svc.model import ReportedState
 from tests.ops.sandbox.sandbox_actors import PATIENCE_S
 
 MakeOrder = Callable[..., PrepayOrder]
@@ -39,7 +39,7 @@ async def paid_order(
     return order
 
 
-async def ended(channel: Channel, refund: RefundOrder, state: NativeOutcome) -> ChannelResult:
+async def ended(channel: Channel, refund: RefundOrder, state: ReportedState) -> ChannelResult:
     """The refund once it is in that state."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
@@ -54,12 +54,12 @@ async def test_a_refund_is_processed_then_succeeds_and_is_called_back(
 ) -> None:
     """The callback names the refund by its own number."""
     refund = new_refund(paid_order, 1000)
-    assert (await channel.refund(refund)).state is NativeOutcome.PROCESSING
+    assert (await channel.refund(refund)).state is ReportedState.PROCESSING
     [body] = await receiver.wait_for(1)
     assert body["event_type"] == "REFUND.SUCCESS"
     callback = channel.verify_callback(*receiver.tries[0], int(time.time()))
     assert (callback.kind, callback.request_no) == (CallbackKind.REFUND, refund.refund_no)
-    assert callback.result == await ended(channel, refund, NativeOutcome.SUCCEEDED)
+    assert callback.result == await ended(channel, refund, ReportedState.SUCCEEDED)
     assert (callback.result.amount_minor, callback.result.currency) == (1000, "CNY")
 
 
@@ -69,7 +69,7 @@ async def test_same_refund_again_is_one_refund(
     """Five at once and one later: money goes back once; other parameters are a mismatch."""
     refund = new_refund(paid_order, 1234)
     results = await asyncio.gather(*(channel.refund(refund) for _ in range(5)))
-    await ended(channel, refund, NativeOutcome.SUCCEEDED)
+    await ended(channel, refund, ReportedState.SUCCEEDED)
     results.append(await channel.refund(refund))
     assert len({result.channel_txn_id for result in results}) == 1
     changed = RefundOrder(
@@ -79,7 +79,7 @@ async def test_same_refund_again_is_one_refund(
         currency="CNY",
     )
     mismatch = await channel.refund(changed)
-    assert (mismatch.state, mismatch.reason) == (NativeOutcome.UNKNOWN, "REFUND_MISMATCH")
+    assert (mismatch.state, mismatch.reason) == (ReportedState.UNKNOWN, "REFUND_MISMATCH")
     rows = [
         row
         for row in (await world.book())["refunds"]
@@ -92,10 +92,10 @@ async def test_refunds_cannot_exceed_what_was_paid(
     channel: Channel, paid_order: PrepayOrder, new_refund: MakeRefund
 ) -> None:
     """Refunds under way count; each refusal is definite."""
-    assert (await channel.refund(new_refund(paid_order, 1000))).state is NativeOutcome.PROCESSING
+    assert (await channel.refund(new_refund(paid_order, 1000))).state is ReportedState.PROCESSING
     over = await channel.refund(new_refund(paid_order, 235))
-    assert (over.state, over.reason) == (NativeOutcome.FAILED, "REFUND_EXCEEDS")
-    assert (await channel.refund(new_refund(paid_order, 234))).state is NativeOutcome.PROCESSING
+    assert (over.state, over.reason) == (ReportedState.FAILED, "REFUND_EXCEEDS")
+    assert (await channel.refund(new_refund(paid_order, 234))).state is ReportedState.PROCESSING
 
 
 async def test_an_unpaid_or_unknown_order_cannot_be_refunded(
@@ -108,7 +108,7 @@ async def test_an_unpaid_or_unknown_order_cannot_be_refunded(
     await channel.prepay(order)
     assert (await channel.refund(refund)).reason == "ORDER_NOT_PAID"
     result = await channel.query_refund(refund.refund_no, refund.request_no)
-    assert result.state is NativeOutcome.NOT_FOUND
+    assert result.state is ReportedState.NOT_FOUND
 
 
 async def test_a_declined_refund_fails_and_gives_its_amount_free(
@@ -121,17 +121,17 @@ async def test_a_declined_refund_fails_and_gives_its_amount_free(
     """PROCESSING, then FAILED with a callback; another refund may take the amount."""
     await world.faults(next={"refund": {"decline": 1}})
     refund = new_refund(paid_order, 1234)
-    assert (await channel.refund(refund)).state is NativeOutcome.PROCESSING
+    assert (await channel.refund(refund)).state is ReportedState.PROCESSING
     [body] = await receiver.wait_for(1)
     assert body["event_type"] == "REFUND.FAILED"
     failed = await channel.query_refund(refund.refund_no, refund.request_no)
-    assert (failed.state, failed.reason) == (NativeOutcome.FAILED, "ACCOUNT_ABNORMAL")
+    assert (failed.state, failed.reason) == (ReportedState.FAILED, "ACCOUNT_ABNORMAL")
     await ended_anew(channel, new_refund(paid_order, 1234))
 
 
 async def ended_anew(channel: Channel, refund: RefundOrder) -> None:
     await channel.refund(refund)
-    await ended(channel, refund, NativeOutcome.SUCCEEDED)
+    await ended(channel, refund, ReportedState.SUCCEEDED)
 
 
 async def test_a_refund_may_fail_after_its_success(
@@ -148,7 +148,7 @@ async def test_a_refund_may_fail_after_its_success(
     bodies = await receiver.wait_for(2)
     assert [body["event_type"] for body in bodies] == ["REFUND.SUCCESS", "REFUND.FAILED"]
     assert bodies[0]["id"] != bodies[1]["id"]
-    await ended(channel, refund, NativeOutcome.FAILED)
+    await ended(channel, refund, ReportedState.FAILED)
 
 
 async def test_a_refund_without_funds_is_refused_and_may_be_sent_again(
@@ -158,8 +158,8 @@ async def test_a_refund_without_funds_is_refused_and_may_be_sent_again(
     await world.faults(next={"refund": {"short": 1, "sync": 1}})
     refund = new_refund(paid_order, 5)
     short = await channel.refund(refund)
-    assert (short.state, short.reason) == (NativeOutcome.WAITING_FUNDS, "NOT_ENOUGH")
-    assert (await channel.refund(refund)).state is NativeOutcome.SUCCEEDED
+    assert (short.state, short.reason) == (ReportedState.WAITING_FUNDS, "NOT_ENOUGH")
+    assert (await channel.refund(refund)).state is ReportedState.SUCCEEDED
 
 
 async def test_a_stuck_refund_stays_processing(
@@ -171,7 +171,7 @@ async def test_a_stuck_refund_stays_processing(
     await channel.refund(refund)
     await asyncio.sleep(0.2)
     result = await channel.query_refund(refund.refund_no, refund.request_no)
-    assert result.state is NativeOutcome.PROCESSING
+    assert result.state is ReportedState.PROCESSING
 
 
 def payout_body(number: str, receiver: Any, account: str) -> dict[str, Any]:
@@ -236,7 +236,7 @@ async def test_a_payout_is_idempotent_and_its_refusals_are_definite(
     assert (answer.status, answer.body["code"]) == (404, "PAYOUT_NOT_EXIST")
 
 
-async def paid_out(channel: Channel, payout: PayoutOrder, state: NativeOutcome) -> ChannelResult:
+async def paid_out(channel: Channel, payout: PayoutOrder, state: ReportedState) -> ChannelResult:
     """The payout once the channel says that it is in that state."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
@@ -249,9 +249,9 @@ async def paid_out(channel: Channel, payout: PayoutOrder, state: NativeOutcome) 
 @pytest.mark.parametrize(
     ("account", "end", "reason"),
     [
-        ("62220000009999", NativeOutcome.SUCCEEDED, ""),
-        ("62220000000001", NativeOutcome.FAILED, "ACCOUNT_INVALID"),
-        ("62220000000003", NativeOutcome.BOUNCED, "ACCOUNT_INVALID"),
+        ("62220000009999", ReportedState.SUCCEEDED, ""),
+        ("62220000000001", ReportedState.FAILED, "ACCOUNT_INVALID"),
+        ("62220000000003", ReportedState.BOUNCED, "ACCOUNT_INVALID"),
     ],
 )
 async def test_the_adapter_sees_how_a_payout_ends(
@@ -259,15 +259,15 @@ async def test_the_adapter_sees_how_a_payout_ends(
     receiver: Any,
     new_payout: MakePayout,
     account: str,
-    end: NativeOutcome,
+    end: ReportedState,
     reason: str,
 ) -> None:
     """PROCESSING at first; the last callback says what the query says."""
     payout = new_payout(account)
-    assert (await channel.payout(payout)).state is NativeOutcome.PROCESSING
+    assert (await channel.payout(payout)).state is ReportedState.PROCESSING
     result = await paid_out(channel, payout, end)
     assert (result.amount_minor, result.currency, result.reason) == (700, "CNY", reason)
-    await receiver.wait_for(2 if end is NativeOutcome.BOUNCED else 1)
+    await receiver.wait_for(2 if end is ReportedState.BOUNCED else 1)
     callback = channel.verify_callback(*receiver.tries[-1], int(time.time()))
     assert (callback.kind, callback.result) == (CallbackKind.PAYOUT, result)
 
@@ -278,12 +278,12 @@ async def test_the_same_payout_again_is_one_payout(
     """Five at once and one later; to another account or of another amount it is a mismatch."""
     payout = new_payout()
     results = await asyncio.gather(*(channel.payout(payout) for _ in range(5)))
-    await paid_out(channel, payout, NativeOutcome.SUCCEEDED)
+    await paid_out(channel, payout, ReportedState.SUCCEEDED)
     results.append(await channel.payout(payout))
     assert len({result.channel_txn_id for result in results}) == 1
     for other in (replace(payout, account_no="62220000008888"), replace(payout, amount_minor=1)):
         result = await channel.payout(other)
-        assert (result.state, result.reason) == (NativeOutcome.UNKNOWN, "PAYOUT_MISMATCH")
+        assert (result.state, result.reason) == (ReportedState.UNKNOWN, "PAYOUT_MISMATCH")
     rows = (await world.book())["payouts"]
     assert [r["amount"] for r in rows if r["out_payout_no"] == payout.payout_no] == [700]
 
@@ -295,9 +295,9 @@ async def test_a_payout_without_funds_waits_for_them_and_may_be_sent_again(
     await world.faults(next={"payout": {"short": 1, "sync": 1}})
     payout = new_payout()
     short = await channel.payout(payout)
-    assert (short.state, short.reason) == (NativeOutcome.WAITING_FUNDS, "NOT_ENOUGH")
-    assert (await channel.query_payout(payout.payout_no)).state is NativeOutcome.NOT_FOUND
-    assert (await channel.payout(payout)).state is NativeOutcome.SUCCEEDED
+    assert (short.state, short.reason) == (ReportedState.WAITING_FUNDS, "NOT_ENOUGH")
+    assert (await channel.query_payout(payout.payout_no)).state is ReportedState.NOT_FOUND
+    assert (await channel.payout(payout)).state is ReportedState.SUCCEEDED
 
 
 async def test_a_payout_to_an_account_that_cannot_be_is_refused_for_good(
@@ -305,7 +305,7 @@ async def test_a_payout_to_an_account_that_cannot_be_is_refused_for_good(
 ) -> None:
     """The channel reads 34 letters and digits at most."""
     result = await channel.payout(new_payout("6" * 64))
-    assert (result.state, result.reason) == (NativeOutcome.FAILED, "INVALID_REQUEST")
+    assert (result.state, result.reason) == (ReportedState.FAILED, "INVALID_REQUEST")
 
 
 def test_a_payouts_payee_is_not_shown_where_it_is_printed(new_payout: MakePayout) -> None:

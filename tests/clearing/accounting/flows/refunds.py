@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from clearing_svc.ledger.flows.purchases import BY_CHANNEL, SOLD
-from clearing_svc.ledger.flows.steps import (
+from tests.clearing.accounting.flows.purchases import BY_CHANNEL, SOLD
+from tests.clearing.accounting.flows.steps import (
     MERCHANT,
     Case,
     Flow,

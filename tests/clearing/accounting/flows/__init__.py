@@ -3,8 +3,8 @@
 docs/ACCOUNTING.md is made of them, and the tests run each.
 """
 
-from clearing_svc.ledger.flows import purchases, refunds, wallets
-from clearing_svc.ledger.flows.steps import Flow
+from tests.clearing.accounting.flows import purchases, refunds, wallets
+from tests.clearing.accounting.flows.steps import Flow
 
 FLOWS: tuple[Flow, ...] = (
     purchases.CHANNEL,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clearing_svc.ledger.flows.steps import (
+from tests.clearing.accounting.flows.steps import (
     ANN,
     MERCHANT,
     Case,
@@ -25,7 +25,7 @@ from clearing_svc.ledger.flows.steps import (
     window,
     won,
 )
-from clearing_svc.ledger.flows.wallets import TOPPED_UP
+from tests.clearing.accounting.flows.wallets import TOPPED_UP
 
 SOLD = Case(
     name="sold",

@@ -7,14 +7,14 @@ from collections import defaultdict
 import pytest
 import yaml
 
-from clearing_svc.ledger.accounting_doc import COMMAND, FILE, document
 from clearing_svc.ledger.chart import Side
 from clearing_svc.ledger.drafts import Line
-from clearing_svc.ledger.flows import FLOWS
-from clearing_svc.ledger.flows.books import Books, worked
-from clearing_svc.ledger.flows.steps import Case, Happens
 from clearing_svc.ledger.holds import HoldState, HoldView
 from clearing_svc.ledger.loading import HERE
+from tests.clearing.accounting.document import COMMAND, FILE, document
+from tests.clearing.accounting.flows import FLOWS
+from tests.clearing.accounting.flows.books import Books, worked
+from tests.clearing.accounting.flows.steps import Case, Happens
 from tests.clearing.ledger_world import CONFIG
 
 CASES = {f"{flow.name}: {case.name}": case for flow in FLOWS for case in flow.cases}

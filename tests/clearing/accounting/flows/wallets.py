@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clearing_svc.ledger.flows.steps import (
+from tests.clearing.accounting.flows.steps import (
     ANN,
     Case,
     Flow,

@@ -10,7 +10,6 @@ from clearing_svc.ledger.accounts import Account, AccountView, booked, opened
 from clearing_svc.ledger.chart import PLATFORM, OwnerKind, Side
 from clearing_svc.ledger.drafts import AccountRef, JournalDraft, Line
 from clearing_svc.ledger.facts import EVENTS, HOLD_ID, BusinessEvent
-from clearing_svc.ledger.flows.steps import CURRENCY, Case, Happens, Hold, Release, Step
 from clearing_svc.ledger.holds import (
     HoldView,
     PlaceHold,
@@ -24,6 +23,7 @@ from paymesh.context import Context
 from paymesh.core import View
 from paymesh.ids import derived_id
 from paymesh.money import Money
+from tests.clearing.accounting.flows.steps import CURRENCY, Case, Happens, Hold, Release, Step
 
 AT = datetime(2026, 11, 22, tzinfo=UTC)
 CONTEXT = Context(business_id="biz_1", merchant_id="shop", pay_org_no="2088")

@@ -1,6 +1,6 @@
 """Writes docs/ACCOUNTING.md: the chart of accounts, and every flow of money as T-accounts.
 
-`python -m clearing_svc.ledger.accounting_doc` prints it, `--write` writes it.
+`python -m tests.clearing.accounting.document` prints it, `--write` writes it.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from pathlib import Path
 from clearing_svc.ledger.accounts import Account
 from clearing_svc.ledger.chart import ByCurrency, Side
 from clearing_svc.ledger.drafts import Line
-from clearing_svc.ledger.flows import FLOWS
-from clearing_svc.ledger.flows.books import Books, Done, net_debits, worked
-from clearing_svc.ledger.flows.steps import Case, Flow, Happens, Hold, euros
 from clearing_svc.ledger.loading import HERE, LedgerConfig, load, load_purposes
 from paymesh.money import Money
+from tests.clearing.accounting.flows import FLOWS
+from tests.clearing.accounting.flows.books import Books, Done, net_debits, worked
+from tests.clearing.accounting.flows.steps import Case, Flow, Happens, Hold, euros
 
-FILE = Path(__file__).parents[2] / "docs" / "ACCOUNTING.md"
-COMMAND = "python -m clearing_svc.ledger.accounting_doc --write"
+FILE = Path(__file__).parents[3] / "docs" / "ACCOUNTING.md"
+COMMAND = "python -m tests.clearing.accounting.document --write"
 
 HEAD = f"""\
 # Accounting
@@ -30,8 +30,8 @@ HEAD = f"""\
 
 What is booked, in double entry: the chart of accounts, and each flow of money with what can happen
 to it. Templates give the journals (`clearing_svc/ledger/templates.yaml`), the chart beside them the
-accounts; the examples are in `clearing_svc/ledger/flows/`, and the tests work each of them through.
-`{COMMAND}` makes this page of them.
+accounts; the examples are in `tests/clearing/accounting/flows/`, and the tests work each of them
+through. `{COMMAND}` makes this page of them.
 
 ## When it is booked
 
