@@ -7,19 +7,20 @@ from functools import partial
 
 from payments.gateway.v1 import channel_service_pb2, channel_service_pb2_grpc
 
-from gateway_svc import domain, model, wire
-from gateway_svc.breaker import ChannelGuard, GuardLimits
-from gateway_svc.callbacks import Callbacks
-from gateway_svc.channel_calls import ChannelCalls
-from gateway_svc.channels.loopback import LoopbackChannel
+from gateway_svc import wire
+from gateway_svc.callbacks.handling import Callbacks
+from gateway_svc.callbacks.ingress import Ingress
+from gateway_svc.channels.loopback.adapter import LoopbackChannel
 from gateway_svc.channels.port import Channel
-from gateway_svc.channels.sandbox import SandboxChannel
-from gateway_svc.ingress import Ingress
-from gateway_svc.payees import Payees
+from gateway_svc.channels.sandbox.adapter import SandboxChannel
+from gateway_svc.orders import domain, model
+from gateway_svc.orders.breaker import ChannelGuard, GuardLimits
+from gateway_svc.orders.channel_calls import ChannelCalls
+from gateway_svc.orders.payees import Payees
+from gateway_svc.orders.watch import Watcher
 from gateway_svc.rpc import ChannelServicer
 from gateway_svc.settings import GatewaySettings
 from gateway_svc.store import CALLBACK, ORDERS, SEALED
-from gateway_svc.watch import Watcher
 from paymesh.app import App, Core
 from paymesh.bus.port import Bus
 from paymesh.clock import Clock

@@ -8,7 +8,7 @@ from typing import Any
 from payments.gateway.v1 import channel_pb2, channel_service_pb2, channel_service_pb2_grpc
 
 from gateway_svc.channels.port import Channel, Verb
-from gateway_svc.model import (
+from gateway_svc.orders.model import (
     ChannelOrder,
     OrderKind,
     OrderState,
@@ -17,8 +17,8 @@ from gateway_svc.model import (
     RequestClose,
     order_id_of,
 )
-from gateway_svc.payees import Payee, Payees
-from gateway_svc.watch import WATCH_MAX_S, Watcher
+from gateway_svc.orders.payees import Payee, Payees
+from gateway_svc.orders.watch import WATCH_MAX_S, Watcher
 from gateway_svc.wire import credential_to, order_to
 from paymesh.app import Core
 from paymesh.context import Call

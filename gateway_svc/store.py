@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from gateway_svc.model import Callback, ChannelOrder, OrderView
+from gateway_svc.orders.model import Callback, ChannelOrder, OrderView
 from paymesh.db.schema import runtime_tables
 from paymesh.secretbox import SealedColumn
 from paymesh.store.rowtypes import Aggregate, Json, RowType

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from payments.gateway.v1 import channel_events_pb2, channel_pb2
 
-from gateway_svc.model import ChannelOrder, ChannelResult, OrderKind, OrderState
+from gateway_svc.orders.model import ChannelOrder, ChannelResult, OrderKind, OrderState
 from paymesh.core import Event
 from paymesh.wire import money_to, time_to
 

@@ -12,10 +12,12 @@ from payments.pay.v1 import (
     payment_service_pb2_grpc,
 )
 
-from pay_svc import beneficiaries, consumers, domain, effects, model, wire
-from pay_svc.beneficiary_rpc import BeneficiaryServicer
+from pay_svc import consumers, wire
+from pay_svc.beneficiaries import domain as beneficiaries
+from pay_svc.beneficiaries.rpc import BeneficiaryServicer
 from pay_svc.clients.gateway import Gateway
 from pay_svc.clients.ledger import Ledger
+from pay_svc.payments import domain, effects, model
 from pay_svc.queries import Beneficiaries, chain_of_merchant
 from pay_svc.rpc import PaymentServicer
 from pay_svc.settings import PaySettings

@@ -6,7 +6,7 @@ from payments.gateway.v1 import channel_events_pb2
 from payments.type.v1.event_pb2 import Event
 
 from pay_svc.clients.gateway import channel_moved
-from pay_svc.model import ChannelMoved, PaymentView
+from pay_svc.payments.model import ChannelMoved, PaymentView
 from paymesh.app import Core
 from paymesh.clock import Clock
 from paymesh.consumer import Consumer

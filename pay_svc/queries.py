@@ -8,7 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from pay_svc.beneficiaries import Beneficiary, BeneficiaryState
+from pay_svc.beneficiaries.domain import Beneficiary, BeneficiaryState
 from pay_svc.store import BENEFICIARY, BENEFICIARY_TABLE, PAYMENT_TABLE
 from paymesh.chains import found
 from paymesh.db.reading import rows

@@ -10,9 +10,9 @@ import time
 
 from payments.pay.v1 import payment_service_pb2, payment_service_pb2_grpc
 
-from pay_svc.beneficiaries import BeneficiaryView
-from pay_svc.effects import RequestHold, SendPrepay, owed
-from pay_svc.model import (
+from pay_svc.beneficiaries.domain import BeneficiaryView
+from pay_svc.payments.effects import RequestHold, SendPrepay, owed
+from pay_svc.payments.model import (
     CancelPayment,
     CreatePayment,
     InstructionKind,

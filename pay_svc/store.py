@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from pay_svc.beneficiaries import Beneficiary, BeneficiaryView
-from pay_svc.model import Instruction, Payment, PaymentView, dump_sources, load_sources
+from pay_svc.beneficiaries.domain import Beneficiary, BeneficiaryView
+from pay_svc.payments.model import Instruction, Payment, PaymentView, dump_sources, load_sources
 from paymesh.db.schema import runtime_tables
 from paymesh.secretbox import SealedColumn
 from paymesh.store.rowtypes import Aggregate, Json, RowType

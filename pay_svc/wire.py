@@ -7,8 +7,15 @@ from collections.abc import Sequence
 from payments.pay.v1 import beneficiary_pb2, payment_events_pb2, payment_pb2
 from payments.type.v1 import account_pb2, instruction_pb2
 
-from pay_svc.beneficiaries import Beneficiary
-from pay_svc.model import Instruction, InstructionMoved, Payment, PaymentMoved, PaymentView, Purpose
+from pay_svc.beneficiaries.domain import Beneficiary
+from pay_svc.payments.model import (
+    Instruction,
+    InstructionMoved,
+    Payment,
+    PaymentMoved,
+    PaymentView,
+    Purpose,
+)
 from paymesh.core import Event
 from paymesh.wire import money_to, time_to, tools_to
 

@@ -25,15 +25,19 @@ from paymesh.outbox import Publisher
 from paymesh.secretbox import SecretBox
 from paymesh.server import Service
 from paymesh.store.postgres import PostgresStore
-from trade_svc import business_codes, consumers, domain, merchants, model, notifications, wire
+from trade_svc import consumers, wire
 from trade_svc.clients import Beneficiaries, Ledger, PaymentCore
-from trade_svc.delivery import Delivery
-from trade_svc.merchant_rpc import MerchantServicer
+from trade_svc.merchants import business_codes
+from trade_svc.merchants import domain as merchants
+from trade_svc.merchants.readers import BusinessCodes, Merchants, ShutMerchants
+from trade_svc.merchants.rpc import MerchantServicer
+from trade_svc.notifications import domain as notifications
+from trade_svc.notifications.delivery import Delivery
 from trade_svc.queries import RegisteredCodes, chain_of_merchant, shut_merchants
-from trade_svc.readers import BusinessCodes, Merchants, ShutMerchants
 from trade_svc.rpc import TradeServicer
 from trade_svc.settings import TradeSettings
 from trade_svc.store import BUSINESS_CODES, MERCHANTS, SEALED, STREAMS, TRADES
+from trade_svc.trades import domain, model
 
 
 def build(settings: TradeSettings, *, bus: Bus, clock: Clock) -> App:

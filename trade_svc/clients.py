@@ -22,8 +22,8 @@ from paymesh.effects import Result
 from paymesh.errors import NotFound, PaymentError, Refused
 from paymesh.ids import request_id_for
 from paymesh.wire import money_to, time_to, tools_to
-from trade_svc.attempts import paid
-from trade_svc.model import (
+from trade_svc.trades.attempts import paid
+from trade_svc.trades.model import (
     BookTrade,
     CancelPayment,
     PaymentMoved,
@@ -31,7 +31,7 @@ from trade_svc.model import (
     StartPayment,
     TradeBooked,
 )
-from trade_svc.refusals import BeneficiaryNotUsable
+from trade_svc.trades.refusals import BeneficiaryNotUsable
 from trade_svc.wire import encode
 
 log = structlog.get_logger()

@@ -23,9 +23,9 @@ from paymesh.items import Mode
 from paymesh.money import Money
 from paymesh.wire import context_of, money_of, time_of
 from trade_svc.clients import outcome_of
-from trade_svc.merchants import HearAccount, MerchantView
-from trade_svc.model import PaymentMoved, TradeView
-from trade_svc.notifications import (
+from trade_svc.merchants.domain import HearAccount, MerchantView
+from trade_svc.merchants.readers import Merchants
+from trade_svc.notifications.domain import (
     AddNotification,
     NotificationState,
     PassOver,
@@ -33,7 +33,7 @@ from trade_svc.notifications import (
     notification_body,
     stream_id_of,
 )
-from trade_svc.readers import Merchants
+from trade_svc.trades.model import PaymentMoved, TradeView
 
 PAYMENTS = "trade.payments"
 ACCOUNTS = "trade.accounts"

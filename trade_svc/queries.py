@@ -10,8 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from paymesh.chains import found
 from paymesh.db.reading import rows
 from paymesh.ids import bucket_of, shard_of
-from trade_svc.business_codes import BusinessCode
-from trade_svc.model import Shut
+from trade_svc.merchants.business_codes import BusinessCode
 from trade_svc.store import (
     BUSINESS_CODE,
     BUSINESS_CODE_TABLE,
@@ -19,6 +18,7 @@ from trade_svc.store import (
     REFUND_TABLE,
     TRADE_TABLE,
 )
+from trade_svc.trades.model import Shut
 
 CodeKey = tuple[str, str, str]
 """Where a code stands among its merchant's: order_type, sub_type, pay_org_no."""

@@ -18,9 +18,9 @@ from paymesh.rpc import RpcContext, batch, claim, current_call, run, started
 from paymesh.tools import ToolKind
 from paymesh.wire import money_of, time_asked, tools_of
 from trade_svc.clients import Withdrawable
-from trade_svc.domain import start_payment
-from trade_svc.kinds import TRADE_KINDS, AttemptState
-from trade_svc.model import (
+from trade_svc.merchants.readers import BusinessCodes, Merchants, ShutMerchants
+from trade_svc.trades.domain import start_payment
+from trade_svc.trades.model import (
     BookTrade,
     CloseReason,
     CloseTrade,
@@ -30,8 +30,9 @@ from trade_svc.model import (
     StartPayment,
     TradeView,
 )
-from trade_svc.readers import BusinessCodes, Merchants, ShutMerchants
-from trade_svc.refusals import TradeTypeNotOffered
+from trade_svc.trades.refusals import TradeTypeNotOffered
+from trade_svc.types import TRADE_TYPES
+from trade_svc.types.declaration import AttemptState
 from trade_svc.wire import refund_to, trade_to, type_of
 
 START_WAIT_S = 2.0
@@ -130,9 +131,9 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
         self, call: Call, request: trade_service_pb2.CreateTradeRequest
     ) -> trade_service_pb2.CreateTradeResponse:
         known_currency(request.amount.currency_code, field="amount.currency_code")
-        kind = type_of(request.type)
-        if kind not in TRADE_KINDS:
-            raise TradeTypeNotOffered(f"trades of type {kind} are not offered")
+        type_ = type_of(request.type)
+        if type_ not in TRADE_TYPES:
+            raise TradeTypeNotOffered(f"trades of type {type_} are not offered")
         merchant = await self._merchants.get(request.merchant_id)
         call = await started(
             call,
@@ -147,7 +148,7 @@ class TradeServicer(trade_service_pb2_grpc.TradeServiceServicer):
         command = CreateTrade(
             trade_id=new_id("trd", bucket=bucket_of(request.merchant_id)),
             context=call.context,
-            type=kind,
+            type=type_,
             merchant_order_no=request.merchant_order_no,
             amount=money_of(request.amount),
             subject=request.subject,

@@ -9,7 +9,8 @@ from pydantic_settings import NoDecode
 
 from paymesh.settings import ServiceSettings
 from paymesh.values import APPLICATION_URL, SECRET_KEY, DatabaseUrl, Target
-from trade_svc.kinds import TRADE_KINDS, TradeType
+from trade_svc.types import TRADE_TYPES
+from trade_svc.types.declaration import TradeType
 
 
 class TradeSettings(ServiceSettings):
@@ -38,7 +39,7 @@ class TradeSettings(ServiceSettings):
     @field_validator("booked_at_once")
     @classmethod
     def can_be(cls, types: frozenset[TradeType]) -> frozenset[TradeType]:
-        offered = {type_ for type_, kind in TRADE_KINDS.items() if kind.may_book_at_once}
+        offered = {type_ for type_, declared in TRADE_TYPES.items() if declared.may_book_at_once}
         if wrong := sorted(types - offered):
             raise ValueError(
                 f"is wrong: {', '.join(wrong)} cannot be booked before it is paid; "

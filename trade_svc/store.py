@@ -8,10 +8,10 @@ from paymesh.db.schema import runtime_tables
 from paymesh.secretbox import SealedColumn
 from paymesh.store.rowtypes import Aggregate, Json, RowType
 from paymesh.tools import dump_tools, load_tools
-from trade_svc.business_codes import BusinessCode, BusinessCodeView
-from trade_svc.merchants import Merchant, MerchantView
-from trade_svc.model import Attempt, Refund, Trade, TradeView
-from trade_svc.notifications import Notification, Stream, StreamView
+from trade_svc.merchants.business_codes import BusinessCode, BusinessCodeView
+from trade_svc.merchants.domain import Merchant, MerchantView
+from trade_svc.notifications.domain import Notification, Stream, StreamView
+from trade_svc.trades.model import Attempt, Refund, Trade, TradeView
 
 TRADE: RowType[Trade] = RowType(
     "trade",

@@ -8,10 +8,9 @@ from payments.type.v1 import money_pb2
 from paymesh.core import Event
 from paymesh.money import Money
 from paymesh.wire import money_to, time_to, tools_to
-from trade_svc.business_codes import BusinessCode
-from trade_svc.kinds import RefundState, TradeType
-from trade_svc.merchants import Merchant
-from trade_svc.model import (
+from trade_svc.merchants.business_codes import BusinessCode
+from trade_svc.merchants.domain import Merchant
+from trade_svc.trades.model import (
     Attempt,
     Refund,
     Trade,
@@ -21,6 +20,7 @@ from trade_svc.model import (
     TradeReturned,
     TradeView,
 )
+from trade_svc.types.declaration import RefundState, TradeType
 
 
 def type_of(number: trade_pb2.TradeType) -> TradeType:
@@ -135,7 +135,7 @@ def _paid(trade: Trade) -> trade_events_pb2.TradePaid:
         trade_id=trade.id,
         merchant_id=trade.context.merchant_id,
         merchant_order_no=trade.merchant_order_no,
-        product_code=trade.kind.product_code,
+        product_code=trade.declaration.product_code,
         payment_id=trade.paid_payment_id,
         amount=money_to(trade.amount),
         pay_time=time_to(trade.paid_at),

@@ -15,7 +15,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from gateway_svc.model import ReportedState
+from gateway_svc.orders.model import ReportedState
 
 CALLBACK_BYTES_MAX = 64 * 1024
 

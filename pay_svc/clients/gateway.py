@@ -9,9 +9,9 @@ import grpc
 from google.protobuf.message import Message
 from payments.gateway.v1 import channel_pb2, channel_service_pb2, channel_service_pb2_grpc
 
-from pay_svc.beneficiaries import BeneficiaryView
-from pay_svc.effects import SendClose, SendPayout, SendPrepay, SendRefund
-from pay_svc.model import ChannelMoved, ChannelOutcome
+from pay_svc.beneficiaries.domain import BeneficiaryView
+from pay_svc.payments.effects import SendClose, SendPayout, SendPrepay, SendRefund
+from pay_svc.payments.model import ChannelMoved, ChannelOutcome
 from paymesh.clock import Clock
 from paymesh.coalescer import Coalescer, call_for
 from paymesh.context import Context

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 from clearing_svc.ledger.holds import HOLD_MOVES
 from clearing_svc.ledger.splitting import SPLIT_MOVES
-from gateway_svc.model import ENDS, ORDER_MOVES
-from pay_svc.beneficiaries import BENEFICIARY_MOVES
-from pay_svc.model import INSTRUCTION_MOVES, PAYMENT_MOVES
+from gateway_svc.orders.model import ENDS, ORDER_MOVES
+from pay_svc.beneficiaries.domain import BENEFICIARY_MOVES
+from pay_svc.payments.model import INSTRUCTION_MOVES, PAYMENT_MOVES
 from paymesh.core import Moves
 from paymesh_ops.check.model import Findings, Options, each
 from paymesh_ops.check.snapshots import SERVICES, Snapshots
-from trade_svc.kinds import ATTEMPT_MOVES, REFUND_MOVES, TRADE_KINDS
-from trade_svc.merchants import MERCHANT_MOVES
-from trade_svc.notifications import NOTIFICATION_MOVES
+from trade_svc.merchants.domain import MERCHANT_MOVES
+from trade_svc.notifications.domain import NOTIFICATION_MOVES
+from trade_svc.types import TRADE_TYPES
+from trade_svc.types.declaration import ATTEMPT_MOVES, REFUND_MOVES
 
 HISTORY_DAYS = 6
 """Younger rows have their whole history in the outbox, whose days are dropped after seven."""
@@ -41,7 +42,7 @@ class Tracked:
 TRACKED = (
     Tracked(
         "trade", "trade", "trade.trade.", "PENDING",
-        {t.value: k.moves for t, k in TRADE_KINDS.items()}, "r.type",
+        {t.value: k.moves for t, k in TRADE_TYPES.items()}, "r.type",
     ),
     Tracked("trade", "attempt", "trade.attempt.", "PROCESSING", {"": ATTEMPT_MOVES}),
     Tracked("trade", "refund", "trade.refund.", "PROCESSING", {"": REFUND_MOVES}),
@@ -192,7 +193,7 @@ async def versions_are_told(s: Snapshots, o: Options) -> Findings:
 
 async def everything_has_an_owner(s: Snapshots, o: Options) -> Findings:
     """18: what is not at its end has a next action or a named owner."""
-    closable = {str(state) for kind in TRADE_KINDS.values() for state in kind.closable}
+    closable = {str(state) for kind in TRADE_TYPES.values() for state in kind.closable}
     unpaid = sorted({"BOOKING", *closable})
     ends = [str(state) for state in ENDS]
     what = "Nobody will ever look at it: set next_action_at = now(), its sweeper does the rest."

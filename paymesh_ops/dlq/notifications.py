@@ -20,7 +20,7 @@ from paymesh.store.port import StoredEvent
 from paymesh.store.postgres import PostgresStore
 from paymesh_ops.dlq.parked import Parked
 from trade_svc import wire
-from trade_svc.notifications import DecideDead, NotificationState, StreamView, decide_dead
+from trade_svc.notifications.domain import DecideDead, NotificationState, StreamView, decide_dead
 from trade_svc.store import STREAMS
 
 NOTIFICATIONS = "notifications"

@@ -14,7 +14,7 @@ from clearing_svc.ledger.chart import Side
 from clearing_svc.ledger.facts import EVENTS, OWNERS
 from tests.clearing.ledger_world import AT, CONFIG
 from tests.clearing.templates_world import HERE, configured, event
-from trade_svc.kinds import TRADE_KINDS
+from trade_svc.types import TRADE_TYPES
 
 JOURNAL = """
 - event: trade.trade.paid
@@ -250,7 +250,7 @@ def test_kinds_and_products_are_those_that_are_told() -> None:
     moved, paid = EVENTS["pay.instruction.succeeded"], EVENTS["trade.trade.paid"]
     assert moved.kinds == kinds - {"UNSPECIFIED", "HOLD", "RELEASE"}
     assert moved.products == purposes - {"UNSPECIFIED"} | {"RETURN"}
-    assert paid.products == {kind.product_code for kind in TRADE_KINDS.values()}
+    assert paid.products == {kind.product_code for kind in TRADE_TYPES.values()}
 
 
 @pytest.mark.parametrize("rate", ["0.006", '"1.5"', '"-0.1"', '"0.0000001"', '"1e-3"', '""'])

@@ -25,11 +25,11 @@ from payments.trade.v1 import merchant_service_pb2, trade_service_pb2
 from payments.type.v1 import error_pb2
 
 import clearing_svc.consumers
-import gateway_svc.domain
+import gateway_svc.orders.domain
 import pay_svc.consumers
-import pay_svc.model
+import pay_svc.payments.model
 import trade_svc.consumers
-import trade_svc.refunds
+import trade_svc.trades.refunds
 from clearing_svc.ledger import loading
 from paymesh.bus.topology import Topology
 from paymesh.bus.topology.model import EVENTS_EXCHANGE
@@ -205,7 +205,11 @@ PUBLISHED = {
 }
 """Every type of event that leaves its service."""
 
-COMPUTED = {"pay_svc/transition.py", "gateway_svc/domain.py", "trade_svc/refunds.py"}
+COMPUTED = {
+    "pay_svc/payments/transition.py",
+    "gateway_svc/orders/domain.py",
+    "trade_svc/trades/refunds.py",
+}
 """Where an event's type is not a literal; `_computed` says which they are."""
 
 
@@ -216,11 +220,11 @@ def _sources() -> Iterator[tuple[str, ast.Module]]:
 
 
 def _computed() -> set[str]:
-    pay, gateway = pay_svc.model, gateway_svc.domain
+    pay, gateway = pay_svc.payments.model, gateway_svc.orders.domain
     return {
         *(f"pay.payment.{state.lower()}" for state in pay.PUBLISHED_PAYMENTS),
         *(f"pay.instruction.{state.lower()}" for state in pay.PUBLISHED_MOVEMENTS),
-        *trade_svc.refunds.ENDED_EVENTS.values(),
+        *trade_svc.trades.refunds.ENDED_EVENTS.values(),
         *(name for name, published in gateway._EVENTS.values() if published),
     }
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway_svc.breaker import ChannelGuard, GuardLimits
+from gateway_svc.orders.breaker import ChannelGuard, GuardLimits
 from paymesh.errors import Unavailable
 
 LIMITS = GuardLimits(in_flight_max=2, failures_max=3, open_s=5.0)

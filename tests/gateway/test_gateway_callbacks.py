@@ -12,9 +12,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from gateway_svc.callbacks import Callbacks
-from gateway_svc.channels.sandbox import SandboxChannel
-from gateway_svc.ingress import Ingress
+from gateway_svc.callbacks.handling import Callbacks
+from gateway_svc.callbacks.ingress import Ingress
+from gateway_svc.channels.sandbox.adapter import SandboxChannel
 from paymesh import metrics
 from paymesh.clock import SystemClock
 from paymesh.errors import Overloaded

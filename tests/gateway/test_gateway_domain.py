@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway_svc.domain import owed, place_order, report, request_close
-from gateway_svc.model import (
+from gateway_svc.orders.domain import owed, place_order, report, request_close
+from gateway_svc.orders.model import (
     COLLECT_MOVES,
     ENDS,
     Callback,

@@ -11,15 +11,15 @@ import grpc
 import pytest
 import structlog
 
-from gateway_svc.callbacks import Callbacks, Refusal
-from gateway_svc.channels import loopback
-from gateway_svc.channels.loopback import TELL_AGAIN_AFTER_S, LoopbackChannel
+from gateway_svc.callbacks.handling import Callbacks, Refusal
+from gateway_svc.channels.loopback.adapter import TELL_AGAIN_AFTER_S, LoopbackChannel
+from gateway_svc.channels.loopback.adapter import adapter as loopback
 from gateway_svc.channels.port import (
     Callback,
     ChannelResult,
     PrepayOrder,
 )
-from gateway_svc.model import ReportedState
+from gateway_svc.orders.model import ReportedState
 from gateway_svc.settings import GatewaySettings
 from paymesh import metrics
 from paymesh.app import App

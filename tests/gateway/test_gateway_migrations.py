@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 
-from gateway_svc.model import OrderKind, OrderState, order_id_of
+from gateway_svc.orders.model import OrderKind, OrderState, order_id_of
 from gateway_svc.store import ORDERS, metadata
 from paymesh.db import migrate
 from paymesh.db.engine import create_engine

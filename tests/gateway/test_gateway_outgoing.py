@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway_svc.domain import owed
-from gateway_svc.model import (
+from gateway_svc.orders.domain import owed
+from gateway_svc.orders.model import (
     ENDS,
     OUTGOING_MOVES,
     CallChannel,

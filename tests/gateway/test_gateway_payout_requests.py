@@ -15,8 +15,8 @@ from payments.gateway.v1 import channel_service_pb2 as m
 from payments.type.v1 import context_pb2
 
 from gateway_svc.channels.port import Verb
-from gateway_svc.channels.sandbox import SandboxChannel
-from gateway_svc.payees import Payee, Payees
+from gateway_svc.channels.sandbox.adapter import SandboxChannel
+from gateway_svc.orders.payees import Payee, Payees
 from paymesh.app import Role
 from paymesh.keyprobe import belongs_to
 from paymesh.secretbox import SecretBox, Unopened, make_key

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from gateway_svc import watch
-from gateway_svc.model import ChannelOrder, OrderState, OrderView
+from gateway_svc.orders import watch
+from gateway_svc.orders.model import ChannelOrder, OrderState, OrderView
+from gateway_svc.orders.watch import Watcher
 from gateway_svc.store import ORDERS
-from gateway_svc.watch import Watcher
 from paymesh.errors import Overloaded
 from paymesh.store.port import Unreachable
 from tests.gateway.test_gateway_domain import Book

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psycopg
 
-from pay_svc.beneficiaries import Beneficiary, BeneficiaryState
+from pay_svc.beneficiaries.domain import Beneficiary, BeneficiaryState
 from pay_svc.store import BENEFICIARY, SEALED
 from paymesh.clock import SystemClock
 from paymesh.context import Context

@@ -13,9 +13,14 @@ from aiohttp import web
 from paymesh.clock import SystemClock
 from paymesh.context import Context
 from paymesh.secretbox import SecretBox, make_key
-from trade_svc.delivery import Delivery, ForbiddenAddress, PublicResolver, require_public
-from trade_svc.merchants import Merchant, MerchantState
-from trade_svc.notifications import SendNotification
+from trade_svc.merchants.domain import Merchant, MerchantState
+from trade_svc.notifications.delivery import (
+    Delivery,
+    ForbiddenAddress,
+    PublicResolver,
+    require_public,
+)
+from trade_svc.notifications.domain import SendNotification
 
 INSIDE = [
     "127.0.0.1",

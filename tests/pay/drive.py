@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pay_svc import domain
-from pay_svc.beneficiaries import Beneficiary, BeneficiaryState
-from pay_svc.effects import owed
-from pay_svc.model import (
+from pay_svc.beneficiaries.domain import Beneficiary, BeneficiaryState
+from pay_svc.payments import domain
+from pay_svc.payments.effects import owed
+from pay_svc.payments.model import (
     UNDER_WAY,
     CancelPayment,
     ChannelMoved,
@@ -27,7 +27,7 @@ from pay_svc.model import (
     PaymentView,
     Purpose,
 )
-from pay_svc.plan import instruction_id
+from pay_svc.payments.plan import instruction_id
 from paymesh.context import Context
 from paymesh.core import Event, View
 from paymesh.ids import derived_id

@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 
-from pay_svc.model import Purpose
+from pay_svc.payments.model import Purpose
 from paymesh.errors import IllegalMove
 from paymesh.ids import body_of
 from paymesh.money import Money

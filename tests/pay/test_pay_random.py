@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pay_svc.model import InstructionKind, InstructionState, Purpose
+from pay_svc.payments.model import InstructionKind, InstructionState, Purpose
 from paymesh.tools import Tool
 from tests.pay.drive import Drive, balance, channel, eur
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from pay_svc import domain
-from pay_svc.beneficiaries import (
+from pay_svc.beneficiaries.domain import (
     Beneficiary,
     BeneficiaryNotUsable,
     BeneficiaryState,
     looks_like_a_card,
     masked,
 )
-from pay_svc.model import PaymentView, Purpose, ToolsNotOffered
-from pay_svc.plan import OFFERED
+from pay_svc.payments import domain
+from pay_svc.payments.model import PaymentView, Purpose, ToolsNotOffered
+from pay_svc.payments.plan import OFFERED
 from paymesh.core import View
 from paymesh.errors import AmountMismatch, InvalidField, PaymentError, Refused
 from paymesh.status import from_status, to_status

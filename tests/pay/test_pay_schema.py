@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 
-from pay_svc.model import InstructionKind, PaymentState, Purpose
-from pay_svc.plan import instruction_id
+from pay_svc.payments.model import InstructionKind, PaymentState, Purpose
+from pay_svc.payments.plan import instruction_id
 from pay_svc.store import PAYMENTS, metadata
 from paymesh.db import migrate as migrations
 from paymesh.db.engine import create_engine

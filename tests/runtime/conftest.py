@@ -16,7 +16,7 @@ from paymesh.db.migrate import ROOT
 from paymesh.shell import Shell
 from paymesh.store.postgres import PostgresStore
 from tests.databases import Databases
-from trade_svc.model import TradeView
+from trade_svc.trades.model import TradeView
 
 pytest.register_assert_rewrite("tests.runtime.store_contract", "tests.runtime.world")
 

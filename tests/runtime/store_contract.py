@@ -31,9 +31,9 @@ from tests.runtime.world import (
     trade_of,
     view_of,
 )
-from trade_svc.merchants import MerchantView
-from trade_svc.model import AttemptState, Trade, TradeState, TradeView
+from trade_svc.merchants.domain import MerchantView
 from trade_svc.store import ATTEMPT, MERCHANTS, TRADE, TRADES
+from trade_svc.trades.model import AttemptState, Trade, TradeState, TradeView
 
 REQUEST = RequestKey("CreateTrade:mer_1", "0190a8e6-0000-7000-8000-000000000001")
 ANSWER = StoredAnswer(b"hash", True, b"body\x00")

@@ -43,9 +43,9 @@ from tests.runtime.world import (
     view_of,
 )
 from trade_svc import wire
-from trade_svc.domain import close_trade, create_trade
-from trade_svc.model import CloseTrade, CreateTrade, PaymentOutcome, TradeState, TradeView
 from trade_svc.store import TRADES
+from trade_svc.trades.domain import close_trade, create_trade
+from trade_svc.trades.model import CloseTrade, CreateTrade, PaymentOutcome, TradeState, TradeView
 
 TradeShell = Shell[TradeView]
 

@@ -30,9 +30,9 @@ from tests.runtime.world import (
     trade_of,
     verdicts,
 )
-from trade_svc.domain import create_trade
-from trade_svc.model import CreateTrade, PaymentOutcome, TradeState, TradeView
 from trade_svc.store import TRADES
+from trade_svc.trades.domain import create_trade
+from trade_svc.trades.model import CreateTrade, PaymentOutcome, TradeState, TradeView
 
 TradeShell = Shell[TradeView]
 

@@ -33,7 +33,7 @@ from tests.runtime.world import (
     trade_of,
 )
 from trade_svc import consumers
-from trade_svc.model import TradeState
+from trade_svc.trades.model import TradeState
 
 QUEUE = consumers.PAYMENTS
 

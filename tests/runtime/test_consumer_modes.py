@@ -16,7 +16,12 @@ from paymesh.store.port import Conflict, CursorKey, Store, Writes
 from paymesh.store.postgres import PostgresStore
 from paymesh.wire import call_context_of, context_of
 from tests.runtime.world import BUCKET, CONTEXT, new_trade_id
-from trade_svc.notifications import AddNotification, StreamView, add_notification, stream_id_of
+from trade_svc.notifications.domain import (
+    AddNotification,
+    StreamView,
+    add_notification,
+    stream_id_of,
+)
 from trade_svc.store import STREAMS
 
 QUEUE = "trade.notifications"

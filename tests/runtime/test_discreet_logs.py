@@ -13,7 +13,7 @@ from paymesh.db.errors import error_text
 from paymesh.shell import Shell
 from paymesh_ops.launch.postgres import PostgresServer
 from tests.runtime.world import Database, create
-from trade_svc.model import TradeView
+from trade_svc.trades.model import TradeView
 
 SECRET = "0 Elm Street, Ada"
 NO_NUMBER = "Ada's mother"

@@ -33,9 +33,16 @@ from tests.runtime.world import (
     trade_of,
     view_of,
 )
-from trade_svc import domain, model, wire
-from trade_svc.model import PaymentMoved, PaymentOutcome, StartPayment, TradeState, TradeTiming
+from trade_svc import wire
 from trade_svc.store import TRADES
+from trade_svc.trades import domain, model
+from trade_svc.trades.model import (
+    PaymentMoved,
+    PaymentOutcome,
+    StartPayment,
+    TradeState,
+    TradeTiming,
+)
 
 
 @dataclass(frozen=True)

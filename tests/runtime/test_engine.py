@@ -21,8 +21,8 @@ from paymesh.store.port import Unreachable
 from paymesh.store.postgres import PostgresStore
 from paymesh.store.rowtypes import RowType
 from tests.runtime.world import Database, create
-from trade_svc.model import TradeView
 from trade_svc.store import TRADES
+from trade_svc.trades.model import TradeView
 
 POOL = 4
 

@@ -23,8 +23,8 @@ from paymesh.store.port import (
 from paymesh.store.postgres import PostgresStore
 from tests.runtime.store_contract import StoreContract, insert, write
 from tests.runtime.world import Database, attempt, trade, view_of
-from trade_svc.model import TradeView
 from trade_svc.store import ATTEMPT, TRADE, TRADES, metadata
+from trade_svc.trades.model import TradeView
 
 
 class TestMemoryStore(StoreContract):

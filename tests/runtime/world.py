@@ -24,9 +24,11 @@ from paymesh.store.port import Store, StoredEvent
 from paymesh.tools import Tool
 from paymesh.wire import money_to
 from tests import databases
-from trade_svc import domain, model, wire
-from trade_svc.merchants import Merchant, MerchantState
-from trade_svc.model import (
+from trade_svc import wire
+from trade_svc.merchants.domain import Merchant, MerchantState
+from trade_svc.store import TRADES
+from trade_svc.trades import domain, model
+from trade_svc.trades.model import (
     Attempt,
     AttemptState,
     CloseReason,
@@ -40,7 +42,6 @@ from trade_svc.model import (
     TradeType,
     TradeView,
 )
-from trade_svc.store import TRADES
 
 BUCKET = 77
 MERCHANT = "mer_cnaaaaaaaaaaaaaaaaaaaaaaaaaa"

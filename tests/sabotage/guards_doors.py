@@ -239,7 +239,7 @@ DOORS = (
         (
             Edit(
                 "trade_svc:_require_open",
-                "kind.purpose is Purpose.PURCHASE and (merchant_id, currency) in shut",
+                "declared.purpose is Purpose.PURCHASE and (merchant_id, currency) in shut",
                 "False",
             ),
         ),

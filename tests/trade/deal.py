@@ -13,17 +13,10 @@ from paymesh.core import Decision, Event, View
 from paymesh.ids import new_id
 from paymesh.money import Money
 from paymesh.tools import Tool, ToolKind
-from trade_svc import domain, wire
-from trade_svc.kinds import (
-    ATTEMPT_MOVES,
-    OPEN_ATTEMPTS,
-    REFUND_MOVES,
-    AttemptState,
-    RefundState,
-    TradeState,
-    TradeType,
-)
-from trade_svc.model import (
+from trade_svc import wire
+from trade_svc.store import REFUND, TRADE
+from trade_svc.trades import domain
+from trade_svc.trades.model import (
     Attempt,
     CloseReason,
     CloseTrade,
@@ -39,7 +32,15 @@ from trade_svc.model import (
     TradeTiming,
     TradeView,
 )
-from trade_svc.store import REFUND, TRADE
+from trade_svc.types.declaration import (
+    ATTEMPT_MOVES,
+    OPEN_ATTEMPTS,
+    REFUND_MOVES,
+    AttemptState,
+    RefundState,
+    TradeState,
+    TradeType,
+)
 
 AT = datetime(2026, 11, 22, 12, tzinfo=UTC)
 BUCKET = 77
@@ -116,7 +117,7 @@ class Deal:
 
     def whole(self) -> Tool:
         """A tool that its type takes, for the whole amount."""
-        by_channel = ToolKind.CHANNEL in self.trade.kind.tools
+        by_channel = ToolKind.CHANNEL in self.trade.declaration.tools
         return (channel if by_channel else balance)(self.minor)
 
     def pays(self, *tools: Tool) -> str:
@@ -212,7 +213,7 @@ class Deal:
                 by_state[RefundState.SUCCEEDED] += refund.amount.minor - refund.returned_minor
         assert self.sums == (by_state[RefundState.SUCCEEDED], by_state[RefundState.PROCESSING])
         unfinished = (
-            trade.state in {*trade.kind.closable, TradeState.PAYING, TradeState.BOOKING}
+            trade.state in {*trade.declaration.closable, TradeState.PAYING, TradeState.BOOKING}
             or OPEN_ATTEMPTS.intersection(self.attempts)
             or RefundState.PROCESSING in self.refunds
         )
@@ -245,5 +246,5 @@ def _rows(view: TradeView) -> list[Trade | Attempt | Refund]:
 
 def _moves(row: Trade | Attempt | Refund) -> Any:
     if isinstance(row, Trade):
-        return row.kind.moves
+        return row.declaration.moves
     return ATTEMPT_MOVES if isinstance(row, Attempt) else REFUND_MOVES

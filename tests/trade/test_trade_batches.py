@@ -21,9 +21,10 @@ from paymesh.store.memory import MemoryStore
 from paymesh.store.port import StoredEvent, Writes
 from paymesh.wire import money_to
 from tests.trade.deal import BUCKET, CONTEXT, TIMING, Deal, new_payment_id
-from trade_svc import domain, wire
-from trade_svc.model import PaymentMoved, PaymentOutcome, RefundTrade
+from trade_svc import wire
 from trade_svc.store import ATTEMPT, TRADE, TRADES
+from trade_svc.trades import domain
+from trade_svc.trades.model import PaymentMoved, PaymentOutcome, RefundTrade
 
 
 class NoPublisher:

@@ -11,8 +11,8 @@ from paymesh.errors import InvalidField, PaymentError, Unavailable
 from paymesh.failpoint import arm
 from tests.trade.actors import Books, PaymentCore, succeeds
 from tests.trade.trade_world import Database, Shop, T, by_balance, until
-from trade_svc.kinds import TradeType
 from trade_svc.settings import TradeSettings
+from trade_svc.types.declaration import TradeType
 
 TRANSFER = {"type": trade_pb2.TRADE_TYPE_TRANSFER, "payer_id": "ann", "payee_id": "bob"}
 A = trade_pb2.AttemptState

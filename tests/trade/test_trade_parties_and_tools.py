@@ -10,9 +10,9 @@ from paymesh.errors import AmountMismatch, CurrencyMismatch, InvalidFields
 from paymesh.money import Money
 from paymesh.tools import Tool
 from tests.trade.deal import BENEFICIARY, Deal, balance, channel
-from trade_svc.kinds import TradeState, TradeType
-from trade_svc.model import PaymentOutcome
-from trade_svc.refusals import ToolsNotOffered
+from trade_svc.trades.model import PaymentOutcome
+from trade_svc.trades.refusals import ToolsNotOffered
+from trade_svc.types.declaration import TradeState, TradeType
 
 T, O = TradeState, PaymentOutcome  # noqa: E741
 INSTANT, TOP_UP, TRANSFER, WITHDRAWAL = (

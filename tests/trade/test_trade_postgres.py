@@ -22,8 +22,8 @@ from paymesh.tools import ToolKind
 from tests.databases import Databases
 from tests.trade.actors import PaymentCore, succeeds
 from tests.trade.trade_world import Database, Shop, Trades, money, refusal, until
-from trade_svc.kinds import TradeState
 from trade_svc.store import TRADES, metadata
+from trade_svc.types.declaration import TradeState
 
 
 async def test_of_a_hundred_refunds_at_once_exactly_three_fit(

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from paymesh.errors import CurrencyMismatch, IllegalMove, NotFound
 from paymesh.tools import Tool
 from tests.trade.deal import CONTEXT, Deal, balance, channel
-from trade_svc.kinds import Purpose, RefundState, TradeState, TradeType
-from trade_svc.model import PaymentOutcome, Refund
-from trade_svc.refusals import NotRefundable, RefundExceeds
+from trade_svc.trades.model import PaymentOutcome, Refund
+from trade_svc.trades.refusals import NotRefundable, RefundExceeds
+from trade_svc.types.declaration import Purpose, RefundState, TradeState, TradeType
 
 R, O = RefundState, PaymentOutcome  # noqa: E741
 

@@ -14,8 +14,8 @@ from paymesh.core import View
 from paymesh.errors import InvalidFields, NotFound
 from paymesh.money import Money
 from tests.trade.deal import AT, CONTEXT, TIMING, Deal, channel, new_payment_id
-from trade_svc import domain
-from trade_svc.model import CloseReason, CloseTrade, PayTrade, RefundTrade
+from trade_svc.trades import domain
+from trade_svc.trades.model import CloseReason, CloseTrade, PayTrade, RefundTrade
 
 OTHER = "mer_" + "b" * 28
 

@@ -20,8 +20,8 @@ from hypothesis.stateful import (
 
 from paymesh.errors import PaymentError
 from tests.trade.deal import Deal, balance, channel
-from trade_svc.kinds import AttemptState, RefundState, TradeState
-from trade_svc.model import PaymentOutcome
+from trade_svc.trades.model import PaymentOutcome
+from trade_svc.types.declaration import AttemptState, RefundState, TradeState
 
 pytestmark = pytest.mark.slow
 

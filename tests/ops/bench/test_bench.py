@@ -167,19 +167,19 @@ def test_cpu_time_is_told_by_process_with_its_sum() -> None:
 
 def test_a_profile_adds_up_own_time_by_function_and_module() -> None:
     stacks = [
-        "main (app.py);decide (pay_svc/domain.py) 30",
-        "main (app.py);save (store.py);decide (pay_svc/domain.py) 10",
+        "main (app.py);decide (pay_svc/payments/domain.py) 30",
+        "main (app.py);save (store.py);decide (pay_svc/payments/domain.py) 10",
         "main (app.py);save (store.py) 60",
     ]
     profile = profile_of("pay-serve", 2.0, stacks)
     assert profile.functions == [
         ("save (store.py)", pytest.approx(1.2)),
-        ("decide (pay_svc/domain.py)", pytest.approx(0.8)),
+        ("decide (pay_svc/payments/domain.py)", pytest.approx(0.8)),
     ]
     assert profile.modules[0] == ("store.py", pytest.approx(1.2))
     text = printed(ledger(), {ratios.UNARY: [profile]})
     assert "pay-serve, 2.000 ms" in text
-    assert "decide (pay_svc/domain.py)" in text
+    assert "decide (pay_svc/payments/domain.py)" in text
 
 
 def test_new_figures_replace_the_old_and_nothing_else() -> None:
@@ -208,7 +208,7 @@ def test_endurance_has_a_place_of_its_own_in_the_document() -> None:
 def test_a_profile_is_shared_out_over_what_the_code_is_for() -> None:
     """By the innermost frame; the parts sum to what the process took."""
     stacks = [
-        "main (paymesh/process.py);decide (pay_svc/domain.py) 30",
+        "main (paymesh/process.py);decide (pay_svc/payments/domain.py) 30",
         "main (paymesh/process.py);run (paymesh/shell.py);execute (psycopg/cursor_async.py) 50",
         "main (paymesh/process.py);validate (paymesh/rpc.py) 10",
         "main (paymesh/process.py);sleep (somewhere/else.py) 10",

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from gateway_svc.channels.port import PayoutOrder, PrepayOrder, RefundOrder
-from gateway_svc.channels.sandbox import SandboxChannel
+from gateway_svc.channels.sandbox.adapter import SandboxChannel
 from paymesh.signing import Verifier, generate_key_pair
 from tests.ops.sandbox.sandbox_actors import PATIENCE_S, Keys, Program, Receiver, World
 

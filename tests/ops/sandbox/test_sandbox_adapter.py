@@ -19,7 +19,7 @@ from gateway_svc.channels.port import (
     RefundOrder,
     Verb,
 )
-from gateway_svc.channels.sandbox_states import (
+from gateway_svc.channels.sandbox.states import (
     COLLECT_SHAPE,
     EVENTS,
     NATIVE_STATES,
@@ -30,7 +30,7 @@ from gateway_svc.channels.sandbox_states import (
     read_answer,
     refusal,
 )
-from gateway_svc.model import ReportedState
+from gateway_svc.orders.model import ReportedState
 from paymesh.signing import Signer, Verifier, generate_key_pair, serial_of
 from paymesh_ops.sandbox import domain
 

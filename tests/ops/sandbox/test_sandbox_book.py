@@ -14,7 +14,7 @@ import pytest
 from gateway_svc.channels.port import (
     PrepayOrder,
 )
-from gateway_svc.model import ReportedState
+from gateway_svc.orders.model import ReportedState
 from paymesh_ops.sandbox.book import BOOK_FILE, Book, BookCorrupt, BookFailed, BookLocked
 from tests.ops.sandbox.sandbox_actors import PATIENCE_S
 

@@ -17,7 +17,7 @@ from gateway_svc.channels.port import (
     PrepayOrder,
     UnreadableCallback,
 )
-from gateway_svc.model import ReportedState
+from gateway_svc.orders.model import ReportedState
 from paymesh.signing import (
     NONCE_HEADER,
     SIGNATURE_HEADER,

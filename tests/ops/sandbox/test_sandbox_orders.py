@@ -13,7 +13,7 @@ from gateway_svc.channels.port import (
     Channel,
     PrepayOrder,
 )
-from gateway_svc.model import ReportedState
+from gateway_svc.orders.model import ReportedState
 from paymesh.signing import (
     SIGNATURE_HEADER,
     Signer,

@@ -18,7 +18,7 @@ from gateway_svc.channels.port import (
     PrepayOrder,
     RefundOrder,
 )
-from gateway_svc.model import ReportedState
+from gateway_svc.orders.model import ReportedState
 from tests.ops.sandbox.sandbox_actors import PATIENCE_S
 
 MakeOrder = Callable[..., PrepayOrder]

@@ -1,0 +1,1 @@
+"""What channels tell us by themselves."""

@@ -1,0 +1,1 @@
+"""A channel that pays every order by itself: for measurements."""

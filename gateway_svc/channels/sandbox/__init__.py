@@ -1,0 +1,1 @@
+"""The sandbox channel, as the gateway calls it."""

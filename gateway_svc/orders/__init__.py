@@ -1,0 +1,1 @@
+"""Channel orders, as plain functions, and the calls that they owe."""

@@ -1,0 +1,1 @@
+"""Accounts outside that payers withdraw to."""

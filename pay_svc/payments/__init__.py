@@ -1,0 +1,1 @@
+"""Payments as plans of instructions, as plain functions."""

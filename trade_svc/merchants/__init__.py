@@ -1,0 +1,1 @@
+"""Merchants, their business codes, and what trades read of them."""

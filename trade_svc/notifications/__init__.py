@@ -1,0 +1,1 @@
+"""What merchants are told: in order, signed, again until they take it."""

@@ -1,0 +1,1 @@
+"""Trades with their attempts and refunds, as plain functions."""
