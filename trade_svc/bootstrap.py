@@ -153,7 +153,7 @@ def _trade_rules(
             model.CloseTrade: partial(domain.close_trade, timing=timing),
             model.RefundTrade: partial(domain.refund_trade, timing=timing),
             model.PaymentMoved: partial(
-                domain.payment_moved, timing=timing, at_once=settings.booked_at_once
+                domain.payment_moved, timing=timing, booked_before_paid=settings.booked_before_paid
             ),
             model.TradeBooked: partial(domain.trade_booked, timing=timing),
         },

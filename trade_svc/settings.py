@@ -23,23 +23,25 @@ class TradeSettings(ServiceSettings):
     """Where the payment core answers gRPC: host:port or dns:///name:port."""
     clearing_target: Target = "127.0.0.1:7004"
     """Where the ledger answers gRPC, likewise."""
-    booked_at_once: Annotated[frozenset[TradeType], NoDecode] = frozenset({TradeType.TRANSFER})
+    booked_before_paid: Annotated[frozenset[TradeType], NoDecode] = frozenset({TradeType.TRANSFER})
     """Trade types that are PAID only once the ledger has booked it, such as "TRANSFER,TOP_UP"; the
     others are booked from their events. Empty: all are."""
     notify_allow_private: bool = False
     """Whether notifications may go to plain http and private addresses: only for development."""
 
-    @field_validator("booked_at_once", mode="before")
+    @field_validator("booked_before_paid", mode="before")
     @classmethod
     def listed(cls, value: object) -> object:
         if isinstance(value, str):
             return [name.strip() for name in value.split(",") if name.strip()]
         return value
 
-    @field_validator("booked_at_once")
+    @field_validator("booked_before_paid")
     @classmethod
     def can_be(cls, types: frozenset[TradeType]) -> frozenset[TradeType]:
-        offered = {type_ for type_, declared in TRADE_TYPES.items() if declared.may_book_at_once}
+        offered = {
+            type_ for type_, declared in TRADE_TYPES.items() if declared.may_be_booked_before_paid
+        }
         if wrong := sorted(types - offered):
             raise ValueError(
                 f"is wrong: {', '.join(wrong)} cannot be booked before it is paid; "

@@ -144,7 +144,7 @@ class Posting:
         )
         if balance_changes is not None:
             try:
-                return await self._at_once(requests, balance_changes)
+                return await self._in_one_flight(requests, balance_changes)
             except (Conflict, Rejected):
                 self._careful_until = now + CAREFUL_S
         while True:
@@ -155,7 +155,7 @@ class Posting:
                 self._to_fold = {id_: at for id_, at in self._to_fold.items() if at > now}
                 self._to_fold |= dict.fromkeys(buffered.account_ids, now + FOLD_AHEAD_S)
 
-    async def _at_once(
+    async def _in_one_flight(
         self, requests: Sequence[JournalRequest], balance_changes: Sequence[BalanceChange]
     ) -> Sequence[PaymentError | Result]:
         """All of it or nothing. Raises Conflict or Rejected where that can't be: for an account
@@ -172,7 +172,7 @@ class Posting:
         ]
         posted = [(one, today) for one in requests]
         async with self._store.transaction() as transaction:
-            at, *_ = await transaction.save_at_once(
+            at, *_ = await transaction.save_in_one_flight(
                 (sql.BEGIN_IN_ONE_FLIGHT, (today, today)),
                 [
                     (sql.CHANGE_WITHIN_LIMITS, [*columns, len(balance_changes)]),

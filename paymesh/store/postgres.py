@@ -144,7 +144,7 @@ class PostgresTransaction:
         """Runs the statements and commits. Raises as commit does."""
         await self._saved(None, statements)
 
-    async def save_at_once(
+    async def save_in_one_flight(
         self, first: tuple[str, Sequence[Any]], statements: Sequence[tuple[str, Sequence[Any]]]
     ) -> tuple[Any, ...]:
         """Begins, runs the statements and commits in one round trip; the row that the first one

@@ -354,13 +354,13 @@ class Mesh:
 
 
 @asynccontextmanager
-async def tended(mesh: Mesh, *, at_once: bool = False) -> AsyncIterator[None]:
-    """Meanwhile, whatever dies is started again; `at_once`: also what keeps dying."""
+async def tended(mesh: Mesh, *, restart_always: bool = False) -> AsyncIterator[None]:
+    """Meanwhile, whatever dies is started again; `restart_always`: also what keeps dying."""
 
     async def tend() -> None:
         while True:
             for name in mesh.tend():
-                if at_once:
+                if restart_always:
                     mesh.children[name].restarts = 0
             await asyncio.sleep(POLL_S)
 

@@ -31,7 +31,7 @@ class AtOnce:
 
     def __init__(self, of: posting.Posting, monkeypatch: pytest.MonkeyPatch) -> None:
         self.written = self.tried = 0
-        write = of._at_once
+        write = of._in_one_flight
 
         async def counted(*arguments: Any) -> Any:
             self.tried += 1
@@ -39,7 +39,7 @@ class AtOnce:
             self.written += 1
             return result
 
-        monkeypatch.setattr(of, "_at_once", counted)
+        monkeypatch.setattr(of, "_in_one_flight", counted)
 
 
 @pytest.fixture

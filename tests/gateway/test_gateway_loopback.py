@@ -12,8 +12,8 @@ import pytest
 import structlog
 
 from gateway_svc.callbacks.handling import Callbacks, Refusal
+from gateway_svc.channels.loopback import adapter as loopback
 from gateway_svc.channels.loopback.adapter import TELL_AGAIN_AFTER_S, LoopbackChannel
-from gateway_svc.channels.loopback.adapter import adapter as loopback
 from gateway_svc.channels.port import (
     Callback,
     ChannelResult,

@@ -123,7 +123,10 @@ async def test_a_flow_converges_though_processes_die_at_a_point_of_it(
     record_property: Callable[[str, object], None],
 ) -> None:
     """SIGKILL at the first passage; the flow ends as it should."""
-    async with shop_of(real_plan, patience_s=PATIENCE_S) as shop, tended(mortal_mesh, at_once=True):
+    async with (
+        shop_of(real_plan, patience_s=PATIENCE_S) as shop,
+        tended(mortal_mesh, restart_always=True),
+    ):
         deaths.arm(point, deaths.due(flow, point))
         await flow(shop)
         died = await deaths.come(point)
@@ -146,7 +149,10 @@ async def test_a_combined_purchase_and_a_withdrawal_converge_though_two_die_at_a
     point: str, mortal_mesh: Mesh, real_plan: MeshPlan, deaths: Deaths
 ) -> None:
     """The covering set: between them they pass every point in every process."""
-    async with shop_of(real_plan, patience_s=PATIENCE_S) as shop, tended(mortal_mesh, at_once=True):
+    async with (
+        shop_of(real_plan, patience_s=PATIENCE_S) as shop,
+        tended(mortal_mesh, restart_always=True),
+    ):
         deaths.arm(point, COVERING[point])
         await asyncio.gather(combined_purchase(shop), withdrawal(shop))
         assert await deaths.come(point, expected=len(COVERING[point])) == COVERING[point]
@@ -160,7 +166,7 @@ async def test_after_the_covering_deaths_the_books_the_services_and_the_channel_
 
 async def _all_is_right(mesh: Mesh, plan: MeshPlan, deaths: Deaths) -> None:
     deaths.disarm()
-    async with shop_of(plan, patience_s=PATIENCE_S) as shop, tended(mesh, at_once=True):
+    async with shop_of(plan, patience_s=PATIENCE_S) as shop, tended(mesh, restart_always=True):
         for flow in FLOWS:
             await flow(shop)
         for _ in range(60):  # it comes to rest in a few seconds

@@ -204,9 +204,9 @@ CASES = {
     ),
     "not at once": Case(
         "trade_svc work",
-        "PAYMESH_BOOKED_AT_ONCE is wrong: WITHDRAWAL cannot be booked before it is paid; "
+        "PAYMESH_BOOKED_BEFORE_PAID is wrong: WITHDRAWAL cannot be booked before it is paid; "
         "INSTANT, TOP_UP, TRANSFER can",
-        {"PAYMESH_BOOKED_AT_ONCE": "WITHDRAWAL"},
+        {"PAYMESH_BOOKED_BEFORE_PAID": "WITHDRAWAL"},
     ),
     "two at once": Case(
         "trade_svc work",
@@ -316,7 +316,7 @@ def test_one_environment_serves_all_services(
         "PUBLIC_KEY_FILE": str(tmp_path / "public"), "READY_FILE": str(tmp_path / "ready"),
         "DATABASE_URL": "postgresql://u:a%40b@h:5432/d", "OWNER_URL": "postgresql://u@h/d",
         "AMQP_URL": "amqp://u:a%40b@h:5672/%2Fv", "_URL": "http://h:8080", "TARGET": "dns:///h:1",
-        "LISTEN": "[::]:0", "LOG_LEVEL": "DEBUG", "TRACES": "otlp", "AT_ONCE": "TOP_UP",
+        "LISTEN": "[::]:0", "LOG_LEVEL": "DEBUG", "TRACES": "otlp", "BEFORE_PAID": "TOP_UP",
         "CONFIG": str(ROOT / "clearing_svc" / "ledger"), "HUMAN": "true", "CHANNEL": "true",
         "PRIVATE": "true", "FIRST_DAY": "2026-01-31", "HOME": str(tmp_path), "ROLE": "x",
     }  # fmt: skip

@@ -78,7 +78,7 @@ class Deal:
     minor: int = 100_00
     changes: dict[str, Any] = field(default_factory=dict)
     """Of the command that creates it."""
-    at_once: bool = False
+    booked_before_paid: bool = False
     """Whether it is booked before it is said to be paid."""
     state: TradeView = field(default_factory=lambda: TradeView(None))
     at: datetime = AT
@@ -143,8 +143,8 @@ class Deal:
         """What the payment core reports. The types of the events that follow from it."""
         amount = Money("EUR", self.minor)
         command = PaymentMoved(self.trade.id, payment_id, outcome, amount, CONTEXT, why)
-        at_once = {self.type} if self.at_once else set()
-        rule = partial(domain.payment_moved, timing=TIMING, at_once=at_once)
+        booked_before_paid = {self.type} if self.booked_before_paid else set()
+        rule = partial(domain.payment_moved, timing=TIMING, booked_before_paid=booked_before_paid)
         return self._decided(rule, command)
 
     def booked(self, payment_id: str, refusal: str = "") -> list[str]:

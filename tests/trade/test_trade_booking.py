@@ -123,15 +123,15 @@ async def test_a_fault_around_the_call_is_made_good(
 def test_the_environment_names_them(
     value: str, types: list[TradeType], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PAYMESH_BOOKED_AT_ONCE", value)
-    assert TradeSettings().booked_at_once == set(types)
+    monkeypatch.setenv("PAYMESH_BOOKED_BEFORE_PAID", value)
+    assert TradeSettings().booked_before_paid == set(types)
 
 
 def test_by_default_it_is_what_goes_from_balance_to_balance(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delenv("PAYMESH_BOOKED_AT_ONCE", raising=False)
-    assert TradeSettings().booked_at_once == {TradeType.TRANSFER}
+    monkeypatch.delenv("PAYMESH_BOOKED_BEFORE_PAID", raising=False)
+    assert TradeSettings().booked_before_paid == {TradeType.TRANSFER}
 
 
 @pytest.mark.parametrize(
@@ -145,6 +145,6 @@ def test_by_default_it_is_what_goes_from_balance_to_balance(
 def test_what_cannot_be_stops_the_start(
     value: str, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PAYMESH_BOOKED_AT_ONCE", value)
+    monkeypatch.setenv("PAYMESH_BOOKED_BEFORE_PAID", value)
     with pytest.raises(ValidationError, match=says):
         TradeSettings()

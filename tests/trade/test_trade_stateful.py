@@ -34,7 +34,7 @@ class Model:
     """What a trade is to the people: who paid it, and what of it went back."""
 
     amount: int
-    at_once: bool
+    booked_before_paid: bool
     """Whether it is paid only when the ledger says so."""
     state: TradeState = T.PENDING
     winner: str = ""
@@ -67,7 +67,7 @@ class Model:
         if outcome is O.SUCCEEDED and money in {"open", "none"}:
             self.money_of[attempt] = "here" if unpaid else "too much"
             if unpaid:
-                self.state, self.winner = T.BOOKING if self.at_once else T.PAID, attempt
+                self.state, self.winner = T.BOOKING if self.booked_before_paid else T.PAID, attempt
         elif outcome is O.RETURNED and money not in {"here", "a person's"}:
             self.money_of[attempt] = "gone back"
         elif outcome is O.SUSPENDED and money != "here":
@@ -94,9 +94,15 @@ class OneTrade(RuleBasedStateMachine):
     attempts: Bundle[str] = Bundle("attempts")
     refunds: Bundle[str] = Bundle("refunds")
 
-    @initialize(amount=st.one_of(st.integers(1, 20), st.integers(1, 10**16)), at_once=st.booleans())
-    def begins(self, amount: int, at_once: bool) -> None:
-        self.deal, self.model = Deal(minor=amount, at_once=at_once), Model(amount, at_once)
+    @initialize(
+        amount=st.one_of(st.integers(1, 20), st.integers(1, 10**16)),
+        booked_before_paid=st.booleans(),
+    )
+    def begins(self, amount: int, booked_before_paid: bool) -> None:
+        self.deal, self.model = (
+            Deal(minor=amount, booked_before_paid=booked_before_paid),
+            Model(amount, booked_before_paid),
+        )
 
     @rule(target=attempts, by_balance=st.floats(0, 1))
     def pays(self, by_balance: float) -> Any:

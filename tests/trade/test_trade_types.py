@@ -74,9 +74,9 @@ def test_what_went_out_otherwise_is_not_sent_again() -> None:
 
 
 @pytest.mark.parametrize("type_", COLLECTED)
-def test_a_trade_that_is_booked_at_once_is_paid_when_the_ledger_has_it(type_: TradeType) -> None:
+def test_a_trade_that_is_booked_first_is_paid_when_the_ledger_has_it(type_: TradeType) -> None:
     """Nobody is told before; meanwhile it cannot be paid, closed or expire."""
-    deal = Deal(type_, at_once=True)
+    deal = Deal(type_, booked_before_paid=True)
     payment_id = deal.pays()
     happened = deal.hears(payment_id, O.SUCCEEDED)
     assert happened == ["trade.attempt.succeeded", "trade.trade.booking"]
@@ -98,7 +98,7 @@ def test_a_trade_that_is_booked_at_once_is_paid_when_the_ledger_has_it(type_: Tr
 def test_what_the_ledger_does_not_take_goes_back_and_other_money_may_come(
     type_: TradeType,
 ) -> None:
-    deal = Deal(type_, at_once=True)
+    deal = Deal(type_, booked_before_paid=True)
     first = deal.pays()
     deal.hears(first, O.SUCCEEDED)
     happened = deal.booked(first, "ACCOUNT_NOT_OPEN")
@@ -119,7 +119,7 @@ def test_what_the_ledger_does_not_take_goes_back_and_other_money_may_come(
 
 
 def test_a_second_success_while_the_first_is_being_booked_goes_back() -> None:
-    deal = Deal(INSTANT, at_once=True)
+    deal = Deal(INSTANT, booked_before_paid=True)
     first, second = deal.pays(), deal.pays()
     deal.hears(second, O.SUCCEEDED)
     deal.hears(first, O.SUCCEEDED)

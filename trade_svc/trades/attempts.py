@@ -29,15 +29,19 @@ def attempt_moved(
     command: PaymentMoved,
     at: datetime,
     *,
-    at_once: Collection[TradeType],
+    booked_before_paid: Collection[TradeType],
 ) -> Outcome:
     """The state after what the payment core reports of an attempt; the same state if it knew.
 
-    `at_once`: the types that are booked before they are said to be paid.
+    `booked_before_paid`: the types that are booked before they are said to be paid.
     """
     match command.outcome:
         case PaymentOutcome.SUCCEEDED:
-            to = TradeState.BOOKING if state.existing("").type in at_once else TradeState.PAID
+            to = (
+                TradeState.BOOKING
+                if state.existing("").type in booked_before_paid
+                else TradeState.PAID
+            )
             return _succeeded(state, attempt, command, at, to=to)
         case PaymentOutcome.RETURNED:
             return _returned(state, attempt, command, at)

@@ -220,11 +220,11 @@ def payment_moved(
     view: View,
     *,
     timing: TradeTiming,
-    at_once: Collection[TradeType] = (),
+    booked_before_paid: Collection[TradeType] = (),
 ) -> D:
     """What the payment core reports, in any order and any number of times.
 
-    `at_once`: the types that are booked before they are said to be paid.
+    `booked_before_paid`: the types that are booked before they are said to be paid.
     """
     state.existing(command.trade_id)
     refund = state.refund_by(command.payment_id)
@@ -233,7 +233,9 @@ def payment_moved(
         new, events = refunds.refund_moved(state, refund, command, at)
     else:
         attempt = state.attempt(command.payment_id)
-        new, events = attempt_moved(state, attempt, command, at, at_once=at_once)
+        new, events = attempt_moved(
+            state, attempt, command, at, booked_before_paid=booked_before_paid
+        )
     if new is not state:  # what was known already must not shorten the ladder
         new = _scheduled(new, at, timing)
     return Decision(state=new, events=tuple(events), answer=new)

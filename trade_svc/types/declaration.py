@@ -144,7 +144,7 @@ class Declaration:
         return _T.PAID in self.moves[_T.PAID]
 
     @property
-    def may_book_at_once(self) -> bool:
+    def may_be_booked_before_paid(self) -> bool:
         """Whether there is something to book before a trade is said to be paid."""
         return _T.BOOKING in self.moves
 

@@ -40,8 +40,9 @@ through. `{COMMAND}` makes this page of them.
 - **From events: journals.** Each follows from one event, once, in whatever order events come. While
   the ledger is away the books are late; payments are not, unless they need a hold.
 
-- **At once, too: what a paid trade books, of products that want it.** `PAYMESH_BOOKED_AT_ONCE` of
-  the trade core names them, of INSTANT, TOP_UP and TRANSFER; unless told otherwise it is TRANSFER.
+- **At once, too: what a paid trade books, of products that want it.**
+  `PAYMESH_BOOKED_BEFORE_PAID` of the trade core names them, of INSTANT, TOP_UP and TRANSFER;
+  unless told otherwise it is TRANSFER.
   Such a trade is BOOKING until the ledger has booked `trade.trade.paid`, and only then PAID: so who
   is told finds it in the balances. Where an account does not take it, closed or frozen, the money
   goes back to the payer. While the ledger is away such payments are late, too.
