@@ -17,6 +17,11 @@ from pay_svc.beneficiaries import domain as beneficiaries
 from pay_svc.beneficiaries.rpc import BeneficiaryServicer
 from pay_svc.clients.gateway import Gateway
 from pay_svc.clients.ledger import Ledger
+from pay_svc.instructions.collect import SendClose, SendPrepay
+from pay_svc.instructions.hold import RequestHold
+from pay_svc.instructions.payout import SendPayout
+from pay_svc.instructions.refund import SendRefund
+from pay_svc.instructions.release import RequestRelease
 from pay_svc.payments import domain, effects, model
 from pay_svc.queries import Beneficiaries, chain_of_merchant
 from pay_svc.rpc import PaymentServicer
@@ -119,12 +124,12 @@ def _payments(
         clock=clock,
         owed=effects.owed,
         does={
-            effects.SendPrepay: gateway.prepay,
-            effects.SendClose: gateway.close,
-            effects.SendRefund: gateway.refund,
-            effects.SendPayout: gateway.payout,
-            effects.RequestHold: ledger.place,
-            effects.RequestRelease: ledger.release,
+            SendPrepay: gateway.prepay,
+            SendClose: gateway.close,
+            SendRefund: gateway.refund,
+            SendPayout: gateway.payout,
+            RequestHold: ledger.place,
+            RequestRelease: ledger.release,
         },
         sweep=SweepLimits(
             ladder_s=settings.ladder(5, 30, 120, 600, 3600, 21600),

@@ -11,11 +11,11 @@ import time
 from payments.pay.v1 import payment_service_pb2, payment_service_pb2_grpc
 
 from pay_svc.beneficiaries.domain import BeneficiaryView
-from pay_svc.payments.effects import RequestHold, SendPrepay, owed
+from pay_svc.instructions import HANDLERS
+from pay_svc.payments.effects import awaited
 from pay_svc.payments.model import (
     CancelPayment,
     CreatePayment,
-    InstructionKind,
     InstructionState,
     PaymentState,
     PaymentView,
@@ -123,10 +123,8 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
         assert payment is not None
         if payment.state is not PaymentState.PROCESSING:
             return view, ""
-        now = self._payments.clock.now()
-        asked = [e for e in owed(view, now) if isinstance(e, RequestHold | SendPrepay)]
         wait_s = min(CREDENTIAL_WAIT_S, 0.7 * (call.deadline - time.monotonic()))
-        values = await self._payments.executor.execute(asked, timeout_s=wait_s)
+        values = await self._payments.executor.execute(awaited(view), timeout_s=wait_s)
         credential_id = next(filter(None, values), "")
         if not credential_id or any(i.hold_id for i in view.instructions):
             view = await self._payments.load(payment.id)
@@ -160,7 +158,5 @@ def _payable(view: PaymentView) -> bool:
     """Whether the payer may pay at the channel now."""
     assert view.payment is not None
     return view.payment.state is PaymentState.PROCESSING and all(
-        i.state is InstructionState.SUCCEEDED
-        for i in view.instructions
-        if i.kind is InstructionKind.HOLD
+        i.state is InstructionState.SUCCEEDED for i in view.instructions if HANDLERS[i.kind].holds
     )

@@ -10,7 +10,9 @@ from google.protobuf.message import Message
 from payments.gateway.v1 import channel_pb2, channel_service_pb2, channel_service_pb2_grpc
 
 from pay_svc.beneficiaries.domain import BeneficiaryView
-from pay_svc.payments.effects import SendClose, SendPayout, SendPrepay, SendRefund
+from pay_svc.instructions.collect import SendClose, SendPrepay
+from pay_svc.instructions.payout import SendPayout
+from pay_svc.instructions.refund import SendRefund
 from pay_svc.payments.model import ChannelMoved, ChannelOutcome
 from paymesh.clock import Clock
 from paymesh.coalescer import Coalescer, call_for

@@ -8,7 +8,8 @@ import grpc
 from payments.clearing.v1 import ledger_pb2, ledger_service_pb2, ledger_service_pb2_grpc
 from payments.type.v1 import account_pb2
 
-from pay_svc.payments.effects import RequestHold, RequestRelease
+from pay_svc.instructions.hold import RequestHold
+from pay_svc.instructions.release import RequestRelease
 from pay_svc.payments.model import AccountRef, HoldMoved, HoldOutcome
 from paymesh.clock import Clock
 from paymesh.coalescer import Coalescer, call_for

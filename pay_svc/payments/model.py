@@ -89,8 +89,6 @@ PUBLISHED_PAYMENTS = frozenset({_P.SUCCEEDED, _P.FAILED, _P.CLOSED, _P.RETURNED,
 """States of a payment that others hear of: pay.payment.<state>."""
 PUBLISHED_MOVEMENTS = frozenset({_I.SUCCEEDED, _I.SUSPENDED, _I.BOUNCED})
 """States in which an instruction has moved money: pay.instruction.<state> is booked."""
-MOVEMENTS = frozenset(InstructionKind) - {InstructionKind.HOLD, InstructionKind.RELEASE}
-"""A hold moves no money: what becomes of it is our own history."""
 
 
 class ToolsNotOffered(PaymentError):

@@ -9,23 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from pay_svc.instructions import HANDLERS
 from pay_svc.payments.model import (
     Instruction,
-    InstructionKind,
     InstructionState,
     PaymentState,
-    Purpose,
 )
-from pay_svc.payments.plan import compensation_of, instruction_id, plan_of
+from pay_svc.payments.plan import compensation_of, plan_of
+from pay_svc.payments.steps import instruction_id
 from pay_svc.payments.transition import Transition, is_open
+from pay_svc.purposes import PURPOSES
 
-_P, _I, _K = PaymentState, InstructionState, InstructionKind
+_P, _I = PaymentState, InstructionState
 
 LOST = frozenset({_I.FAILED, _I.CLOSED, _I.SUSPENDED})
-TAKES_FROM_A_HOLD = frozenset({_K.TRANSFER, _K.CHANNEL_PAYOUT, _K.CHANNEL_REFUND})
-IRREVOCABLE = frozenset({_K.CHANNEL_PAYOUT, _K.CHANNEL_REFUND})
-"""Forward steps after which nothing can be called back."""
-RETURNABLE = frozenset({Purpose.PURCHASE, Purpose.TOP_UP, Purpose.TRANSFER})
 
 
 def advance(transition: Transition) -> None:
@@ -37,7 +34,7 @@ def advance(transition: Transition) -> None:
 def cancel(transition: Transition) -> None:
     """Closes what has not moved. Money that is on its way out is not called back."""
     if transition.payment.state is _P.PROCESSING and not any(
-        i.kind in IRREVOCABLE for i in transition.forward
+        HANDLERS[i.kind].irrevocable for i in transition.forward
     ):
         transition.move_payment(_P.CLOSING)
         transition.close_collections()
@@ -46,7 +43,8 @@ def cancel(transition: Transition) -> None:
 
 def give_back(transition: Transition) -> None:
     """Returns a payment that has succeeded, if it is of a kind that can be."""
-    if transition.payment.state is _P.SUCCEEDED and transition.payment.purpose in RETURNABLE:
+    returnable = PURPOSES[transition.payment.purpose].returnable
+    if transition.payment.state is _P.SUCCEEDED and returnable:
         transition.move_payment(_P.RETURNING)
         advance(transition)
 
@@ -122,7 +120,7 @@ _NEXT: dict[PaymentState, Callable[[Transition], bool]] = {
     _P.CLOSED: _ended_without_money,
     _P.RETURNING: _returning,
     _P.RETURNED: _returned,
-    _P.SUSPENDED: lambda c: False,
+    _P.SUSPENDED: lambda _: False,
 }
 
 
@@ -139,7 +137,7 @@ def _came_about(transition: Transition) -> bool:
     Money has come in, nothing is missing and nothing was undone. Holds alone do not count: they
     have moved nothing and can still be released.
     """
-    money = any(i.kind is _K.CHANNEL_COLLECT for i in transition.forward)
+    money = any(HANDLERS[i.kind].collects for i in transition.forward)
     return money and not transition.backward and _all_succeeded(transition)
 
 
@@ -163,14 +161,14 @@ def _to_undo(transition: Transition) -> list[Instruction]:
     taken = {
         i.hold_id
         for i in transition.forward
-        if i.kind in TAKES_FROM_A_HOLD and i.state not in {_I.FAILED, _I.CLOSED}
+        if HANDLERS[i.kind].draws and i.state not in {_I.FAILED, _I.CLOSED}
     }
     return [
         i
         for i in transition.forward
         if i.state is _I.SUCCEEDED
         and i.id not in undone
-        and not (i.kind is _K.HOLD and i.hold_id in taken)
+        and not (HANDLERS[i.kind].holds and i.hold_id in taken)
     ]
 
 
@@ -179,7 +177,7 @@ def _undo(transition: Transition) -> bool:
     todo = _to_undo(transition)
     if not todo:
         return False
-    holds_only = all(i.kind is _K.HOLD for i in todo)
+    holds_only = all(HANDLERS[i.kind].holds for i in todo)
     if transition.payment.state is not _P.RETURNING and not (
         holds_only and transition.payment.state is _P.CLOSING
     ):

@@ -8,16 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from pay_svc.instructions import HANDLERS
 from pay_svc.payments.model import (
     INSTRUCTION_MOVES,
-    MOVEMENTS,
     OPEN,
     PAYMENT_MOVES,
     PUBLISHED_MOVEMENTS,
     PUBLISHED_PAYMENTS,
     UNDER_WAY,
     Instruction,
-    InstructionKind,
     InstructionMoved,
     InstructionState,
     Payment,
@@ -26,7 +25,8 @@ from pay_svc.payments.model import (
     PaymentTiming,
     PaymentView,
 )
-from pay_svc.payments.plan import Step, instruction_of
+from pay_svc.payments.plan import instruction_of
+from pay_svc.payments.steps import Step
 from paymesh.core import Decision, Event, event, history, moved
 from paymesh.errors import NotFound
 
@@ -74,11 +74,11 @@ class Transition:
     # What happens
 
     def start(self, step: Step) -> None:
-        """Begins a step. A transfer is done with that: the ledger books it from its event."""
+        """Begins a step. One that calls nobody is done with that."""
         instruction = instruction_of(self.payment, step, self.at)
         self.instructions[instruction.id] = instruction
         self.happened.append((instruction, "pay.instruction.started"))
-        if step.kind is InstructionKind.TRANSFER:
+        if HANDLERS[step.kind].immediate:
             self.move(instruction, InstructionState.SUCCEEDED, succeeded_at=self.at)
 
     def move(self, instruction: Instruction, to: InstructionState, **changes: object) -> None:
@@ -89,8 +89,7 @@ class Transition:
     def close_collections(self) -> None:
         """What the payer could still pay is to be closed."""
         for i in self.forward:
-            collecting = i.kind is InstructionKind.CHANNEL_COLLECT
-            if collecting and i.state is InstructionState.PROCESSING:
+            if HANDLERS[i.kind].collects and i.state is InstructionState.PROCESSING:
                 self.move(i, InstructionState.CLOSING)
 
     def move_payment(self, to: PaymentState, *, reason: str = "") -> None:
@@ -120,7 +119,7 @@ class Transition:
         if isinstance(row, Payment):
             if row.state in PUBLISHED_PAYMENTS:
                 return event(row, type_, PaymentMoved(row))
-        elif row.kind in MOVEMENTS and row.state in PUBLISHED_MOVEMENTS:
+        elif HANDLERS[row.kind].moves_money and row.state in PUBLISHED_MOVEMENTS:
             return event(row, type_, InstructionMoved(row, self.payment))
         return history(row, type_)
 

@@ -27,7 +27,7 @@ from pay_svc.payments.model import (
     PaymentView,
     Purpose,
 )
-from pay_svc.payments.plan import instruction_id
+from pay_svc.payments.steps import instruction_id
 from paymesh.context import Context
 from paymesh.core import Event, View
 from paymesh.ids import derived_id

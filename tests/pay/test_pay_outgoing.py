@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pay_svc.payments.model import InstructionMoved, Purpose
-from pay_svc.payments.plan import request_no_of
+from pay_svc.payments.steps import request_no_of
 from tests.pay.drive import (
     BENEFICIARY_ID,
     ORIGINAL_ID,

@@ -15,9 +15,17 @@ from pay_svc.beneficiaries.domain import (
     looks_like_a_card,
     masked,
 )
+from pay_svc.instructions import HANDLERS
 from pay_svc.payments import domain
-from pay_svc.payments.model import PaymentView, Purpose, ToolsNotOffered
-from pay_svc.payments.plan import OFFERED
+from pay_svc.payments.model import (
+    InstructionKind,
+    InstructionState,
+    PaymentView,
+    Purpose,
+    ToolsNotOffered,
+)
+from pay_svc.purposes import PURPOSES
+from pay_svc.tools import TOOLS
 from paymesh.core import View
 from paymesh.errors import AmountMismatch, InvalidField, PaymentError, Refused
 from paymesh.status import from_status, to_status
@@ -82,8 +90,18 @@ def test_each_purpose_takes_its_tools_and_no_others(purpose: Purpose, mix: str) 
 
 
 def test_every_purpose_says_which_tools_it_takes() -> None:
-    assert set(OFFERED) == set(Purpose)
-    assert set().union(*OFFERED.values()) == set(ToolKind)
+    assert set(PURPOSES) == set(Purpose)
+    assert {kind for declared in PURPOSES.values() for kind in declared.tools} == set(ToolKind)
+    assert set(TOOLS) == set(ToolKind)
+
+
+def test_every_kind_of_instruction_has_its_handler() -> None:
+    """Whatever undoes one is a kind itself, and needs no undoing but by hand."""
+    assert set(HANDLERS) == set(InstructionKind)
+    assert {kind: handler.kind for kind, handler in HANDLERS.items()} == {k: k for k in HANDLERS}
+    for handler in HANDLERS.values():
+        assert handler.undone_by is None or handler.undone_by[1] in HANDLERS
+        assert handler.immediate or InstructionState.PROCESSING in handler.calls
 
 
 def test_tools_sum_to_the_amount() -> None:

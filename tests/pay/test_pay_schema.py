@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import command
 
 from pay_svc.payments.model import InstructionKind, PaymentState, Purpose
-from pay_svc.payments.plan import instruction_id
+from pay_svc.payments.steps import instruction_id
 from pay_svc.store import PAYMENTS, metadata
 from paymesh.db import migrate as migrations
 from paymesh.db.engine import create_engine

@@ -100,9 +100,9 @@ CORE = (
         "test_a_withdrawal_is_held_and_then_paid_out_by_the_beneficiarys_channel",
         (
             Edit(
-                "pay_svc:_withdrawal",
-                "((hold,), (_taking(hold, PAYOUT, kind, payment.amount, channel=channel),))",
-                "((hold, _taking(hold, PAYOUT, kind, payment.amount, channel=channel)),)",
+                "pay_svc.purposes.withdrawal:_plan",
+                "((hold,), (taking_step(hold, PAYOUT, kind, payment.amount, channel=channel),))",
+                "((hold, taking_step(hold, PAYOUT, kind, payment.amount, channel=channel)),)",
             ),
         ),
     ),
