@@ -14,9 +14,6 @@ from paymesh_ops.check.model import Findings, Options, each, found
 from paymesh_ops.check.moves import HISTORY_DAYS
 from paymesh_ops.check.snapshots import SERVICES, Row, Snapshots, merged
 
-IGNORED = {("trade.payments", "pay.payment.suspended")}
-"""(queue, event type) of which a consumer takes no note: nothing that it could act on."""
-
 _TWICE = (
     ("gateway", "a channel transaction belongs to two orders", """
         SELECT array_agg(id ORDER BY id) AS orders, channel, pay_org_no, kind, channel_txn_id,
@@ -144,7 +141,6 @@ async def arrivals(
     for service in SERVICES:
         known = [row["type"] for row in await s.rows(service, _TYPES)]
         types = [t for t in known if queue in topology.route(EVENTS_EXCHANGE, t)]
-        types = [t for t in types if (queue, t) not in IGNORED]
         if types:
             sources.append(s.stream(service, _PUBLISHED, types=types, grace=o.grace_s))
     consumer = queue.split(".", 1)[0]

@@ -74,6 +74,22 @@ async def test_a_refund_that_came_back_before_it_could_be_returned_is_right(
     assert await check(world.urls) == []
 
 
+async def test_that_a_payment_is_suspended_is_heard_once_and_by_whom_it_concerns(
+    world: World, only: Callable[[int], None]
+) -> None:
+    """Long ago: what was heard a moment ago is not looked at."""
+    payment = payment_of(WAITING)
+    with world.of(WAITING):
+        said = world.event(
+            "pay", payment, "pay.payment.suspended", 2, "SUSPENDED", "trade.payments"
+        )
+    world.run("trade", "UPDATE inbox SET created_at = now() - interval '1 hour'")
+    only(13)
+    assert await check(world.urls) == []
+    world.run("trade", "DELETE FROM inbox WHERE message_id = %s", said)
+    assert [found.invariant for found in await check(world.urls)] == [13]
+
+
 # Card numbers
 
 CARD = "4111111111111111"
