@@ -111,7 +111,7 @@ STEPS = (
         # Half a million: the whole one is for quiet machines that have the time.
         by_paymesh("bench", "endurance", "--scale", "0.5"),
         usual_s=100,
-        limit_s=140,
+        limit_s=120,
         shows=showing.endurance,
     ),
     Step(
@@ -119,16 +119,16 @@ STEPS = (
         "Rates beside baselines of the same minutes, with right books after them.",
         # One turn: what is proven here are the books; ratios to write down have three.
         by_paymesh("bench", "--runs", "1"),
-        usual_s=250,
-        limit_s=340,
+        usual_s=140,
+        limit_s=200,
         shows=showing.bench,
     ),
     Step(
         "sabotage",
         "A guard that is taken away is missed by the tests.",
         ("make", "sabotage"),
-        usual_s=120,
-        limit_s=170,
+        usual_s=290,
+        limit_s=340,
         shows=showing.sabotage,
     ),
     Step(
@@ -139,7 +139,7 @@ STEPS = (
             *(f"--ignore={file}" for file in (KILLS, BUSY, HISTORIES, FUZZ)),
         ),
         usual_s=950,
-        limit_s=1000,
+        limit_s=990,
         shows=showing.tests,
     ),
 )
