@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
-from google.type.date_pb2 import Date  # type: ignore[import-untyped]
+from google.type.date_pb2 import Date
 from payments.clearing.v1 import account_events_pb2, ledger_pb2, ledger_service_pb2
 from payments.type.v1 import account_pb2
 

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import prometheus_client
 import psycopg
@@ -18,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 from paymesh import log as logs
 from paymesh import telemetry
-from paymesh.app import App
+from paymesh.app import App, Role
 from paymesh.bus.port import Bus
 from paymesh.bus.rabbitmq import RabbitBus
 from paymesh.bus.topology import Topology, verify
@@ -61,7 +62,7 @@ def main(
             settings.ready_file.unlink(missing_ok=True)  # of a process before us, which has died
         telemetry.start(f"{service}-{role}", settings.traces)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(role, settings, build))
+            runner.run(_run(cast(Role, role), settings, build))  # one of `roles`
     except KeyUnusable as error:
         sys.exit(f"{service}: {error}")
     except (SettingsWrong, UnknownSchema, PaymentError) as error:
@@ -70,7 +71,7 @@ def main(
         sys.exit(f"the database of {service} does not answer, or not us: {error_text(error)}")
 
 
-async def _run(role: str, settings: ServiceSettings, build: Callable[..., App]) -> None:
+async def _run(role: Role, settings: ServiceSettings, build: Callable[..., App]) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().set_exception_handler(logs.tell_of_task)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -91,7 +92,7 @@ async def _run(role: str, settings: ServiceSettings, build: Callable[..., App]) 
     clock: Clock = SystemClock()
     app = build(settings, bus=bus, clock=clock)
     try:
-        await app.start({role})  # type: ignore[arg-type]
+        await app.start({role})
     except OSError as error:  # of a port
         sys.exit(str(error))
     spare_garbage_collection()

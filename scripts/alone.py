@@ -20,7 +20,7 @@ from types import FrameType
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from paymesh_ops.launch.locks import take, who_holds  # noqa: E402
+from paymesh_ops.launch.locks import take, who_holds  # noqa: E402  (found by the line above)
 
 ENDS_WITHIN_S = 20.0
 

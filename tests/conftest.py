@@ -50,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node) -> None:  # type: ignore[no-untyped-def]
+def pytest_configure_node(node) -> None:
     """What xdist tells each worker."""
     node.workerinput["servers_home"] = str(node.config.stash[HOME])
     node.workerinput["seed"] = node.config.stash[SEED]

@@ -113,7 +113,7 @@ class Databases:
     def new(
         self,
         service: str,
-        kind: Callable[[str, str, str, str], D] = Database,  # type: ignore[assignment]
+        kind: Callable[[str, str, str, str], D] = Database,
         *,
         migrated: bool = True,
     ) -> D:
@@ -126,7 +126,7 @@ class Databases:
     def lent(
         self,
         service: str,
-        kind: Callable[[str, str, str, str], D] = Database,  # type: ignore[assignment]
+        kind: Callable[[str, str, str, str], D] = Database,
     ) -> Iterator[D]:
         """A migrated database for a while."""
         database = self.new(service, kind)

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from google.type.date_pb2 import Date  # type: ignore[import-untyped]
+from google.type.date_pb2 import Date
 from payments.clearing.v1 import ledger_pb2, ledger_service_pb2
 
 from clearing_svc.ledger import bulk

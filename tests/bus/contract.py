@@ -156,7 +156,7 @@ class RabbitHarness:
         self.amqp_url = amqp_url
         self.topology = topology_for_tests()
         self.limits = RabbitLimits(
-            **{  # type: ignore[arg-type]
+            **{
                 "reopen_min_s": 0.01,
                 "reopen_max_s": 0.05,
                 "reconnect_min_s": 0.1,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import psycopg
 import pytest
-from google.type.date_pb2 import Date  # type: ignore[import-untyped]
+from google.type.date_pb2 import Date
 from grpc_status import rpc_status
 from payments.clearing.v1 import (
     books_service_pb2,
@@ -235,7 +235,7 @@ def by_hand(database: Database, day: object) -> dict[tuple[str, str], tuple[int,
         key = (str(subject), str(currency))
         found[key][side == "CREDIT"] += int(str(minor))
         accounts[key].add(str(account))
-    return {key: (len(accounts[key]), *sums) for key, sums in found.items()}  # type: ignore[misc]
+    return {key: (len(accounts[key]), *sums) for key, sums in found.items()}
 
 
 def _dies(database: Database, failpoint: str, act: str) -> bool:

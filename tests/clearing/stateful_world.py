@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 import uvloop
-from google.type.date_pb2 import Date  # type: ignore[import-untyped]
+from google.type.date_pb2 import Date
 from payments.clearing.v1 import books_service_pb2, ledger_pb2
 from payments.clearing.v1 import ledger_service_pb2 as pb
 from payments.type.v1 import account_pb2

@@ -26,7 +26,7 @@ def event(type_: str, minor: int = 10_000, **changes: object) -> BusinessEvent:
         "names": names,
         "hold_sources": sources("USER_BALANCE:ann"),
     }
-    return BusinessEvent(**{**values, **changes})  # type: ignore[arg-type]
+    return BusinessEvent(**{**values, **changes})
 
 
 def configured(folder: Path, **files: str) -> loading.LedgerConfig:

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from google.type.date_pb2 import Date  # type: ignore[import-untyped]
+from google.type.date_pb2 import Date
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from payments.clearing.v1 import ledger_pb2, ledger_service_pb2

@@ -52,7 +52,7 @@ async def test_a_server_behind_the_chain_is_refused(database: Database, bus: InP
     for role in ("serve", "work"):
         app = build(settings, bus=bus, clock=SystemClock())
         with pytest.raises(DatabaseRestored):
-            await app.start({role})  # type: ignore[arg-type]
+            await app.start({role})
         await app.stop()
     assert count(database, "block") == 2
 

@@ -181,7 +181,7 @@ async def test_a_changed_block_is_found(
 
 
 def test_every_column_of_a_block_is_tried() -> None:
-    tried = test_a_changed_block_is_found.pytestmark[0].args[1]  # type: ignore[attr-defined]
+    tried = test_a_changed_block_is_found.pytestmark[0].args[1]
     assert {column for column, _ in tried} == {column.name for column in BLOCK_TABLE.columns}
 
 

@@ -314,7 +314,7 @@ async def test_watchers_share_their_polls_and_their_pages_and_leave_nothing_behi
         assert counted.asked == 10 + 1 + 1, "one poll and one page for all"
         assert len({r.cursor for r in found}) == len({r.cursor for r in again}) == 1
         for watcher in watchers:
-            await watcher.aclose()  # type: ignore[attr-defined]
+            await watcher.aclose()
         clock.let_pass()
         assert shared._poller is not None
         await asyncio.wait_for(shared._poller, 60)

@@ -85,7 +85,7 @@ async def pay() -> AsyncIterator[PayStandIn]:
     )
     server = Server([service], listen="127.0.0.1:0")
     await server.start()
-    stand_in.target = f"127.0.0.1:{server.port}"  # type: ignore[attr-defined]
+    stand_in.target = f"127.0.0.1:{server.port}"
     yield stand_in
     await server.stop(drain_wait_s=0, grace_s=1)
 
@@ -197,7 +197,7 @@ async def test_an_unknown_payment_loses_its_hold_only_after_days(
         old = expired("old", 10, by=timedelta(days=8))
         await do(app, post(top_up("ann", 100, key="1")), young, old)
         await swept(app)
-    states = dict(database.query("SELECT id, state FROM hold"))  # type: ignore[arg-type]
+    states = dict(database.query("SELECT id, state FROM hold"))
     assert states == {hold_id("young"): "HELD", hold_id("old"): "RELEASED"}
     assert database.books_are_true()
 

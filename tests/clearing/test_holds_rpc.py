@@ -89,7 +89,7 @@ class Ledger:
         """Balance, held, available."""
         found = await self.account(account)
         amounts = found.balance, found.held, found.available
-        return tuple(amount.minor_units for amount in amounts)  # type: ignore[return-value]
+        return tuple(amount.minor_units for amount in amounts)
 
     async def post(self, *drafts: Any) -> None:
         for outcome in await self._core.shell.process([item(post(draft)) for draft in drafts]):

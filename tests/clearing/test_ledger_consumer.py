@@ -82,7 +82,7 @@ async def test_attribution_and_fee_are_one_transaction(world: World) -> None:
         commits.append(1)
         return original()
 
-    world.store.transaction = counted  # type: ignore[method-assign]
+    world.store.transaction = counted
     await world.hears(paid(10_000))
     assert len(commits) == 1
     assert world.journals == ["trade.trade.paid/attribution", "trade.trade.paid/fee"]

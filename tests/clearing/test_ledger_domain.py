@@ -117,7 +117,7 @@ def test_an_entry_that_no_journal_can_have_is_refused(
     """Unknown subject, no amount, not its owner, no reference, another currency."""
     book = Book()
     with pytest.raises(error):
-        book.post(drafted("t", "1", [line("DEBIT", "BANK", PLATFORM, 5), bad]))  # type: ignore[list-item]
+        book.post(drafted("t", "1", [line("DEBIT", "BANK", PLATFORM, 5), bad]))
     assert book.accounts == []
 
 

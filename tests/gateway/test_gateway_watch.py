@@ -49,7 +49,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_stream_ends_at_its_limit_and_leaves_nothing_behind(
     store: Store, order: ChannelOrder
 ) -> None:
-    watcher = Watcher(store, ORDERS)  # type: ignore[arg-type]
+    watcher = Watcher(store, ORDERS)
     assert [o async for o in watcher.watch(order, limit_s=0.05)] == [order]
     assert not watcher._queues
     await watcher.close()
@@ -59,7 +59,7 @@ async def test_a_change_is_told_after_the_store_was_away_and_after_a_defect(
     store: Store, order: ChannelOrder
 ) -> None:
     """The one polling task goes on, whatever it meets."""
-    watcher = Watcher(store, ORDERS)  # type: ignore[arg-type]
+    watcher = Watcher(store, ORDERS)
     store.failures = [Unreachable("away"), RuntimeError("a defect")]
     store.order = replace(order, version=2, state=OrderState.AWAITING_PAYER)
     versions = []
@@ -76,7 +76,7 @@ async def test_only_so_many_may_watch(
     store: Store, order: ChannelOrder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch, "WATCHERS_MAX", 1)
-    watcher = Watcher(store, ORDERS)  # type: ignore[arg-type]
+    watcher = Watcher(store, ORDERS)
     first = watcher.watch(order, limit_s=60)
     assert await anext(first) == order
     with pytest.raises(Overloaded):

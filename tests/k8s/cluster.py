@@ -44,7 +44,7 @@ def settings_of(service: str) -> type[ServiceSettings]:
     found: Any = getattr(
         import_module(f"{service}_svc.settings"), f"{service.capitalize()}Settings"
     )
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def environment(where: str, container: Manifest) -> dict[str, str | None]:
@@ -70,7 +70,7 @@ def role_of(workload: Manifest) -> str:
 
 def _main(workload: Manifest) -> Manifest:
     [container] = (pod_of(workload) or {})["containers"]
-    return container  # type: ignore[no-any-return]
+    return container
 
 
 def main_containers(where: str) -> Iterator[tuple[str, Manifest, Manifest]]:

@@ -9,7 +9,7 @@ import re
 import tomllib
 from typing import Any
 
-import kubernetes_validate  # type: ignore[import-untyped]
+import kubernetes_validate
 import pytest
 
 from paymesh.db.migrate import ROOT

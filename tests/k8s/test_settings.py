@@ -10,7 +10,7 @@ from base64 import b64decode
 from functools import cache
 from urllib.parse import urlsplit
 
-import kubernetes_validate  # type: ignore[import-untyped]
+import kubernetes_validate
 
 from paymesh.db.migrate import ROOT
 from tests.k8s.cluster import (

@@ -6,7 +6,7 @@ import time
 from datetime import timedelta
 from typing import Any
 
-from google.type.date_pb2 import Date  # type: ignore[import-untyped]
+from google.type.date_pb2 import Date
 from payments.clearing.v1 import ledger_pb2
 from payments.trade.v1 import trade_events_pb2, trade_pb2
 from payments.type.v1 import context_pb2

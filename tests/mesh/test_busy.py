@@ -38,7 +38,7 @@ def second_trade_serve(
 ) -> Iterator[str]:
     """Another process that serves trades beside the mesh's own; its address."""
     target = f"127.0.0.1:{free_port()}"
-    folder = tmp_path_factory.mktemp("second")  # type: ignore[attr-defined]
+    folder = tmp_path_factory.mktemp("second")
     ready = folder / "ready"
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(

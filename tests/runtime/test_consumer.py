@@ -43,7 +43,7 @@ class Trades:
 
     def __init__(self, store: Store) -> None:
         self.store, self.shell = store, shell_on(store)
-        known = consumers.payments(self, SystemClock())  # type: ignore[arg-type]  # its shell only
+        known = consumers.payments(self, SystemClock())  # its shell only
         self.consumer: Consumer = known
 
     async def paying(self) -> tuple[str, str]:

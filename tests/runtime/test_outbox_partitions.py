@@ -51,7 +51,7 @@ def test_the_application_makes_the_coming_days_and_drops_the_old(urls: tuple[str
     with psycopg.connect(owner, autocommit=True) as connection:
         for days in (-9, -10):
             connection.execute(
-                f"CREATE TABLE {name_of(after(days))} PARTITION OF outbox FOR VALUES "  # type: ignore[arg-type]
+                f"CREATE TABLE {name_of(after(days))} PARTITION OF outbox FOR VALUES "
                 f"FROM ('{after(days)} 00:00+00') TO ('{after(days + 1)} 00:00+00')"
             )
         due = f"{after(-9)} 12:00+00"

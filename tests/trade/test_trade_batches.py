@@ -114,7 +114,7 @@ async def test_the_same_request_in_one_batch_and_later_is_one_refund() -> None:
     await shell.process([Item(failed, Call(CONTEXT, time.monotonic() + 10))])
     outcomes = await shell.process([first, too_much, refund(deal, 60_00)])
     assert [verdict(o) for o in outcomes] == ["AGAIN", "REFUND_EXCEEDS", "OK"]
-    assert outcomes[0].reply.refund.refund_id == begun.id  # type: ignore[union-attr]
+    assert outcomes[0].reply.refund.refund_id == begun.id
 
 
 async def test_a_refund_may_begin_and_end_in_one_batch() -> None:

@@ -43,7 +43,7 @@ class GatedStore(PostgresStore):
                     self.conflicts.append(str(conflict))
                     raise
 
-            transaction.save = gated  # type: ignore[method-assign]
+            transaction.save = gated
             yield transaction
 
     @asynccontextmanager
@@ -54,7 +54,7 @@ class GatedStore(PostgresStore):
         task = asyncio.ensure_future(write)
         await asyncio.wait_for(self.waiting.wait(), 60)
         try:
-            yield task  # type: ignore[misc]
+            yield task
         finally:
             self.gate.set()
         await task

@@ -317,7 +317,7 @@ async def test_findings_are_printed(world: World, impatient: None) -> None:
         assert (f"{i.number}  {i.sentence}" in seen) == (i.number != 16)
     console = Console(file=StringIO(), width=100)
     print_findings(console, results)
-    text = console.file.getvalue()  # type: ignore[attr-defined]
+    text = console.file.getvalue()
     assert all(len(line) <= 100 for line in text.splitlines())
     assert "biz_[2]" in text
     assert "2 violations of 2 invariants." in text
@@ -333,7 +333,7 @@ async def test_a_report_says_up_to_when_services_were_compared(world: World) -> 
     console = Console(file=StringIO(), width=100)
     print_findings(console, report)
     mark = report.watermarks["gateway"].astimezone(UTC)
-    assert f"gateway {mark:%H:%M:%S}" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert f"gateway {mark:%H:%M:%S}" in console.file.getvalue()
 
 
 async def test_long_passes_say_how_far_they_are(

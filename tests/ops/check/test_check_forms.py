@@ -204,7 +204,7 @@ async def test_the_channels_book_is_the_truth_of_payouts_too(
     only(16)
     for table, state in (("payouts", "SUCCESS"), ("refunds", "FAILED")):
         truth = book()
-        truth[table] = [row | {"state": state} for row in truth[table]]  # type: ignore[attr-defined]
+        truth[table] = [row | {"state": state} for row in truth[table]]
         found = await check(world.urls, sandbox_book=truth)
         assert found, table
         assert {f.business_id for f in found} <= {BOUNCED, REFUND, "biz_1"}
@@ -217,7 +217,7 @@ async def test_a_refund_that_came_back_unseen_has_failed(
     only(16)
     truth = book()
     for table in ("refunds", "payouts"):
-        for row in truth[table]:  # type: ignore[attr-defined]
+        for row in truth[table]:
             row.update(state="FAILED", success_time="2026-11-20T10:00:00.000Z")
     world.run("gateway", "UPDATE channel_order SET state = 'FAILED' WHERE kind = 'REFUND'")
     assert await check(world.urls, sandbox_book=truth) == []

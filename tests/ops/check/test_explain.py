@@ -44,7 +44,7 @@ def euros(minor: int) -> Money:
 def shown(told: Explanation, *, limit: int = 50, width: int = 100) -> str:
     console = Console(file=StringIO(), width=width)
     print_explanation(console, told, limit=limit)
-    return str(console.file.getvalue())  # type: ignore[attr-defined]
+    return str(console.file.getvalue())
 
 
 async def test_every_account_of_healthy_chains_is_explained(world: World) -> None:

@@ -38,7 +38,7 @@ async def test_a_refund_and_its_trade_name_each_other(world: World) -> None:
     for told, other in ((bought, REFUND), (refund, BOUGHT)):
         console = Console(file=StringIO(), width=100)
         print_story(console, told)
-        text = console.file.getvalue()  # type: ignore[attr-defined]
+        text = console.file.getvalue()
         head = text.split("Timeline")[0]
         assert other in head
         assert "EUR 7.00" in head
@@ -61,7 +61,7 @@ async def test_an_unknown_business_id_is_said(world: World) -> None:
 async def test_a_story_fits_the_terminal(world: World) -> None:
     console = Console(file=StringIO(), width=100)
     print_story(console, await story(world.urls, BUSINESS))
-    text = console.file.getvalue()  # type: ignore[attr-defined]
+    text = console.file.getvalue()
     assert all(len(line) <= 100 for line in text.splitlines())
     for part in (BUSINESS, "A-1", "EUR 12.99", TRADE, SECOND, "CHANNEL_RECEIVABLE", "total"):
         assert part in text
