@@ -1,7 +1,7 @@
 """Payments as data: states and moves, entities, commands, payloads of events.
 
 Plain Python without I/O. What may happen to a payment is in domain.py and progress.py, of which
-steps it consists in plan.py, what it calls other services for in effects.py.
+steps it consists say its purpose and its tools, what a step owes says its instruction's handler.
 """
 
 from __future__ import annotations
